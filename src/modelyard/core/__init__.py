@@ -1,0 +1,36 @@
+"""Ids, clock, digests, pages, problems and the object-store port: standard library only."""
+
+from modelyard.core.clock import Clock, FileClock, ManualClock, from_text, system_clock, to_text
+from modelyard.core.digests import Digest, digest_bytes, digest_file, digest_json
+from modelyard.core.ids import IdMaker, MemberId, OrganisationId, ProjectId
+from modelyard.core.json import Json, JsonObject, canonical_json
+from modelyard.core.objects import ObjectStore
+from modelyard.core.pages import Page, PageRequest
+from modelyard.core.problems import Problem, ProblemKind, missing, nearest
+
+__all__ = [
+    "Clock",
+    "Digest",
+    "FileClock",
+    "IdMaker",
+    "Json",
+    "JsonObject",
+    "ManualClock",
+    "MemberId",
+    "ObjectStore",
+    "OrganisationId",
+    "Page",
+    "PageRequest",
+    "Problem",
+    "ProblemKind",
+    "ProjectId",
+    "canonical_json",
+    "digest_bytes",
+    "digest_file",
+    "digest_json",
+    "from_text",
+    "missing",
+    "nearest",
+    "system_clock",
+    "to_text",
+]
