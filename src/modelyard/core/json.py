@@ -1,10 +1,12 @@
 """The JSON types, and the one canonical text of a JSON value."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
-JsonObject = Mapping[str, Json]
+# A recursive alias would say it exactly, but OpenAPI cannot be derived from one before Python 3.12's `type` statement.
+Json = Any
+JsonObject = Mapping[str, Any]
 
 
 def canonical_json(value: Json) -> str:

@@ -1,0 +1,1 @@
+"""Modelyard: data → prepare → train → register → serve → monitor → react, in one place."""

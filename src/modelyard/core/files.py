@@ -1,0 +1,100 @@
+"""Files that are there whole or not at all, also after kill -9 or a full disk."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from modelyard.core.problems import Problem
+
+SCRATCH_PREFIX = ".yard-scratch-"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def whole_file(to: Path, scratch: Path | None = None, mode: int = 0o666) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that writes chunks; they become the file `to` in one rename when the block ends well.
+
+    Until then they lie in a scratch file in the folder `scratch` (that of `to` when None; it must be on the same disk), which
+    the writer keeps locked. When the block raises it is removed; when the process is killed, `sweep_scratch` knows it by its
+    free lock. Folders are made as needed; file and folder are flushed to the disk. `mode` is lessened by the umask.
+
+    Raises
+    ------
+    Problem
+        `file.unavailable`: the disk is full or cannot be written; nothing is left behind.
+    """
+    folder = scratch or to.parent
+    with _told(to):
+        _make_folder(folder)
+        _make_folder(to.parent)
+        descriptor, path = _claim(folder, mode)
+
+    def write(chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        with _told(to):
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+
+    try:
+        yield write
+        with _told(to):
+            os.fsync(descriptor)
+            path.rename(to)
+            _flush_folder(to.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def sweep_scratch(folder: Path) -> int:
+    """Remove the scratch files in `folder` whose writers are gone, and return how many there were."""
+    return sum(_remove_unlocked(path) for path in folder.glob(SCRATCH_PREFIX + "*"))
+
+
+def _claim(folder: Path, mode: int) -> tuple[int, Path]:
+    while True:
+        path = folder / (SCRATCH_PREFIX + token_hex(8))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, path
+        os.close(descriptor)  # a sweep came between making and locking it
+
+
+def _remove_unlocked(path: Path) -> bool:
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+        return True
+    return False
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(to: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL
+        why = f"the disk is full ({error.strerror})" if full else str(error.strerror or error)
+        step = f"free space on the disk of {to.parent}" if full else f"make {to.parent} a folder that this process may write"
+        raise Problem("file.unavailable", f"{to} could not be written", why, step) from error

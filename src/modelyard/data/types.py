@@ -1,0 +1,129 @@
+"""Datasets, their immutable versions, and what is known of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, NewType
+
+from modelyard.core import Digest, ProjectId
+
+DatasetId = NewType("DatasetId", str)
+DatasetVersionId = NewType("DatasetVersionId", str)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column by name and Polars type, such as `Int64`, `Float32`, `String`, `Datetime(time_unit='us', time_zone='UTC')`."""
+
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns in order."""
+
+    columns: tuple[Column, ...]
+
+
+class Severity(Enum):
+    """What a failed check does."""
+
+    ERROR = "error"  # the row is quarantined
+    WARNING = "warning"  # the row enters; the outcome is kept
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise about rows: `not_null`, `unique`, `between`, `one_of`, `matches`, `not_after` …; see `data.quality`."""
+
+    kind: str
+    columns: tuple[str, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity = Severity.ERROR
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What one check found in one batch."""
+
+    check: Check
+    rows_failed: int
+    examples: tuple[Mapping[str, Any], ...] = ()  # a few failing rows, as JSON
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named, growing set of rows; each state of it that matters is a version."""
+
+    id: DatasetId
+    project: ProjectId
+    name: str
+    key: tuple[str, ...]  # columns that name a row
+    time: str | None  # the column of event time
+    source: str | None  # where `snapshot()` reads from: a URL of files or a table
+    checks: tuple[Check, ...]
+    created_at: datetime
+    stop_share: float = 0.05  # a batch with a larger share of bad rows is stopped as a whole
+
+
+@dataclass(frozen=True)
+class Parent:
+    """Where a version's rows came from: another version, a source file, or a stretch of the ledger."""
+
+    kind: str  # dataset_version, source, ledger
+    ref: str  # id or URL
+    told: str = ""  # for people: `weather v1`
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """An immutable state of a dataset: which rows, exactly, and what they look like."""
+
+    id: DatasetVersionId
+    project: ProjectId
+    dataset: DatasetId
+    name: str  # of the dataset
+    number: int  # from 1
+    digest: Digest  # of the content: equal rows in equal order have equal digests
+    rows: int
+    size_bytes: int
+    schema: Schema
+    profile: Digest  # the `Profile`, as a JSON object in the object store
+    table_version: int  # of the lake's table
+    parents: tuple[Parent, ...]
+    outcomes: tuple[CheckOutcome, ...]  # of the batch that made this version
+    event_from: datetime | None  # the range of the time column
+    event_until: datetime | None
+    created_by: str
+    created_at: datetime
+    note: str = ""
+
+
+class SplitKind(Enum):
+    """How rows are parted into those to fit on and those to test on."""
+
+    TIME = "time"  # test: the rows from `boundary` on, or the last `test_share` by time
+    HASH = "hash"  # test: `test_share` of the keys, by a hash of the key, stable as rows are added
+
+
+@dataclass(frozen=True)
+class Split:
+    """A declared, repeatable split."""
+
+    kind: SplitKind = SplitKind.TIME
+    test_share: float = 0.2
+    boundary: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What became of a batch: every row is admitted or quarantined, none is lost."""
+
+    version: DatasetVersion | None  # None: the batch was stopped
+    rows: int
+    admitted: int
+    quarantined: int
+    outcomes: tuple[CheckOutcome, ...]
+    quarantine: str | None  # name of the lake table with the rows and their reasons

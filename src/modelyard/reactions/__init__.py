@@ -1,0 +1,17 @@
+"""Policies and the decisions they make."""
+
+from modelyard.reactions.store import PolicyStore, ReactionTransaction
+from modelyard.reactions.types import ActionKind, Decision, DecisionId, Policy, PolicyId, Retraining, Rule, TriggerKind
+
+__all__ = [
+    "ActionKind",
+    "Decision",
+    "DecisionId",
+    "Policy",
+    "PolicyId",
+    "PolicyStore",
+    "ReactionTransaction",
+    "Retraining",
+    "Rule",
+    "TriggerKind",
+]

@@ -1,0 +1,54 @@
+"""The port of reactions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from modelyard.core import Page, PageRequest, ProjectId
+from modelyard.monitoring import MonitoringTransaction
+from modelyard.reactions.types import ActionKind, Decision, DecisionId, Policy
+
+
+class PolicyStore(Protocol):
+    """Policies and decisions."""
+
+    def save(self, project: ProjectId, policies: Sequence[Policy]) -> None:
+        """Insert, or replace by name."""
+        ...
+
+    def find(self, project: ProjectId) -> list[Policy]:
+        """Return all, by name."""
+        ...
+
+    def add_decisions(self, project: ProjectId, decisions: Sequence[Decision]) -> None:
+        """Insert; Problem `decision.conflict` when a RETRAIN of the same cause is there: one job per cause."""
+        ...
+
+    def save_decisions(self, project: ProjectId, decisions: Sequence[Decision]) -> None:
+        """Replace by id (only `undone_at` and `undone_by` ever change)."""
+        ...
+
+    def get_decisions(self, project: ProjectId, ids: Sequence[DecisionId]) -> list[Decision]:
+        """Return them in order. Problem `decision.missing` for an unknown one."""
+        ...
+
+    def decisions(
+        self,
+        project: ProjectId,
+        page: PageRequest,
+        *,
+        deployment: str | None = None,
+        actions: Sequence[ActionKind] = (),
+        since: datetime | None = None,
+    ) -> Page[Decision]:
+        """Return decisions, newest first."""
+        ...
+
+
+class ReactionTransaction(MonitoringTransaction, Protocol):
+    """The part of a transaction that this slice needs."""
+
+    @property
+    def policies(self) -> PolicyStore:
+        """Policies and decisions."""
+        ...

@@ -1,0 +1,38 @@
+"""Models, versions, aliases and the gates before them."""
+
+from modelyard.registry.store import ModelStore, RegistryTransaction
+from modelyard.registry.types import (
+    Alias,
+    Approval,
+    Condition,
+    ConditionKind,
+    ConditionResult,
+    Evaluation,
+    Form,
+    Gate,
+    GateResult,
+    Model,
+    ModelId,
+    ModelVersion,
+    Signature,
+    Slice,
+)
+
+__all__ = [
+    "Alias",
+    "Approval",
+    "Condition",
+    "ConditionKind",
+    "ConditionResult",
+    "Evaluation",
+    "Form",
+    "Gate",
+    "GateResult",
+    "Model",
+    "ModelId",
+    "ModelStore",
+    "ModelVersion",
+    "RegistryTransaction",
+    "Signature",
+    "Slice",
+]

@@ -1,0 +1,175 @@
+"""Models, their versions, the aliases that production follows, and the gates before them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import NewType
+
+from modelyard.core import Digest, ProjectId
+from modelyard.data import Column, DatasetVersionId
+from modelyard.training import Direction, Recipe, RunId
+
+ModelId = NewType("ModelId", str)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a version takes and gives: raw columns in, answers out."""
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to run a version: `native` or `onnx`."""
+
+    name: str
+    digest: Digest
+    size_bytes: int
+    framework: str  # the framework (native) or `onnxruntime`
+    rows_compared: int = 0  # held-out rows and rows beside thresholds on which the form was held against the native one
+    max_abs_diff: float = 0.0
+    latency_us: float | None = None  # median of one row through preparation and model, where it was registered
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A version (or the recipe it is a refit of) beside another version on the same labelled rows."""
+
+    run: RunId  # whose model was measured
+    against: int | None  # version number; None: measured alone
+    rows: int
+    window: str  # which rows: `held-out test split`, `labelled 2013-06-24 … 2013-06-30`
+    metric: str
+    value: float
+    against_value: float | None
+    metrics: Mapping[str, float]
+    against_metrics: Mapping[str, float]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The metric on a part of the held-out rows."""
+
+    column: str
+    value: str
+    rows: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A named line of versions."""
+
+    id: ModelId
+    project: ProjectId
+    name: str
+    created_at: datetime
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One immutable model: the fitted preparation, the forms, and all that is known of it."""
+
+    project: ProjectId
+    model: str  # its name
+    number: int  # from 1
+    run: RunId
+    recipe: Recipe
+    data: DatasetVersionId
+    pipeline: Digest  # the fitted pipeline, a JSON object
+    signature: Signature
+    forms: tuple[Form, ...]
+    metrics: Mapping[str, float]
+    slices: tuple[Slice, ...]
+    evaluations: tuple[Evaluation, ...]
+    checks_green: bool  # the checks of its data version
+    card: Digest  # the model card, Markdown
+    created_by: str
+    created_at: datetime
+    refit_of: RunId | None = None
+    cause: str | None = None
+    note: str = ""
+
+
+class ConditionKind(Enum):
+    """What a gate may demand."""
+
+    BETTER = "better"  # metric better than the alias's current version by `limit` (negative: not worse by more)
+    CHECKS = "checks"  # the data's checks are green
+    LATENCY = "latency"  # median latency of one row, at most `limit` µs
+    PARITY = "parity"  # every form within `limit` of the native one
+    APPROVALS = "approvals"  # at least `limit` people said yes
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One demand of a gate."""
+
+    kind: ConditionKind
+    limit: float = 0.0
+    metric: str | None = None
+    direction: Direction = Direction.MINIMISE
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a version must pass to stand under an alias. Belongs to the alias; only the server opens it."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConditionResult:
+    """What one demand came to."""
+
+    condition: Condition
+    passed: bool
+    measured: float | None
+    told: str  # one sentence for people
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What a gate came to for one version."""
+
+    model: str
+    version: int
+    alias: str
+    against: int | None
+    passed: bool
+    broken_glass: bool  # opened by a recorded break-glass approval although it did not pass
+    results: tuple[ConditionResult, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Somebody's recorded yes, or their breaking of the glass."""
+
+    project: ProjectId
+    model: str
+    version: int
+    alias: str
+    by: str
+    at: datetime
+    reason: str
+    break_glass: bool = False
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name that production follows."""
+
+    project: ProjectId
+    model: str
+    name: str
+    version: int | None  # None: a gate was set before the first version
+    gate: Gate
+    moved_at: datetime
+    moved_by: str
+    previous: int | None = None

@@ -1,0 +1,38 @@
+"""Deployments, revisions, rollouts and the ledger of predictions."""
+
+from modelyard.serving.store import DeploymentStore, ServingTransaction
+from modelyard.serving.types import (
+    Catalogue,
+    Deployment,
+    DeploymentId,
+    Judgement,
+    Prediction,
+    PredictionId,
+    Revision,
+    Rollout,
+    RolloutId,
+    RolloutState,
+    Route,
+    RouteKind,
+    ServedDeployment,
+    ServedForm,
+)
+
+__all__ = [
+    "Catalogue",
+    "Deployment",
+    "DeploymentId",
+    "DeploymentStore",
+    "Judgement",
+    "Prediction",
+    "PredictionId",
+    "Revision",
+    "Rollout",
+    "RolloutId",
+    "RolloutState",
+    "Route",
+    "RouteKind",
+    "ServedDeployment",
+    "ServedForm",
+    "ServingTransaction",
+]

@@ -1,0 +1,154 @@
+"""Deployments, what they answer with at each moment, and the way from one version to the next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, NewType
+
+from modelyard.core import Digest, ProjectId
+from modelyard.registry import Signature
+
+DeploymentId = NewType("DeploymentId", str)
+RolloutId = NewType("RolloutId", str)
+PredictionId = NewType("PredictionId", str)
+
+
+class RouteKind(Enum):
+    """What a route's answers are for."""
+
+    LIVE = "live"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A version and its share of the requests, in per cent; the shares of a revision make 100."""
+
+    version: int
+    weight: int
+    kind: RouteKind = RouteKind.LIVE
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A service under a name: it follows an alias of a model, and moves to a new version by canary steps."""
+
+    id: DeploymentId
+    project: ProjectId
+    name: str
+    model: str
+    alias: str
+    canary: tuple[int, ...]  # per cent of each step, ending in 100
+    time: str | None  # the raw column of event time; None: the time of answering
+    tolerance: float  # a canary's mean loss may be worse by less than this
+    loss: str  # log_loss or brier (classification), squared_error, absolute_error
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One immutable state of a deployment's routing."""
+
+    deployment: DeploymentId
+    number: int  # from 1
+    routes: tuple[Route, ...]
+    cause: str  # the rollout, alias move or undo that made it
+    at: datetime
+
+
+class RolloutState(Enum):
+    """Where a rollout stands."""
+
+    RUNNING = "running"  # a canary answers its share and is judged
+    PROMOTED = "promoted"  # it answers everything; the alias has moved
+    ROLLED_BACK = "rolled_back"  # it was worse; the version before answers everything, as ever
+    HELD = "held"  # undecided at the cap: waits for a person
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The sequential test's view of a canary: mean loss of the canary minus the live version's, with its interval."""
+
+    verdict: str  # promote, roll_back, undecided, hold
+    difference: float
+    half_width: float
+    canary_rows: int
+    live_rows: int
+    canary_loss: float
+    live_loss: float
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The way of one candidate from its first per cent to all, or back."""
+
+    id: RolloutId
+    project: ProjectId
+    deployment: DeploymentId
+    name: str  # of the deployment
+    candidate: int
+    base: int | None  # None: the first version ever, nothing to judge against
+    step: int  # index into the deployment's canary steps
+    state: RolloutState
+    cause: str
+    broken_glass: bool
+    started_at: datetime  # platform time
+    step_at: datetime
+    judgement: Judgement | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ServedForm:
+    """What a gateway needs to load one version."""
+
+    version: int
+    signature: Signature
+    pipeline: Digest
+    form: str
+    model: Digest
+    framework: str
+
+
+@dataclass(frozen=True)
+class ServedDeployment:
+    """What a gateway needs to answer for one deployment."""
+
+    project: ProjectId
+    project_name: str
+    deployment: DeploymentId
+    name: str
+    model: str
+    time: str | None
+    revision: Revision
+    versions: tuple[ServedForm, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All that a gateway knows: it works from its last copy when the control plane is away."""
+
+    position: int  # of the events it stands for
+    deployments: tuple[ServedDeployment, ...]
+    token_hashes: Mapping[str, tuple[str, ...]]  # project id → hashes of tokens that may ask there
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One row of the ledger."""
+
+    id: PredictionId
+    request: str
+    deployment: str
+    model: str
+    version: int
+    form: str
+    route: str
+    time: datetime  # event time
+    answered_at: datetime
+    latency_us: int
+    caller: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any] = field(default_factory=dict)

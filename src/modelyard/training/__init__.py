@@ -1,0 +1,42 @@
+"""Recipes, runs and studies."""
+
+from modelyard.training.store import Framework, RunStore, Sampler, TrainingTransaction
+from modelyard.training.types import (
+    Choice,
+    Direction,
+    Float,
+    Int,
+    MetricPoint,
+    Recipe,
+    Run,
+    RunId,
+    RunKind,
+    RunState,
+    Space,
+    Study,
+    StudyId,
+    StudyState,
+    Trainer,
+)
+
+__all__ = [
+    "Choice",
+    "Direction",
+    "Float",
+    "Framework",
+    "Int",
+    "MetricPoint",
+    "Recipe",
+    "Run",
+    "RunId",
+    "RunKind",
+    "RunState",
+    "RunStore",
+    "Sampler",
+    "Space",
+    "Study",
+    "StudyId",
+    "StudyState",
+    "Trainer",
+    "TrainingTransaction",
+]

@@ -1,0 +1,133 @@
+"""The ports of training: runs and studies, samplers, and model frameworks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard.core import Page, PageRequest, ProjectId
+from modelyard.data import DataTransaction
+from modelyard.training.types import Direction, MetricPoint, Run, RunId, RunState, Space, Study, StudyId
+
+
+class RunStore(Protocol):
+    """Runs, their metric points, and studies."""
+
+    def add(self, project: ProjectId, runs: Sequence[Run]) -> None:
+        """Insert."""
+        ...
+
+    def next_number(self, project: ProjectId) -> int:
+        """Return the number for the project's next run."""
+        ...
+
+    def save(self, project: ProjectId, runs: Sequence[Run]) -> None:
+        """Replace by id."""
+        ...
+
+    def get(self, project: ProjectId, ids: Sequence[RunId]) -> list[Run]:
+        """Return them in order. Problem `run.missing` for an unknown one."""
+        ...
+
+    def find(
+        self,
+        project: ProjectId,
+        page: PageRequest,
+        *,
+        states: Sequence[RunState] = (),
+        study: StudyId | None = None,
+        experiment: str | None = None,
+        where: Sequence[tuple[str, str, float]] = (),
+        sort: str | None = None,
+    ) -> Page[Run]:
+        """Return runs, newest first, or by the latest value of a metric: `sort` is `name` or `-name` (descending).
+
+        `where` holds (metric, one of `< <= > >= = !=`, value) on latest values. Runs without the metric come last.
+        """
+        ...
+
+    def log(self, project: ProjectId, run: RunId, points: Sequence[MetricPoint]) -> None:
+        """Append points; a point with the same name and step replaces the older one."""
+        ...
+
+    def points(self, project: ProjectId, runs: Sequence[RunId], name: str) -> Mapping[RunId, list[MetricPoint]]:
+        """Return each run's points of one metric, by step."""
+        ...
+
+    def add_studies(self, project: ProjectId, studies: Sequence[Study]) -> None:
+        """Insert."""
+        ...
+
+    def save_studies(self, project: ProjectId, studies: Sequence[Study]) -> None:
+        """Replace by id."""
+        ...
+
+    def get_studies(self, project: ProjectId, ids: Sequence[StudyId]) -> list[Study]:
+        """Return them in order. Problem `study.missing` for an unknown one."""
+        ...
+
+    def studies(self, project: ProjectId, page: PageRequest) -> Page[Study]:
+        """Return studies, newest first."""
+        ...
+
+
+class Sampler(Protocol):
+    """Suggests parameters from what was tried."""
+
+    def suggest(
+        self,
+        space: Space,
+        tried: Sequence[tuple[Mapping[str, Any], float | None]],
+        *,
+        count: int,
+        seed: int,
+        direction: Direction,
+    ) -> list[dict[str, Any]]:
+        """Return `count` parameter sets. `tried` holds each earlier set and its value (None: it failed), in trial order.
+
+        The answer depends on the arguments alone.
+        """
+        ...
+
+
+class Framework(Protocol):
+    """A model framework: how its models are kept, asked, and converted."""
+
+    name: str
+
+    def owns(self, model: object) -> bool:
+        """Return whether `model` is one of this framework's."""
+        ...
+
+    def save(self, model: object, to: Path) -> None:
+        """Write the model to a file, without pickle where that can be."""
+        ...
+
+    def load(self, path: Path) -> object:
+        """Read what `save` wrote. Problem `model.refused` for a type that is not trusted."""
+        ...
+
+    def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the answers for rows of features, shape (n, k): the positive class's probability, shape (n,); with more than
+        two classes the probabilities, shape (n, classes); for a regressor the value, shape (n,).
+        """
+        ...
+
+    def to_onnx(self, model: object, features: int) -> bytes:
+        """Return the model as ONNX: float32 input `features` (n, k). Problem `model.invalid` when it cannot be converted."""
+        ...
+
+    def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:
+        """Return for each feature the values where the model's answer may jump (split thresholds of trees); empty where none."""
+        ...
+
+
+class TrainingTransaction(DataTransaction, Protocol):
+    """The part of a transaction that this slice needs."""
+
+    @property
+    def runs(self) -> RunStore:
+        """Runs and studies."""
+        ...

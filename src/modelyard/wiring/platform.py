@@ -1,0 +1,90 @@
+"""One object that holds every adapter: what the services know as their ports."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from modelyard.adapters import resolve
+from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Problem, system_clock
+from modelyard.data import SourceReader, TableStore
+from modelyard.reactions import ReactionTransaction
+from modelyard.training import Framework, Sampler
+from modelyard.wiring.settings import Settings
+
+
+class Metadata(Protocol):
+    """The metadata database: transactions over every slice's store."""
+
+    def transaction(self) -> AbstractContextManager[ReactionTransaction]:
+        """Open a transaction; inside another one of the same thread, join it."""
+        ...
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's form. Safe to repeat and to race."""
+        ...
+
+    def close(self) -> None:
+        """Give back all connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Every port, filled. The only place that knows which adapters are behind them."""
+
+    settings: Settings
+    clock: Clock
+    ids: IdMaker
+    metadata: Metadata
+    objects: ObjectStore
+    lake: TableStore
+    sources: SourceReader
+    framework: Callable[[str], Framework]  # by name: sklearn, onnxruntime
+    sampler: Callable[[str], Sampler]  # by name: tpe, random, qmc
+
+    def transaction(self) -> AbstractContextManager[ReactionTransaction]:
+        """Open a transaction over all stores; inside another one of the same thread, join it."""
+        return self.metadata.transaction()
+
+    def close(self) -> None:
+        """Give back what is held."""
+        self.metadata.close()
+
+
+def open_platform(settings: Settings) -> Platform:
+    """Return the platform that `settings` describe, its database upgraded.
+
+    Raises
+    ------
+    Problem
+        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    clock = open_clock(settings.clock)
+    metadata: Metadata = resolve("metadata", urlsplit(settings.metadata).scheme)(settings.metadata)
+    metadata.upgrade()
+    return Platform(
+        settings=settings,
+        clock=clock,
+        ids=IdMaker(system_clock),
+        metadata=metadata,
+        objects=resolve("objects", urlsplit(settings.objects).scheme)(settings.objects),
+        lake=resolve("lake", urlsplit(settings.lake).scheme)(settings.lake),
+        sources=resolve("sources", "files")(),
+        framework=lambda name: resolve("framework", name)(),
+        sampler=lambda name: resolve("sampler", name)(name),
+    )
+
+
+def open_clock(url: str) -> Clock:
+    """Return the clock that a setting names: `system`, or a file that a replay moves on."""
+    if url == "system":
+        return system_clock
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        raise Problem("settings.invalid", f"The clock '{url}' is not known", "it is `system` or a file:// URL", "yard settings")
+    return FileClock(Path(url2pathname(parts.path)))
