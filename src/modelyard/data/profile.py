@@ -259,7 +259,7 @@ def _numbers(column: pl.Series) -> pl.Series:
 def _per_second(dtype: pl.DataType) -> float:
     """Return how many of a time's own units make a second; 1 for what is no time."""
     if isinstance(dtype, pl.Datetime | pl.Duration):
-        return {"ms": 1e3, "us": 1e6, "ns": 1e9}[dtype.time_unit or "us"]
+        return {"ms": 1e3, "us": 1e6, "ns": 1e9}[dtype.time_unit]
     return 1e9 if dtype == pl.Time else 1.0
 
 
