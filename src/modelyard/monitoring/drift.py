@@ -66,7 +66,7 @@ class ColumnDrift:
     @staticmethod
     def from_json(value: JsonObject) -> "ColumnDrift":
         """Return the column's drift whose JSON form is `value`."""
-        return ColumnDrift(**value)  # type: ignore[arg-type] # the shape is to_json's
+        return ColumnDrift(**value)
 
 
 def drift(
