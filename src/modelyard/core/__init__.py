@@ -4,6 +4,7 @@ from modelyard.core.clock import Clock, FileClock, ManualClock, from_text, syste
 from modelyard.core.digests import Digest, digest_bytes, digest_file, digest_json
 from modelyard.core.ids import IdMaker, MemberId, OrganisationId, ProjectId
 from modelyard.core.json import Json, JsonObject, canonical_json
+from modelyard.core.names import check_name
 from modelyard.core.objects import ObjectStore
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.problems import Problem, ProblemKind, missing, nearest
@@ -25,6 +26,7 @@ __all__ = [
     "ProblemKind",
     "ProjectId",
     "canonical_json",
+    "check_name",
     "digest_bytes",
     "digest_file",
     "digest_json",

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from modelyard.core.digests import PREFIX, Digest, digest_bytes, digest_file
+from modelyard.core.digests import PREFIX, Digest, digest_file
 from modelyard.core.ids import ProjectId
 from modelyard.core.problems import Problem
 
@@ -106,8 +106,8 @@ def object_key(project: ProjectId, digest: Digest) -> str:
     Problem
         `project.invalid`, `digest.invalid`.
 
-    >>> object_key(ProjectId("flights"), digest_bytes(b""))[:23]
-    'flights/e3/e3b0c44298fc'
+    >>> object_key(ProjectId("flights"), Digest("sha256:" + 32 * "e3"))[:16]
+    'flights/e3/e3e3e'
     """
     if not _PROJECT.fullmatch(project):
         raise Problem("project.invalid", f"{project!r} is no project id", "it has other characters than A-Z a-z 0-9 _ -")

@@ -1,0 +1,101 @@
+"""scikit-learn behind the framework port: models kept by skops (no pickle), converted by skl2onnx."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import skops.io
+from numpy.typing import NDArray
+from skl2onnx import to_onnx
+from sklearn.base import BaseEstimator, is_classifier
+
+from modelyard.core import Problem
+
+# Types that skops does not trust by itself, read and found to hold arrays only. A model with any other is refused.
+TRUSTED = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
+)
+
+
+class SklearnFramework:
+    """scikit-learn's estimators and pipelines of them."""
+
+    name = "sklearn"
+
+    def owns(self, model: object) -> bool:
+        """Return whether `model` is a fitted estimator of scikit-learn's kind."""
+        return isinstance(model, BaseEstimator) and hasattr(model, "predict")
+
+    def save(self, model: object, to: Path) -> None:
+        """Write the model as a skops archive."""
+        skops.io.dump(model, to)
+
+    def load(self, path: Path) -> object:
+        """Read a skops archive that holds trusted types only.
+
+        Raises
+        ------
+        Problem
+            `model.refused` for a type outside the trust list, `model.invalid` for a file that is no skops archive.
+        """
+        try:
+            strange = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
+        except Exception as error:
+            raise Problem(
+                "model.invalid", "The model file cannot be read", f"it is no skops archive ({error})", "register the run again"
+            ) from error
+        if strange:
+            raise Problem(
+                "model.refused",
+                "The model is not loaded",
+                f"it holds types that this server does not trust: {', '.join(strange)}",
+                "train it with scikit-learn's own estimators, or keep only its ONNX form",
+            )
+        loaded: object = skops.io.load(path, trusted=sorted(TRUSTED))
+        return loaded
+
+    def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return probabilities (classifiers) or values (regressors); see the port."""
+        assert isinstance(model, BaseEstimator)  # noqa: S101 - tells mypy what `owns` has established
+        if is_classifier(model):
+            shares = np.asarray(model.predict_proba(features), dtype=np.float64)  # type: ignore[attr-defined]
+            return shares[:, 1] if shares.shape[1] == 2 else shares  # noqa: PLR2004 - two classes: the second is the positive
+        return np.asarray(model.predict(features), dtype=np.float64).reshape(len(features))  # type: ignore[attr-defined]
+
+    def to_onnx(self, model: object, features: int) -> bytes:
+        """Return the model as ONNX with plain probability tensors.
+
+        Raises
+        ------
+        Problem
+            `model.invalid` when skl2onnx knows no converter for a part of it.
+        """
+        options = {id(model): {"zipmap": False}} if is_classifier(model) else None
+        try:
+            converted = to_onnx(model, np.zeros((1, features), dtype=np.float32), options=options)
+        except Exception as error:  # skl2onnx raises a dozen kinds for one cause
+            raise Problem(
+                "model.invalid",
+                f"{type(model).__name__} cannot be converted to ONNX",
+                str(error).splitlines()[0] if str(error) else type(error).__name__,
+                "it is served in its native form",
+            ) from error
+        return bytes(converted.SerializeToString())
+
+    def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:
+        """Return the split values of histogram gradient boosting, by feature; empty for other models."""
+        found: list[list[float]] = [[] for _ in range(features)]
+        for feature, value in _splits(model):
+            found[feature].append(value)
+        return [np.unique(np.asarray(values, dtype=np.float32)) for values in found]
+
+
+def _splits(model: object) -> Iterator[tuple[int, float]]:
+    for stage in getattr(model, "_predictors", ()):
+        for tree in stage:
+            inner = tree.nodes[tree.nodes["is_leaf"] == 0]
+            yield from zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)

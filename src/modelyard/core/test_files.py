@@ -1,0 +1,65 @@
+import os
+import stat
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from modelyard.core.files import sweep_scratch, whole_file
+
+
+def test_the_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+    with whole_file(target) as write:
+        write(b"one ")
+        write(b"two")
+        assert not target.exists()
+    assert target.read_bytes() == b"one two"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"before")
+    with pytest.raises(RuntimeError), whole_file(target) as write:
+        write(b"after")
+        raise RuntimeError
+    assert target.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_mode_is_lessened_by_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with whole_file(tmp_path / "file", mode=0o666):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_sweep_never_takes_the_scratch_of_a_living_writer(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "file") as write:
+        write(b"slow")
+        assert sweep_scratch(tmp_path) == 0
+    assert (tmp_path / "file").read_bytes() == b"slow"
+
+
+def test_writers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
+    done = Event()
+
+    def sweep() -> None:
+        while not done.is_set():
+            sweep_scratch(tmp_path / ".scratch")
+
+    sweeper = Thread(target=sweep)
+    sweeper.start()
+    try:
+        for number in range(100):
+            with whole_file(tmp_path / str(number), scratch=tmp_path / ".scratch") as write:
+                write(b"x")
+    finally:
+        done.set()
+        sweeper.join()
+    assert sum((tmp_path / str(number)).read_bytes() == b"x" for number in range(100)) == 100
+    assert list((tmp_path / ".scratch").iterdir()) == []

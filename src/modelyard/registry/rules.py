@@ -1,0 +1,111 @@
+"""Pure decisions of the registry: what a gate comes to, how a version is named."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from modelyard.core import Problem
+from modelyard.registry.types import (
+    Alias,
+    Approval,
+    Condition,
+    ConditionKind,
+    ConditionResult,
+    Evaluation,
+    Gate,
+    GateResult,
+    ModelVersion,
+)
+from modelyard.training import Direction
+
+REFERENCE = re.compile(r"^(?P<model>[a-z][a-z0-9_-]*)@(?P<what>[a-z0-9][a-z0-9_-]*)$")
+LATEST = "latest"
+
+
+def parse_reference(text: str) -> tuple[str, str]:
+    """Return model and what follows the `@`: a number, an alias or `latest`.
+
+    >>> parse_reference("delay@champion")
+    ('delay', 'champion')
+
+    Raises
+    ------
+    Problem
+        `reference.invalid` for another form.
+    """
+    found = REFERENCE.match(text if "@" in text else f"{text}@{LATEST}")
+    if not found:
+        raise Problem("reference.invalid", f"'{text}' names no model version", "the form is MODEL@NUMBER, MODEL@ALIAS or MODEL@latest")
+    return found["model"], found["what"]
+
+
+def judge_gate(
+    gate: Gate, version: ModelVersion, alias: Alias | None, alias_name: str, approvals: Sequence[Approval], now: datetime
+) -> GateResult:
+    """Return what `gate` comes to for `version`, each demand by itself. `alias`: as it stands now, None when it points nowhere."""
+    current = alias.version if alias else None
+    results = tuple(_judge(condition, version, current, approvals) for condition in gate.conditions)
+    return GateResult(
+        model=version.model,
+        version=version.number,
+        alias=alias_name,
+        against=current,
+        passed=all(result.passed for result in results),
+        broken_glass=any(approval.break_glass for approval in approvals),
+        results=results,
+        at=now,
+    )
+
+
+def _judge(
+    condition: Condition, version: ModelVersion, current: int | None, approvals: Sequence[Approval]
+) -> ConditionResult:
+    if condition.kind is ConditionKind.BETTER:
+        return _judge_better(condition, version, current)
+    if condition.kind is ConditionKind.CHECKS:
+        told = "the checks of its data are green" if version.checks_green else "a check of its data failed"
+        return ConditionResult(condition, version.checks_green, None, told)
+    if condition.kind is ConditionKind.LATENCY:
+        known = [form.latency_us for form in version.forms if form.latency_us is not None]
+        if not known:
+            return ConditionResult(condition, False, None, "its latency was not measured")
+        fastest = min(known)
+        told = f"one row takes {fastest:,.0f} µs; allowed are {condition.limit:,.0f} µs"
+        return ConditionResult(condition, fastest <= condition.limit, fastest, told)
+    if condition.kind is ConditionKind.PARITY:
+        worst = max((form.max_abs_diff for form in version.forms), default=0.0)
+        told = f"its forms differ by at most {worst:.1e}; allowed are {condition.limit:.0e}"
+        return ConditionResult(condition, worst <= condition.limit, worst, told)
+    people = len({approval.by for approval in approvals if not approval.break_glass})
+    told = f"{people} of {condition.limit:.0f} people have approved"
+    return ConditionResult(condition, people >= condition.limit, people, told)
+
+
+def _judge_better(condition: Condition, version: ModelVersion, current: int | None) -> ConditionResult:
+    metric = condition.metric or "log_loss"
+    if current is None or current == version.number:
+        return ConditionResult(condition, True, None, "nothing stands there yet to be better than")
+    evaluation = latest_evaluation(version, current, metric)
+    if evaluation is None or evaluation.against_value is None:
+        return ConditionResult(
+            condition, False, None, f"it was not measured beside version {current} on the same rows: yard model evaluate"
+        )
+    gain = evaluation.value - evaluation.against_value
+    gain = gain if condition.direction is Direction.MAXIMISE else -gain
+    demand = f"better by at least {condition.limit:g}" if condition.limit > 0 else f"not worse by more than {-condition.limit:g}"
+    told = (
+        f"{metric} {evaluation.value:.4f} against {evaluation.against_value:.4f} of v{current} on {evaluation.rows:,} rows "
+        f"({evaluation.window}); demanded: {demand}"
+    )
+    return ConditionResult(condition, gain >= condition.limit, gain, told)
+
+
+def latest_evaluation(version: ModelVersion, against: int, metric: str) -> Evaluation | None:
+    """Return the newest evaluation of `version` beside version `against` by `metric`."""
+    found = [e for e in version.evaluations if e.against == against and e.metric == metric]
+    return max(found, key=lambda e: e.at, default=None)
+
+
+def told_failures(result: GateResult) -> str:
+    """Return the failed demands as one text."""
+    return "; ".join(f"{one.condition.kind.value}: {one.told}" for one in result.results if not one.passed)

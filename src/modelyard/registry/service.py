@@ -1,0 +1,333 @@
+"""Use cases of the registry. Only `promote` moves an alias, and it asks the gate itself: no path goes round it."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId, check_name, missing
+from modelyard.events import Fact
+from modelyard.jobs import Job
+from modelyard.jobs.service import submit
+from modelyard.registry.rules import LATEST, judge_gate, parse_reference, told_failures
+from modelyard.registry.store import RegistryTransaction
+from modelyard.registry.types import (
+    Alias,
+    Approval,
+    Evaluation,
+    Form,
+    Gate,
+    GateResult,
+    Model,
+    ModelId,
+    ModelVersion,
+    Signature,
+    Slice,
+)
+from modelyard.tenancy import Actor, authorise
+from modelyard.training import Run, RunId, RunState
+from modelyard.training.service import get_run
+
+REGISTER_JOB = "model.register"
+EVALUATE_JOB = "model.evaluate"
+
+
+class Ports(Protocol):
+    """What the registry needs of the platform."""
+
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        ...
+
+    @property
+    def ids(self) -> IdMaker:
+        """The maker of ids."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[RegistryTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+@dataclass(frozen=True)
+class Package:
+    """Everything that a new version is made of."""
+
+    run: Run
+    pipeline: Digest
+    signature: Signature
+    forms: tuple[Form, ...]
+    slices: tuple[Slice, ...]
+    evaluations: tuple[Evaluation, ...]
+    checks_green: bool
+    card: str  # Markdown
+    note: str = ""
+
+
+def ensure_model(ports: Ports, actor: Actor, project: ProjectId, name: str, description: str = "") -> Model:
+    """Return the model of this name, made now if it is not there."""
+    authorise(actor, "model.write", project)
+    check_name("model", name)
+    with ports.transaction() as tx:
+        for model in tx.models.find(project):
+            if model.name == name:
+                return model
+        model = Model(ModelId(ports.ids("model")), project, name, ports.clock(), description)
+        tx.models.add(project, [model])
+        tx.events.add(project, [Fact("model.created", name)], actor=actor.member, at=ports.clock())
+    return model
+
+
+def find_models(ports: Ports, actor: Actor, project: ProjectId) -> list[Model]:
+    """Return the project's models, by name."""
+    authorise(actor, "model.read", project)
+    with ports.transaction() as tx:
+        return tx.models.find(project)
+
+
+def get_model(ports: Ports, actor: Actor, project: ProjectId, name: str) -> Model:
+    """Return one model. Problem `model.missing` with the nearest names."""
+    models = find_models(ports, actor, project)
+    for model in models:
+        if model.name == name:
+            return model
+    raise missing("model", name, [model.name for model in models], "yard model list")
+
+
+def request_registration(
+    ports: Ports, actor: Actor, project: ProjectId, model: str, run: str, *, alias: str | None = None, note: str = ""
+) -> Job:
+    """Queue the registration of a finished run: conversion, parity, latency and slices are measured by a worker."""
+    authorise(actor, "model.write", project)
+    found = get_run(ports, actor, project, run)
+    if found.state is not RunState.FINISHED:
+        raise Problem(
+            "run.conflict",
+            f"Run {found.number} cannot be registered",
+            f"it is {found.state.value}",
+            f"yard run show {found.number}",
+        )
+    ensure_model(ports, actor, project, model)
+    return submit(
+        ports,
+        actor,
+        project,
+        kind=REGISTER_JOB,
+        title=f"register {model} from run {found.number}",
+        payload={"model": model, "run": found.id, "alias": alias, "note": note},
+    )
+
+
+def register(ports: Ports, actor: Actor, project: ProjectId, model: str, package: Package) -> ModelVersion:
+    """Record a new version of `model`."""
+    authorise(actor, "model.write", project)
+    ensure_model(ports, actor, project, model)
+    [card] = ports.objects.put(project, [package.card.encode()])
+    with ports.transaction() as tx:
+        newest = tx.models.versions(project, model, PageRequest(limit=1)).items
+        version = ModelVersion(
+            project=project,
+            model=model,
+            number=newest[0].number + 1 if newest else 1,
+            run=package.run.id,
+            recipe=package.run.recipe,
+            data=package.run.data,
+            pipeline=package.pipeline,
+            signature=package.signature,
+            forms=package.forms,
+            metrics=package.run.metrics,
+            slices=package.slices,
+            evaluations=package.evaluations,
+            checks_green=package.checks_green,
+            card=card,
+            created_by=actor.member,
+            created_at=ports.clock(),
+            refit_of=package.run.refit_of,
+            cause=package.run.cause,
+            note=package.note,
+        )
+        tx.models.add_versions(project, [version])
+        fact = Fact("version.registered", f"{model}@{version.number}", {"run": version.run})
+        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+    return version
+
+
+def get_version(ports: Ports, actor: Actor, project: ProjectId, reference: str) -> ModelVersion:
+    """Return the version that `MODEL@NUMBER`, `MODEL@ALIAS` or `MODEL@latest` names."""
+    model, what = parse_reference(reference)
+    get_model(ports, actor, project, model)
+    with ports.transaction() as tx:
+        if what.isdecimal():
+            return tx.models.get_versions(project, model, [int(what)])[0]
+        if what == LATEST:
+            newest = tx.models.versions(project, model, PageRequest(limit=1)).items
+            if not newest:
+                raise Problem("version.missing", f"{model} has no version", "nothing was registered", "yard model register")
+            return newest[0]
+        aliases = {alias.name: alias for alias in tx.models.aliases(project, model) if alias.version is not None}
+        if what not in aliases:
+            raise missing("alias", what, [*aliases, LATEST], f"yard model show {model}")
+        return tx.models.get_versions(project, model, [aliases[what].version or 0])[0]
+
+
+def find_versions(ports: Ports, actor: Actor, project: ProjectId, model: str, page: PageRequest) -> Page[ModelVersion]:
+    """Return a model's versions, newest first."""
+    get_model(ports, actor, project, model)
+    with ports.transaction() as tx:
+        return tx.models.versions(project, model, page)
+
+
+def find_aliases(ports: Ports, actor: Actor, project: ProjectId, model: str | None = None) -> list[Alias]:
+    """Return the aliases of one model, or of all."""
+    authorise(actor, "model.read", project)
+    with ports.transaction() as tx:
+        return tx.models.aliases(project, model)
+
+
+def set_gate(ports: Ports, actor: Actor, project: ProjectId, model: str, alias: str, gate: Gate) -> Alias:
+    """Put a gate before an alias; it holds from now on, for everybody."""
+    authorise(actor, "gate.write", project)
+    check_name("alias", alias)
+    ensure_model(ports, actor, project, model)
+    with ports.transaction() as tx:
+        now = ports.clock()
+        current = _alias(tx, project, model, alias)
+        changed = replace(current, gate=gate) if current else Alias(project, model, alias, None, gate, now, actor.member)
+        tx.models.save_aliases(project, [changed])
+        tx.events.add(project, [Fact("gate.set", f"{model}@{alias}")], actor=actor.member, at=now)
+    return changed
+
+
+def evaluate_gate(ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, alias: str) -> GateResult:
+    """Return what the alias' gate comes to for a version, now. Nothing is changed."""
+    authorise(actor, "model.read", project)
+    with ports.transaction() as tx:
+        current = _alias(tx, project, model, alias)
+        [found] = tx.models.get_versions(project, model, [version])
+        given = [a for a in tx.models.approvals(project, model, version) if a.alias == alias]
+    return judge_gate(current.gate if current else Gate(), found, current, alias, given, ports.clock())
+
+
+def require_gate(ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, alias: str) -> GateResult:
+    """Return the gate's result when it lets the version through.
+
+    Raises
+    ------
+    Problem
+        `gate.refused`, naming each demand that failed.
+    """
+    result = evaluate_gate(ports, actor, project, model, version, alias)
+    if not result.passed and not result.broken_glass:
+        raise Problem(
+            "gate.refused",
+            f"The gate of {model}@{alias} does not let version {version} through",
+            told_failures(result),
+            f"mend it, or an admin may break the glass: yard model break-glass {model} {version} {alias} --reason …",
+            {"failed": [one.condition.kind.value for one in result.results if not one.passed]},
+        )
+    return result
+
+
+def promote(
+    ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, alias: str, *, cause: str = ""
+) -> Alias:
+    """Move an alias to a version, through its gate."""
+    authorise(actor, "alias.move", project)
+    check_name("alias", alias)
+    with ports.transaction() as tx:
+        result = require_gate(ports, actor, project, model, version, alias)
+        now = ports.clock()
+        current = _alias(tx, project, model, alias)
+        if current and current.version == version:
+            return current
+        moved = Alias(
+            project,
+            model,
+            alias,
+            version,
+            current.gate if current else Gate(),
+            now,
+            actor.member,
+            current.version if current else None,
+        )
+        tx.models.save_aliases(project, [moved])
+        data = {"version": version, "from": moved.previous, "cause": cause, "broken_glass": result.broken_glass}
+        tx.events.add(project, [Fact("alias.moved", f"{model}@{alias}", data)], actor=actor.member, at=now)
+    return moved
+
+
+def restore(
+    ports: Ports, actor: Actor, project: ProjectId, model: str, alias: str, version: int, *, cause: str
+) -> Alias:
+    """Move an alias back to a version that stood there before: a roll-back or an undo, which no gate may stop."""
+    authorise(actor, "alias.move", project)
+    with ports.transaction() as tx:
+        stood = {
+            event.data.get(side)
+            for event in tx.events.read(project, kinds=["alias.moved"], subject=f"{model}@{alias}", limit=10_000)
+            for side in ("version", "from")
+        }
+        current = _alias(tx, project, model, alias)
+        if current is None or version not in stood:
+            raise Problem("alias.refused", f"{model}@{alias} cannot go back to version {version}", "it never stood there")
+        now = ports.clock()
+        moved = replace(current, version=version, previous=current.version, moved_at=now, moved_by=actor.member)
+        tx.models.save_aliases(project, [moved])
+        data = {"version": version, "from": current.version, "cause": cause, "restored": True}
+        tx.events.add(project, [Fact("alias.moved", f"{model}@{alias}", data)], actor=actor.member, at=now)
+    return moved
+
+
+def approve(
+    ports: Ports,
+    actor: Actor,
+    project: ProjectId,
+    model: str,
+    version: int,
+    alias: str,
+    *,
+    reason: str,
+    break_glass: bool = False,
+) -> Approval:
+    """Record a yes, or the breaking of the glass (admins only, with a reason)."""
+    authorise(actor, "gate.break_glass" if break_glass else "gate.approve", project)
+    if not reason.strip():
+        raise Problem("approval.invalid", "An approval needs a reason", "it is kept for whoever asks later", "--reason …")
+    with ports.transaction() as tx:
+        tx.models.get_versions(project, model, [version])
+        approval = Approval(project, model, version, alias, actor.member, ports.clock(), reason, break_glass)
+        tx.models.add_approvals(project, [approval])
+        kind = "gate.broken" if break_glass else "gate.approved"
+        fact = Fact(kind, f"{model}@{version}", {"alias": alias, "reason": reason})
+        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+    return approval
+
+
+def add_evaluations(
+    ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, evaluations: Sequence[Evaluation]
+) -> ModelVersion:
+    """Keep further measurements of a version. Called by the runner's steps alone: clients cannot bring figures of their own."""
+    authorise(actor, "model.write", project)
+    with ports.transaction() as tx:
+        [found] = tx.models.get_versions(project, model, [version])
+        changed = replace(found, evaluations=(*found.evaluations, *evaluations))
+        tx.models.save_versions(project, [changed])
+        fact = Fact("version.evaluated", f"{model}@{version}", {"evaluations": len(evaluations)})
+        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+    return changed
+
+
+def versions_of_runs(ports: Ports, actor: Actor, project: ProjectId, model: str, runs: Sequence[RunId]) -> list[ModelVersion]:
+    """Return the versions made from these runs, newest first."""
+    page = find_versions(ports, actor, project, model, PageRequest(limit=1000))
+    return [version for version in page.items if version.run in runs]
+
+
+def _alias(tx: RegistryTransaction, project: ProjectId, model: str, name: str) -> Alias | None:
+    return next((alias for alias in tx.models.aliases(project, model) if alias.name == name), None)

@@ -1,0 +1,432 @@
+"""Use cases of training: start, follow and end runs and studies."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from modelyard.core import Clock, Digest, IdMaker, Json, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
+from modelyard.data import DatasetVersionId, Split
+from modelyard.events import Event, Fact
+from modelyard.jobs import JobId, JobState
+from modelyard.jobs.service import submit
+from modelyard.tenancy import Actor, authorise
+from modelyard.training.documents import to_bytes, trainer_from_json, trainer_to_json
+from modelyard.training.rules import ENDED, best, due_trials, move
+from modelyard.training.store import Sampler, TrainingTransaction
+from modelyard.training.types import (
+    MetricPoint,
+    Recipe,
+    Run,
+    RunId,
+    RunKind,
+    RunState,
+    Space,
+    Study,
+    StudyId,
+    StudyState,
+    Trainer,
+)
+
+TRAIN_JOB = "run.train"
+MAX_TRIALS = 10_000
+
+
+class Ports(Protocol):
+    """What training needs of the platform."""
+
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        ...
+
+    @property
+    def ids(self) -> IdMaker:
+        """The maker of ids."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store."""
+        ...
+
+    @property
+    def sampler(self) -> Callable[[str], Sampler]:
+        """A sampler by name."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[TrainingTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What somebody asks to be trained."""
+
+    recipe: Recipe
+    data: DatasetVersionId
+    kind: RunKind = RunKind.TRAIN
+    split: Split | None = None  # None: the trainer's
+    experiment: str | None = None
+    source: Digest | None = None
+    cause: str | None = None
+    study: StudyId | None = None
+    trial: int | None = None
+    refit_of: RunId | None = None
+    priority: int = 0
+    queued: bool = True  # False: the caller trains it in its own job
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a finished run leaves."""
+
+    metrics: Mapping[str, float]
+    artifacts: Mapping[str, Digest]
+    environment: Digest | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+def save_trainer(ports: Ports, actor: Actor, project: ProjectId, trainer: Trainer) -> Digest:
+    """Keep a trainer and return its digest."""
+    authorise(actor, "run.write", project)
+    [digest] = ports.objects.put(project, [to_bytes(trainer_to_json(trainer))])
+    return digest
+
+
+def load_trainer(ports: Ports, actor: Actor, project: ProjectId, digest: Digest) -> Trainer:
+    """Return a kept trainer."""
+    authorise(actor, "run.read", project)
+    [content] = ports.objects.get(project, [digest])
+    return trainer_from_json(_decode(content))
+
+
+def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[NewRun]) -> list[Run]:
+    """Record runs and queue their jobs, in one transaction."""
+    authorise(actor, "run.write", project)
+    trainers = {new.recipe.trainer: load_trainer(ports, actor, project, new.recipe.trainer) for new in wanted}
+    started = []
+    with ports.transaction() as tx:
+        tx.datasets.get_versions(project, [new.data for new in wanted])
+        number = tx.runs.next_number(project)
+        for offset, new in enumerate(wanted):
+            trainer = trainers[new.recipe.trainer]
+            run = Run(
+                id=RunId(ports.ids("run")),
+                project=project,
+                experiment=new.experiment or trainer.name,
+                number=number + offset,
+                kind=new.kind,
+                recipe=new.recipe,
+                metric=trainer.metric,
+                data=new.data,
+                split=new.split or trainer.split,
+                state=RunState.PENDING,
+                created_by=actor.member,
+                created_at=ports.clock(),
+                study=new.study,
+                trial=new.trial,
+                cause=new.cause,
+                refit_of=new.refit_of,
+                source=new.source,
+            )
+            tx.runs.add(project, [run])
+            if new.queued:
+                job = submit(
+                    ports,
+                    actor,
+                    project,
+                    kind=TRAIN_JOB,
+                    title=_title(run),
+                    payload={"run": run.id},
+                    cause=run.id,
+                    priority=new.priority,
+                    limits=trainer.limits,
+                )
+                run = replace(run, job=job.id)
+                tx.runs.save(project, [run])
+            started.append(run)
+        _tell(tx, project, actor.member, ports, [Fact("run.created", run.id, {"number": run.number}) for run in started])
+    return started
+
+
+def begin(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId) -> Run:
+    """Say that a worker has the run. A retried run begins again."""
+    authorise(actor, "run.write", project)
+    with ports.transaction() as tx:
+        [run] = tx.runs.get(project, [run_id])
+        run = move(run, RunState.RUNNING, ports.clock())
+        tx.runs.save(project, [run])
+        _tell(tx, project, actor.member, ports, [Fact("run.started", run.id)])
+    return run
+
+
+def log(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId, points: Sequence[MetricPoint]) -> None:
+    """Keep metric points of a running run.
+
+    Raises
+    ------
+    Problem
+        `metric.invalid` for NaN or infinity, `run.conflict` when the run has ended.
+    """
+    authorise(actor, "run.write", project)
+    for point in points:
+        if point.value != point.value or point.value in (float("inf"), float("-inf")):
+            raise Problem(
+                "metric.invalid",
+                f"The metric {point.name} is {point.value} at step {point.step}",
+                "only finite numbers can be ranked and plotted",
+                "log it only when it is defined",
+            )
+    with ports.transaction() as tx:
+        [run] = tx.runs.get(project, [run_id])
+        if run.state in ENDED:
+            raise Problem("run.conflict", f"Run {run.number} takes no more metrics", f"it is {run.state.value}")
+        latest: dict[str, MetricPoint] = {}
+        for point in points:
+            if point.name not in latest or point.step >= latest[point.name].step:
+                latest[point.name] = point
+        tx.runs.log(project, run_id, points)
+        tx.runs.save(project, [replace(run, metrics={**run.metrics, **{n: p.value for n, p in latest.items()}})])
+
+
+def finish(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId, outputs: Outputs) -> Run:
+    """Record the outputs of a running run, and say so."""
+    authorise(actor, "run.write", project)
+    with ports.transaction() as tx:
+        [run] = tx.runs.get(project, [run_id])
+        run = replace(
+            move(run, RunState.FINISHED, ports.clock()),
+            metrics={**run.metrics, **outputs.metrics},
+            artifacts={**run.artifacts, **outputs.artifacts},
+            environment=outputs.environment,
+        )
+        tx.runs.save(project, [run])
+        _tell(tx, project, actor.member, ports, [Fact("run.finished", run.id, {"metrics": dict(run.metrics)})])
+    return run
+
+
+def end_badly(
+    ports: Ports, actor: MemberId | str, project: ProjectId, run_id: RunId, state: RunState, problem: Mapping[str, Any] | None
+) -> Run:
+    """Record that a run failed or was cancelled; one that has ended already stays as it is."""
+    with ports.transaction() as tx:
+        [run] = tx.runs.get(project, [run_id])
+        if run.state in ENDED:
+            return run
+        run = replace(move(run, state, ports.clock()), problem=problem)
+        tx.runs.save(project, [run])
+        _tell(tx, project, actor, ports, [Fact(f"run.{state.value}", run.id)])
+    return run
+
+
+def get_run(ports: Ports, actor: Actor, project: ProjectId, ref: str) -> Run:
+    """Return a run by id, or by its number."""
+    authorise(actor, "run.read", project)
+    with ports.transaction() as tx:
+        if ref.isdecimal():
+            page = tx.runs.find(project, PageRequest(limit=1000))
+            for run in page.items:
+                if run.number == int(ref):
+                    return run
+            raise Problem("run.missing", f"There is no run {ref}", f"the newest is {_newest(page)}", "yard run list")
+        [run] = tx.runs.get(project, [RunId(ref)])
+    return run
+
+
+def find_runs(
+    ports: Ports,
+    actor: Actor,
+    project: ProjectId,
+    page: PageRequest,
+    *,
+    states: Sequence[RunState] = (),
+    study: StudyId | None = None,
+    experiment: str | None = None,
+    where: Sequence[tuple[str, str, float]] = (),
+    sort: str | None = None,
+) -> Page[Run]:
+    """Return runs; see `RunStore.find`."""
+    authorise(actor, "run.read", project)
+    with ports.transaction() as tx:
+        return tx.runs.find(project, page, states=states, study=study, experiment=experiment, where=where, sort=sort)
+
+
+def metric_points(
+    ports: Ports, actor: Actor, project: ProjectId, runs: Sequence[RunId], name: str
+) -> Mapping[RunId, list[MetricPoint]]:
+    """Return the points of one metric of several runs."""
+    authorise(actor, "run.read", project)
+    with ports.transaction() as tx:
+        return tx.runs.points(project, runs, name)
+
+
+def start_study(
+    ports: Ports,
+    actor: Actor,
+    project: ProjectId,
+    *,
+    trainer: Digest,
+    space: Space,
+    data: DatasetVersionId,
+    trials: int,
+    parallel: int = 4,
+    sampler: str = "tpe",
+    seed: int = 0,
+    source: Digest | None = None,
+) -> Study:
+    """Record a study and queue its first trials.
+
+    Raises
+    ------
+    Problem
+        `study.invalid` for an empty space or a number of trials below 1, `sampler.missing` for an unknown sampler.
+    """
+    authorise(actor, "run.write", project)
+    if not (space.floats or space.ints or space.choices):
+        raise Problem("study.invalid", "The study searches nothing", "its space is empty", "Search(depth=range(3, 9), …)")
+    if not 1 <= trials <= MAX_TRIALS:
+        raise Problem("study.invalid", f"The study has {trials} trials", f"it must be 1 to {MAX_TRIALS}")
+    ports.sampler(sampler)
+    made = load_trainer(ports, actor, project, trainer)
+    study = Study(
+        id=StudyId(ports.ids("study")),
+        project=project,
+        experiment=made.name,
+        trainer=trainer,
+        data=data,
+        space=space,
+        metric=made.metric,
+        direction=made.direction,
+        trials=trials,
+        parallel=min(parallel, trials),
+        sampler=sampler,
+        seed=seed,
+        state=StudyState.RUNNING,
+        created_by=actor.member,
+        created_at=ports.clock(),
+    )
+    with ports.transaction() as tx:
+        tx.runs.add_studies(project, [study])
+        _tell(tx, project, actor.member, ports, [Fact("study.created", study.id, {"trials": trials})])
+        return advance_study(ports, actor, project, study.id, source=source)
+
+
+def advance_study(
+    ports: Ports, actor: Actor, project: ProjectId, study_id: StudyId, *, source: Digest | None = None
+) -> Study:
+    """Queue the next trials when the last batch has ended; end the study after its last. Safe to repeat."""
+    authorise(actor, "run.write", project)
+    with ports.transaction() as tx:
+        [study] = tx.runs.get_studies(project, [study_id])
+        runs = trials_of(tx, project, study_id)
+        if study.state is not StudyState.RUNNING or any(run.state not in ENDED for run in runs):
+            return study
+        count = due_trials(study, runs)
+        if not count:
+            return _end_study(ports, tx, actor, study, runs)
+        tried = [(run.recipe.params, _value(run, study.metric)) for run in runs]
+        suggested = ports.sampler(study.sampler).suggest(
+            study.space, tried, count=count, seed=study.seed, direction=study.direction
+        )
+        start_runs(
+            ports,
+            actor,
+            project,
+            [
+                NewRun(
+                    recipe=Recipe(study.trainer, params, study.seed),
+                    data=study.data,
+                    kind=RunKind.TRIAL,
+                    experiment=study.experiment,
+                    source=source or (runs[0].source if runs else None),
+                    study=study.id,
+                    trial=len(runs) + offset,
+                )
+                for offset, params in enumerate(suggested)
+            ],
+        )
+        return study
+
+
+def get_study(ports: Ports, actor: Actor, project: ProjectId, study_id: StudyId) -> tuple[Study, list[Run]]:
+    """Return a study and its trials, in order."""
+    authorise(actor, "run.read", project)
+    with ports.transaction() as tx:
+        [study] = tx.runs.get_studies(project, [study_id])
+        return study, trials_of(tx, project, study_id)
+
+
+def find_studies(ports: Ports, actor: Actor, project: ProjectId, page: PageRequest) -> Page[Study]:
+    """Return studies, newest first."""
+    authorise(actor, "run.read", project)
+    with ports.transaction() as tx:
+        return tx.runs.studies(project, page)
+
+
+def trials_of(tx: TrainingTransaction, project: ProjectId, study_id: StudyId) -> list[Run]:
+    """Return all runs of a study, by trial."""
+    found: list[Run] = []
+    after: str | None = None
+    while True:
+        page = tx.runs.find(project, PageRequest(after, 1000), study=study_id)
+        found.extend(page.items)
+        after = page.next_key
+        if after is None:
+            return sorted(found, key=lambda run: run.trial or 0)
+
+
+def follow(ports: Ports, actor_of: Callable[[MemberId], Actor], project: ProjectId, events: Sequence[Event]) -> None:
+    """Turn what happened into what comes next: ended trials into the next ones, lost jobs into failed runs."""
+    for event in events:
+        if event.kind in ("job.failed", "job.cancelled"):
+            _follow_lost_job(ports, project, event)
+        if event.kind in ("run.finished", "run.failed", "run.cancelled"):
+            with ports.transaction() as tx:
+                [run] = tx.runs.get(project, [RunId(event.subject)])
+            if run.study is not None:
+                advance_study(ports, actor_of(MemberId(run.created_by)), project, run.study)
+
+
+def _follow_lost_job(ports: Ports, project: ProjectId, event: Event) -> None:
+    with ports.transaction() as tx:
+        [job] = tx.jobs.get(project, [JobId(event.subject)])
+    if job.kind == TRAIN_JOB:
+        state = RunState.CANCELLED if job.state is JobState.CANCELLED else RunState.FAILED
+        end_badly(ports, event.actor, project, RunId(job.payload["run"]), state, job.problem)
+
+
+def _end_study(ports: Ports, tx: TrainingTransaction, actor: Actor, study: Study, runs: Sequence[Run]) -> Study:
+    chosen = best(runs, study.metric, study.direction)
+    ended = replace(
+        study,
+        state=StudyState.FINISHED if chosen else StudyState.FAILED,
+        best=chosen.id if chosen else None,
+        finished_at=ports.clock(),
+    )
+    tx.runs.save_studies(study.project, [ended])
+    _tell(tx, study.project, actor.member, ports, [Fact(f"study.{ended.state.value}", study.id, {"best": ended.best})])
+    return ended
+
+
+def _value(run: Run, metric: str) -> float | None:
+    return run.metrics.get(metric) if run.state is RunState.FINISHED else None
+
+
+def _title(run: Run) -> str:
+    return f"trial {run.trial} of {run.experiment}" if run.study else f"{run.kind.value} {run.experiment} (run {run.number})"
+
+
+def _newest(page: Page[Run]) -> str:
+    return str(page.items[0].number) if page.items else "not there yet"
+
+
+def _tell(tx: TrainingTransaction, project: ProjectId, actor: str, ports: Ports, facts: Sequence[Fact]) -> None:
+    tx.events.add(project, facts, actor=actor, at=ports.clock())
+
+
+def _decode(content: bytes) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads(content)
+    return document
