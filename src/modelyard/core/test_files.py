@@ -1,5 +1,7 @@
 import os
 import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
@@ -45,6 +47,15 @@ def test_a_sweep_never_takes_the_scratch_of_a_living_writer(tmp_path: Path) -> N
     assert (tmp_path / "file").read_bytes() == b"slow"
 
 
+@pytest.fixture
+def threads_change_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("threads_change_often")
 def test_writers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
     done = Event()
 
@@ -52,14 +63,16 @@ def test_writers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
         while not done.is_set():
             sweep_scratch(tmp_path / ".scratch")
 
-    sweeper = Thread(target=sweep)
-    sweeper.start()
+    sweepers = [Thread(target=sweep) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
     try:
-        for number in range(100):
+        for number in range(200):
             with whole_file(tmp_path / str(number), scratch=tmp_path / ".scratch") as write:
                 write(b"x")
     finally:
         done.set()
-        sweeper.join()
-    assert sum((tmp_path / str(number)).read_bytes() == b"x" for number in range(100)) == 100
+        for sweeper in sweepers:
+            sweeper.join()
+    assert all((tmp_path / str(number)).read_bytes() == b"x" for number in range(200))
     assert list((tmp_path / ".scratch").iterdir()) == []

@@ -1,0 +1,95 @@
+"""The one table of what can be plugged in: a port and a URL scheme (or framework name) → where its factory is.
+
+A row's key is `<port>.<name>`; its value is written as an entry point, `module:attribute [extra]`, and imported only when asked
+for. Strangers add rows of the same form under the entry point group `modelyard.adapters`; ours go first.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from modelyard.core.problems import Problem, nearest
+
+if TYPE_CHECKING:
+    from modelyard.core.objects import ObjectStore
+
+GROUP = "modelyard.adapters"
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Port(Generic[T_co]):
+    """A place to plug into: its word in the table's keys, what a person calls it, and (as a type) what its factories are."""
+
+    name: str
+    noun: str
+
+
+OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
+
+TABLE: Mapping[str, str] = {
+    "objects.file": "modelyard.adapters.file:FileObjects.from_url",
+    "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",
+}
+
+
+def resolve(port: Port[T], name: str) -> T:
+    """Return the factory that plugs into `port` under `name`, imported now.
+
+    Raises
+    ------
+    Problem
+        `adapter.missing` for an unknown name, with the nearest suggested; `adapter.unavailable` when a package it needs is not
+        installed, with the command that installs it.
+    """
+    known = {row.name: row for row in _rows(port)}
+    row = known.get(f"{port.name}.{name}")
+    if row is None:
+        raise _unknown(port, name, sorted(key.removeprefix(f"{port.name}.") for key in known))
+    try:
+        return cast("T", row.load())
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"modelyard", row.module.partition(".")[0]}:
+            raise
+        raise _not_installed(port, name, row, package) from error
+
+
+def connect(port: Port[Callable[[str], T]], url: str) -> T:
+    """Return what the factory for the scheme of `url` makes of it: `connect(OBJECTS, "s3://bucket/prefix")`.
+
+    Raises
+    ------
+    Problem
+        As `resolve`, and `adapter.invalid` when there is no scheme; a scheme's driver (`postgresql+psycopg`) is not looked at.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon or not scheme:
+        names = ", ".join(row.name.removeprefix(f"{port.name}.") + ":" for row in _rows(port))
+        raise Problem(
+            "adapter.invalid", f"'{url}' is no URL of a {port.noun}", "it has no scheme", f"begin it with one of {names}"
+        )
+    return resolve(port, scheme.partition("+")[0].lower())(url)
+
+
+def _rows(port: Port[object]) -> Iterator[EntryPoint]:
+    prefix = f"{port.name}."
+    yield from (row for row in entry_points(group=GROUP) if row.name.startswith(prefix) and row.name not in TABLE)
+    yield from (EntryPoint(key, value, GROUP) for key, value in TABLE.items() if key.startswith(prefix))
+
+
+def _unknown(port: Port[object], name: str, known: list[str]) -> Problem:
+    near = nearest(name, known)
+    why = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known)}"
+    step = f"to add one, install a package with an entry point in the group {GROUP}"
+    return Problem("adapter.missing", f"There is no {port.noun} '{name}'", why, step, {"known": known, "nearest": near})
+
+
+def _not_installed(port: Port[object], name: str, row: EntryPoint, package: str) -> Problem:
+    project = row.dist.name if row.dist else "modelyard"
+    wanted = f"{project}[{','.join(row.extras)}]" if row.extras else package
+    what = f"The {port.noun} '{name}' needs the package {package}"
+    return Problem("adapter.unavailable", what, "it is not installed", f"pip install '{wanted}'", {"package": package})
