@@ -1,17 +1,32 @@
-"""Monitors, windows, labels and alerts."""
+"""Monitors, windows, labels and alerts; drift, harm and the judge of canaries."""
 
-from modelyard.monitoring.store import MonitorStore, MonitoringTransaction
-from modelyard.monitoring.types import Alert, AlertId, AlertKind, Label, Monitor, MonitorId, MonitorTest, Window
+from modelyard.monitoring.drift import ColumnDrift
+from modelyard.monitoring.sequential import Judgement, Looks, Verdict
+from modelyard.monitoring.store import MonitoringTransaction, MonitorStore
+from modelyard.monitoring.types import (
+    Alert,
+    AlertId,
+    AlertKind,
+    Label,
+    Monitor,
+    MonitorId,
+    MonitorTest,
+    Window,
+)
 
 __all__ = [
     "Alert",
     "AlertId",
     "AlertKind",
+    "ColumnDrift",
+    "Judgement",
     "Label",
+    "Looks",
     "Monitor",
     "MonitorId",
     "MonitorStore",
     "MonitorTest",
     "MonitoringTransaction",
+    "Verdict",
     "Window",
 ]

@@ -144,6 +144,7 @@ class Prediction:
     deployment: str
     model: str
     version: int
+    revision: int  # of the deployment, at the moment of answering
     form: str
     route: str
     time: datetime  # event time

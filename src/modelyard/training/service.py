@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from modelyard.core import Clock, Digest, IdMaker, Json, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
+from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.data import DatasetVersionId, Split
 from modelyard.events import Event, Fact
 from modelyard.jobs import JobId, JobState
@@ -85,8 +85,8 @@ class Outputs:
 
     metrics: Mapping[str, float]
     artifacts: Mapping[str, Digest]
-    environment: Digest | None = None
-    extra: Mapping[str, Json] = field(default_factory=dict)
+    framework: str
+    environment: Digest
 
 
 def save_trainer(ports: Ports, actor: Actor, project: ProjectId, trainer: Trainer) -> Digest:
@@ -201,6 +201,7 @@ def finish(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId, output
             move(run, RunState.FINISHED, ports.clock()),
             metrics={**run.metrics, **outputs.metrics},
             artifacts={**run.artifacts, **outputs.artifacts},
+            framework=outputs.framework,
             environment=outputs.environment,
         )
         tx.runs.save(project, [run])

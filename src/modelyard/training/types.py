@@ -87,6 +87,7 @@ class Run:
     refit_of: RunId | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)  # the latest value of each
     artifacts: Mapping[str, Digest] = field(default_factory=dict)  # by name: model, pipeline, predictions, …
+    framework: str | None = None  # of the model, once it is trained
     environment: Digest | None = None  # Python, platform, packages, hardware: a JSON object
     source: Digest | None = None  # commit, uncommitted changes, code: a JSON object
     started_at: datetime | None = None

@@ -1,6 +1,7 @@
 """Settings → one Platform; the only place that chooses adapters."""
 
+from modelyard.wiring.follower import Follower
 from modelyard.wiring.platform import Metadata, Platform, open_platform
 from modelyard.wiring.settings import Setting, Settings, read_settings
 
-__all__ = ["Metadata", "Platform", "Setting", "Settings", "open_platform", "read_settings"]
+__all__ = ["Follower", "Metadata", "Platform", "Setting", "Settings", "open_platform", "read_settings"]

@@ -1,0 +1,101 @@
+"""The control plane's HTTP door: one thin route a use case, OpenAPI derived from the slices' own types."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from modelyard.api import data, jobs, loop, models, objects, runs, serving, tenants, watching
+from modelyard.core import Problem, ProblemKind
+from modelyard.tenancy import Actor
+from modelyard.version import __version__
+from modelyard.wiring import Follower, Platform
+from modelyard.wiring.statuses import MEDIA_TYPE, STATUSES, problem_document, status_of
+
+MAX_BODY_BYTES = 64 << 20
+logger = logging.getLogger(__name__)
+
+
+def create_app(platform: Platform, *, follower: Follower | None = None, owner: Actor | None = None) -> FastAPI:
+    """Return the control plane over a platform.
+
+    `owner` is set in embedded mode alone: every call is then the owner's. A server that listens asks for a token.
+    """
+    app = FastAPI(
+        title="Modelyard",
+        version=__version__,
+        description="Data → prepare → train → register → serve → monitor → react.",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.platform = platform
+    app.state.follower = follower
+    app.state.owner = owner
+    app.middleware("http")(_limit_body)
+    app.exception_handler(Problem)(_tell_problem)
+    app.exception_handler(RequestValidationError)(_tell_invalid)
+    app.exception_handler(HTTPException)(_tell_http)
+    app.exception_handler(Exception)(_tell_failure)
+    for part in (tenants, objects, data, runs, models, serving, watching, jobs, loop):
+        app.include_router(part.router)
+
+    @app.get("/v1/health", tags=["health"])
+    def health() -> dict[str, str]:
+        """Answer that the control plane is up."""
+        return {"status": "ok", "version": __version__}
+
+    return app
+
+
+async def _limit_body(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    length = request.headers.get("content-length")
+    if length is not None and length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        problem = Problem(
+            "body.too_large",
+            f"The body has {int(length):,} bytes",
+            f"the most is {MAX_BODY_BYTES:,}",
+            "send it in parts, or put large content into the object store",
+        )
+        return _answer(problem)
+    return await call_next(request)
+
+
+def _answer(problem: Problem) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if problem.kind is ProblemKind.UNAUTHENTICATED else None
+    return JSONResponse(problem_document(problem), status_of(problem), media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _tell_problem(_: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - registered for this class
+    return _answer(problem)
+
+
+async def _tell_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    found = [{"where": ".".join(str(part) for part in one["loc"]), "why": one["msg"]} for one in error.errors()]
+    first = found[0] if found else {"where": "body", "why": "it is not valid"}
+    problem = Problem(
+        "request.invalid",
+        f"The request cannot be read at {first['where']}",
+        str(first["why"]),
+        "see /v1/openapi.json for the form",
+        {"errors": found},
+    )
+    return _answer(problem)
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    kinds = {status: kind for kind, status in reversed(STATUSES.items())}
+    kind = kinds.get(error.status_code, ProblemKind.INVALID)
+    problem = Problem(f"route.{kind.value}", f"{request.method} {request.url.path} is not answered", str(error.detail))
+    return JSONResponse(problem_document(problem) | {"status": error.status_code}, error.status_code, media_type=MEDIA_TYPE)
+
+
+async def _tell_failure(request: Request, error: Exception) -> Response:
+    logger.error("%s %s broke", request.method, request.url.path, exc_info=error)
+    return _answer(Problem("server.failed", "The server made a mistake", type(error).__name__, "see the server's log"))

@@ -1,0 +1,135 @@
+"""Routes of the registry."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from modelyard.api.callers import InProject, PageQuery
+from modelyard.core import Page
+from modelyard.jobs import Job
+from modelyard.registry import Alias, Approval, Gate, GateResult, Model, ModelVersion
+from modelyard.registry.service import (
+    approve,
+    ensure_model,
+    evaluate_gate,
+    find_aliases,
+    find_models,
+    find_versions,
+    get_model,
+    get_version,
+    promote,
+    request_registration,
+    set_gate,
+)
+
+router = APIRouter(prefix="/v1/projects/{project}/models", tags=["registry"])
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A model to make."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A finished run to register."""
+
+    run: str
+    alias: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A version for an alias."""
+
+    version: int
+
+
+@dataclass(frozen=True)
+class NewApproval:
+    """A yes, or the breaking of the glass."""
+
+    alias: str
+    reason: str
+    break_glass: bool = False
+
+
+@router.get("")
+def models(call: InProject) -> list[Model]:
+    """Return the models."""
+    return find_models(call.platform, call.actor, call.project)
+
+
+@router.post("", status_code=201)
+def make_model(call: InProject, new: NewModel) -> Model:
+    """Make a model, or return the one of this name."""
+    return ensure_model(call.platform, call.actor, call.project, new.name, new.description)
+
+
+@router.get("/{model}")
+def model(call: InProject, model: str) -> Model:
+    """Return one model."""
+    return get_model(call.platform, call.actor, call.project, model)
+
+
+@router.get("/{model}/versions")
+def versions(call: InProject, model: str, page: PageQuery) -> Page[ModelVersion]:
+    """Return a model's versions, newest first."""
+    return find_versions(call.platform, call.actor, call.project, model, page)
+
+
+@router.post("/{model}/versions", status_code=202)
+def make_version(call: InProject, model: str, new: Registration) -> Job:
+    """Queue the registration of a run; the job's result names the version."""
+    return request_registration(
+        call.platform, call.actor, call.project, model, new.run, alias=new.alias, note=new.note
+    )
+
+
+@router.get("/{model}/versions/{what}")
+def version(call: InProject, model: str, what: str) -> ModelVersion:
+    """Return a version by number, alias or `latest`."""
+    return get_version(call.platform, call.actor, call.project, f"{model}@{what}")
+
+
+@router.post("/{model}/versions/{number}/approvals", status_code=201)
+def make_approval(call: InProject, model: str, number: int, new: NewApproval) -> Approval:
+    """Record an approval."""
+    return approve(
+        call.platform,
+        call.actor,
+        call.project,
+        model,
+        number,
+        new.alias,
+        reason=new.reason,
+        break_glass=new.break_glass,
+    )
+
+
+@router.get("/{model}/aliases")
+def aliases(call: InProject, model: str) -> list[Alias]:
+    """Return a model's aliases."""
+    return find_aliases(call.platform, call.actor, call.project, model)
+
+
+@router.put("/{model}/aliases/{alias}")
+def move_alias(call: InProject, model: str, alias: str, new: Promotion) -> Alias:
+    """Move an alias to a version, through its gate."""
+    return promote(call.platform, call.actor, call.project, model, new.version, alias)
+
+
+@router.put("/{model}/aliases/{alias}/gate")
+def keep_gate(call: InProject, model: str, alias: str, gate: Gate) -> Alias:
+    """Put a gate before an alias."""
+    return set_gate(call.platform, call.actor, call.project, model, alias, gate)
+
+
+@router.get("/{model}/aliases/{alias}/gate/{number}")
+def ask_gate(call: InProject, model: str, alias: str, number: int) -> GateResult:
+    """Return what the gate comes to for a version."""
+    return evaluate_gate(call.platform, call.actor, call.project, model, number, alias)

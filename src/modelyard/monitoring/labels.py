@@ -1,0 +1,108 @@
+"""Labels: kept as they come, joined to the ledger by prediction id whenever they are read.
+
+The truth of a prediction is its label received last; a label sent twice counts once, one that comes before its prediction waits.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from math import isfinite
+from typing import Protocol
+
+import polars as pl
+
+from modelyard.core import Clock, IdMaker, Problem, ProjectId
+from modelyard.data import TableStore
+from modelyard.events import Fact
+from modelyard.monitoring.store import MonitoringTransaction
+from modelyard.monitoring.types import Label
+from modelyard.serving.ledger import ledger_table, read_ledger
+from modelyard.serving.service import get_deployment
+from modelyard.tenancy import Actor, authorise
+
+SCHEMA = {
+    "prediction": pl.String,
+    "value": pl.Float64,
+    "time": pl.Datetime("us", "UTC"),
+    "received_at": pl.Datetime("us", "UTC"),
+}
+
+
+class Ports(Protocol):
+    """What labels need of the platform."""
+
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        ...
+
+    @property
+    def ids(self) -> IdMaker:
+        """The maker of ids."""
+        ...
+
+    @property
+    def lake(self) -> TableStore:
+        """The lake."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[MonitoringTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+def label_table(deployment: str) -> str:
+    """Return the lake table of a deployment's labels."""
+    return f"labels/{deployment}"
+
+
+def add_labels(ports: Ports, actor: Actor, project: ProjectId, deployment: str, labels: Sequence[Label]) -> int:
+    """Keep labels and return how many; late ones, repeated ones and ones out of order are all welcome.
+
+    Raises
+    ------
+    Problem
+        `label.invalid` for a value that is not finite or an empty prediction id; none of the batch is kept then.
+    """
+    authorise(actor, "label.write", project)
+    get_deployment(ports, actor, project, deployment)
+    for row, label in enumerate(labels):
+        if not label.prediction or not isfinite(label.value):
+            raise Problem(
+                "label.invalid",
+                f"Label {row} cannot be kept",
+                "its prediction id is empty" if not label.prediction else f"its value is {label.value}",
+                "send the id that the answer carried, and a finite number",
+                {"row": row},
+            )
+    if not labels:
+        return 0
+    columns = {name: [getattr(label, name) for label in labels] for name in SCHEMA}
+    commit = ports.ids("labels")
+    ports.lake.append(project, label_table(deployment), pl.DataFrame(columns, schema=SCHEMA), commit=commit)
+    with ports.transaction() as tx:
+        fact = Fact("labels.added", deployment, {"labels": len(labels)})
+        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+    return len(labels)
+
+
+def read_labels(ports: Ports, project: ProjectId, deployment: str) -> pl.LazyFrame:
+    """Return one row a prediction: its label received last."""
+    table = label_table(deployment)
+    if ports.lake.version(project, table) is None:
+        return pl.LazyFrame(schema=SCHEMA)
+    found = ports.lake.scan(project, table).select(*SCHEMA)
+    return found.sort("received_at", "time", "value").unique("prediction", keep="last", maintain_order=False)
+
+
+def labelled_rows(
+    ports: Ports, project: ProjectId, deployment: str, *, since: datetime | None = None, until: datetime | None = None
+) -> pl.DataFrame:
+    """Return the ledger's rows of [since, until) with `answer` and `label` (null: not known yet), by event time and id."""
+    if ports.lake.version(project, ledger_table(deployment)) is None:
+        return pl.DataFrame()
+    ledger = read_ledger(ports, project, deployment, since=since, until=until)
+    labels = read_labels(ports, project, deployment).select(
+        pl.col("prediction").alias("id"), pl.col("value").alias("label"), pl.col("time").alias("label_time")
+    )
+    return ledger.join(labels, on="id", how="left").sort("time", "id").collect()

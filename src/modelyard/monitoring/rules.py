@@ -1,0 +1,83 @@
+"""Pure decisions of monitoring: which windows are due, what a window shows, which alerts it opens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from modelyard.core import from_text, to_text
+from modelyard.monitoring.drift import ColumnDrift
+from modelyard.monitoring.types import Monitor
+from modelyard.training.metrics import log_losses, measure
+
+MAX_CATCH_UP = 400  # windows looked at in one go; the rest follow at the next
+QUIET_WINDOWS = 3  # a notice closes after this many windows without it
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open stretch of event time, [start, end)."""
+
+    start: datetime
+    end: datetime
+
+
+def due_windows(monitor: Monitor, first: datetime, now: datetime) -> list[Span]:
+    """Return the windows that end, with their label delay, by `now` and were not looked at; `first` is the first row's time.
+
+    Windows lie on multiples of their length since 1970, so that two monitors of one length share their marks.
+    """
+    length = timedelta(seconds=monitor.window_s)
+    start = monitor.evaluated_until or floor_time(first, length)
+    last = now - timedelta(seconds=monitor.label_delay_s)
+    found: list[Span] = []
+    while start + length <= last and len(found) < MAX_CATCH_UP:
+        found.append(Span(start, start + length))
+        start += length
+    return found
+
+
+def floor_time(at: datetime, length: timedelta) -> datetime:
+    """Return the last multiple of `length` since 1970 that is not after `at`.
+
+    >>> from datetime import UTC
+    >>> floor_time(datetime(2013, 4, 1, 17, 5, tzinfo=UTC), timedelta(days=1))
+    datetime.datetime(2013, 4, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    past = at.timestamp() % length.total_seconds()
+    return at - timedelta(seconds=past)
+
+
+def window_metrics(rows: pl.DataFrame) -> dict[str, float]:
+    """Return the metrics of labelled rows (`answer`, `label`)."""
+    return measure(_array(rows, "label"), _array(rows, "answer"))
+
+
+def metrics_by_version(rows: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Return rows and mean log loss of the labelled rows of each version."""
+    found: dict[str, dict[str, float]] = {}
+    for (version,), part in rows.sort("version").group_by("version", maintain_order=True):
+        losses = log_losses(_array(part, "label"), _array(part, "answer"))
+        found[str(version)] = {"rows": float(part.height), "log_loss": float(losses.mean())}
+    return found
+
+
+def opened_notices(
+    drift: Sequence[ColumnDrift], open_since: Mapping[str, str], span: Span
+) -> tuple[list[ColumnDrift], dict[str, str]]:
+    """Return the notices that this window opens, and the open ones after it: column → when it was last seen.
+
+    A column that goes on drifting is told once, and again only after it was quiet.
+    """
+    still = span.end - QUIET_WINDOWS * (span.end - span.start)
+    kept = {column: seen for column, seen in open_since.items() if from_text(seen) > still}
+    noticed = [one for one in drift if one.notice]
+    fresh = [one for one in noticed if one.column not in kept]
+    return fresh, kept | {one.column: to_text(span.end) for one in noticed}
+
+
+def _array(rows: pl.DataFrame, column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    values: np.ndarray[tuple[int], np.dtype[np.float64]] = rows[column].cast(pl.Float64).to_numpy()
+    return values

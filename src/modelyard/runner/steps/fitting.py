@@ -1,0 +1,208 @@
+"""One fit of a recipe: read the rows, split, fit the preparation, call the user's trainer, measure on the rows held out."""
+
+import io
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.adapters import names
+from modelyard.core import Digest, Problem, missing
+from modelyard.data import DatasetVersion, Split
+from modelyard.data.service import get_version_by_id, read
+from modelyard.data.split import split_frame
+from modelyard.prepare import FittedPipeline, Transform, fit, load, user_code_boundary
+from modelyard.runner.context import StepContext
+from modelyard.training import Framework, MetricPoint, Recipe, RunId, Trainer
+from modelyard.training.documents import to_bytes
+from modelyard.training.metrics import measure
+from modelyard.training.service import log
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows that a trainer fits or tests on."""
+
+    frame: pl.DataFrame  # raw columns
+    X: Features  # shape (n, k)
+    y: NDArray[np.float64]  # shape (n,)
+    features: tuple[str, ...]  # names of the k columns of X
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.y)
+
+
+@dataclass
+class RunHandle:
+    """What a trainer is given to speak with: it logs metrics, keeps artifacts, tells how far it is."""
+
+    context: StepContext
+    run: RunId
+    seed: int
+    artifacts: dict[str, Digest] = field(default_factory=dict)
+    _step: int = 0
+
+    def log(self, step: int | None = None, **metrics: float) -> None:
+        """Log metrics at a step; without one, at the next."""
+        at = self._step if step is None else step
+        self._step = at + 1
+        ports = self.context.platform
+        points = [MetricPoint(name, at, float(value), ports.clock()) for name, value in metrics.items()]
+        log(ports, self.context.actor, self.context.project, self.run, points)
+
+    def keep(self, name: str, content: bytes | Path) -> Digest:
+        """Keep bytes or a file as an artifact of the run."""
+        objects, project = self.context.platform.objects, self.context.project
+        put = objects.put_files(project, [content]) if isinstance(content, Path) else objects.put(project, [content])
+        self.artifacts[name] = put[0]
+        return put[0]
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the training is, from 0 to 1."""
+        self.context.progress(fraction, message)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one fit left."""
+
+    model: object
+    framework: Framework
+    fitted: FittedPipeline
+    metrics: Mapping[str, float]  # on the rows held out
+    artifacts: Mapping[str, Digest]
+    test: Part
+    answers: NDArray[np.float64]  # for the rows held out
+
+
+def rows_of(context: StepContext, version: DatasetVersion, *, since: datetime | None = None) -> pl.DataFrame:
+    """Return the rows of a dataset version, those from `since` on when it is given."""
+    lazy = read(context.platform, context.project, version)
+    dataset_time = _time_column(context, version)
+    if since is not None and dataset_time is not None:
+        lazy = lazy.filter(pl.col(dataset_time) >= since)
+    return lazy.collect()
+
+
+def fit_recipe(
+    context: StepContext,
+    run: RunId,
+    trainer: Trainer,
+    recipe: Recipe,
+    frames: tuple[pl.DataFrame, pl.DataFrame],
+    progress: Callable[[float, str], None],
+) -> Trained:
+    """Fit a recipe on the first frame and measure it on the second.
+
+    Raises
+    ------
+    Problem
+        `code.failed` with the user's traceback; `model.invalid` when no framework knows what the trainer returned; `column.missing`.
+    """
+    fit_rows, test_rows = frames
+    _check_label(trainer, fit_rows)
+    random.seed(recipe.seed)
+    np.random.seed(recipe.seed % 2**32)  # noqa: NPY002 - user code may use the global generator
+    progress(0.05, "fit the preparation")
+    fitted = fit(trainer.pipeline, fit_rows, label=trainer.label)
+    transform = Transform(fitted)
+    parts = [make_part(rows, transform, fitted, trainer.label) for rows in (fit_rows, test_rows)]
+    progress(0.2, f"train on {fit_rows.height:,} rows")
+    handle = RunHandle(context, run, recipe.seed)
+    function = load(trainer.code)
+    with user_code_boundary(f"the trainer {trainer.name}"):
+        model = function(handle, *parts, **recipe.params)
+    progress(0.8, "measure and keep")
+    framework = framework_of(context, model)
+    answers = framework.predict(model, parts[1].X) if len(parts[1]) else np.empty(0)
+    path = context.scratch / f"{run}.model"
+    framework.save(model, path)
+    handle.keep("model", path)
+    handle.keep("pipeline", to_bytes(fitted.to_json()))
+    handle.keep("predictions", _predictions(parts[1], answers))
+    return Trained(
+        model=model,
+        framework=framework,
+        fitted=fitted,
+        metrics=measure(parts[1].y, answers) if answers.ndim == 1 else {},
+        artifacts={**handle.artifacts},
+        test=parts[1],
+        answers=answers,
+    )
+
+
+def framework_of(context: StepContext, model: object) -> Framework:
+    """Return the framework that knows this model. Problem `model.invalid` when none does."""
+    for name in names("framework"):
+        try:
+            framework = context.platform.framework(name)
+        except Problem:
+            continue  # its package is not installed, so the model is not one of its
+        if framework.owns(model):
+            return framework
+    raise Problem(
+        "model.invalid",
+        f"The trainer returned {type(model).__name__}",
+        "no framework here knows such a model",
+        "return a fitted scikit-learn estimator",
+    )
+
+
+def split_rows(context: StepContext, version: DatasetVersion, split: Split, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows to fit on and those to test on."""
+    with context.platform.transaction() as tx:
+        dataset = next(one for one in tx.datasets.find(context.project) if one.id == version.dataset)
+    return split_frame(rows, split, key=dataset.key, time=dataset.time)
+
+
+def load_json(context: StepContext, digest: Digest) -> Mapping[str, Any]:
+    """Return a JSON document of the object store."""
+    [content] = context.platform.objects.get(context.project, [digest])
+    document: Mapping[str, Any] = json.loads(content)
+    return document
+
+
+def version_of(context: StepContext, ref: str) -> DatasetVersion:
+    """Return a dataset version by id."""
+    return get_version_by_id(context.platform, context.project, ref)
+
+
+def _time_column(context: StepContext, version: DatasetVersion) -> str | None:
+    with context.platform.transaction() as tx:
+        return next(one.time for one in tx.datasets.find(context.project) if one.id == version.dataset)
+
+
+def make_part(rows: pl.DataFrame, transform: Transform, fitted: FittedPipeline, label: str) -> Part:
+    """Return labelled rows as a trainer sees them."""
+    prepared = transform.frame(rows).to_numpy() if rows.height else np.empty((0, len(fitted.features)))
+    labels = rows[label].cast(pl.Float64).to_numpy() if rows.height else np.empty(0)
+    return Part(rows, np.ascontiguousarray(prepared, dtype=np.float32), labels, tuple(fitted.features))
+
+
+def _check_label(trainer: Trainer, rows: pl.DataFrame) -> None:
+    if trainer.label not in rows.columns:
+        raise missing("column", trainer.label, rows.columns, "name the label's column in the trainer")
+    if rows[trainer.label].null_count():
+        raise Problem(
+            "label.invalid",
+            f"The label {trainer.label} is null in {rows[trainer.label].null_count():,} rows",
+            "a trainer is fitted on labelled rows only",
+            f'quality.not_null("{trainer.label}") keeps such rows out of the dataset',
+        )
+
+
+def _predictions(part: Part, answers: NDArray[Any]) -> bytes:
+    frame = pl.DataFrame({"label": part.y, "answer": answers if answers.ndim == 1 else [list(row) for row in answers]})
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()

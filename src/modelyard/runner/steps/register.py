@@ -1,0 +1,60 @@
+"""The job `model.register`: a finished run becomes a version."""
+
+from collections.abc import Mapping
+
+from modelyard.prepare import FittedPipeline, Transform
+from modelyard.registry import Evaluation
+from modelyard.registry.service import promote, register
+from modelyard.runner.context import StepContext
+from modelyard.runner.steps.fitting import load_json, make_part, rows_of, split_rows, version_of
+from modelyard.runner.steps.packaging import build_package
+from modelyard.training.metrics import measure
+from modelyard.training.service import get_run, load_trainer
+
+
+def register_run(context: StepContext) -> Mapping[str, object]:
+    """Register the run that the payload names, and move the alias if one was asked for."""
+    payload = context.job.payload
+    platform, actor, project = context.platform, context.actor, context.project
+    run = get_run(platform, actor, project, payload["run"])
+    trainer = load_trainer(platform, actor, project, run.recipe.trainer)
+    context.progress(0.1, "read the held-out rows")
+    data = version_of(context, run.data)
+    _, test_rows = split_rows(context, data, run.split, rows_of(context, data))
+    fitted = FittedPipeline.from_json(load_json(context, run.artifacts["pipeline"]))
+    test = make_part(test_rows, Transform(fitted), fitted, trainer.label)
+    framework = platform.framework(run.framework or "")
+    path = context.scratch / "registered.model"
+    platform.objects.fetch(project, run.artifacts["model"], path)
+    model = framework.load(path)
+    answers = framework.predict(model, test.X)
+    metrics = measure(test.y, answers)
+    evaluation = Evaluation(
+        run=run.id,
+        against=None,
+        rows=len(test),
+        window="held-out test split",
+        metric=trainer.metric,
+        value=run.metrics[trainer.metric],
+        against_value=None,
+        metrics=metrics,
+        against_metrics={},
+        at=platform.clock(),
+    )
+    package = build_package(
+        context,
+        run,
+        trainer,
+        data,
+        model=model,
+        framework=framework,
+        fitted=fitted,
+        test=test,
+        evaluations=[evaluation],
+        note=str(payload.get("note") or ""),
+    )
+    version = register(platform, actor, project, payload["model"], package)
+    if payload.get("alias"):
+        promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
+    return {"model": version.model, "version": version.number}
+

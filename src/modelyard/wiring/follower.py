@@ -1,0 +1,86 @@
+"""The follower: turns events and the clock into what comes next, project by project, one turn after the other.
+
+Each consumer goes on from where it stood; a turn that is cut off is done again by the next.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event as Flag
+
+from modelyard.core import MemberId, Problem, ProjectId
+from modelyard.events import Event
+from modelyard.jobs.service import lapse, run_due
+from modelyard.reactions.service import turn
+from modelyard.serving.service import follow_aliases
+from modelyard.tenancy import Actor
+from modelyard.tenancy.service import actor_of
+from modelyard.training.service import follow as follow_training
+from modelyard.wiring.platform import Platform
+
+IDLE_S = 0.1
+BATCH = 500
+logger = logging.getLogger(__name__)
+
+
+class Follower:
+    """Follows every project of the platform."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.turned: dict[ProjectId, datetime] = {}  # project → the clock's time of its last whole turn
+        self.failing: dict[ProjectId, str] = {}  # project → what its last turn broke on
+
+    def run(self, stop: Flag) -> None:
+        """Turn until `stop` is set."""
+        while not stop.is_set():
+            busy = self.turn_all()
+            if not busy:
+                stop.wait(IDLE_S)
+
+    def turn_all(self) -> bool:
+        """Do one turn of every project, and return whether there was anything to do. A failing project never stops the others."""
+        busy = False
+        try:
+            lapse(self._platform)
+            projects = self._projects()
+        except Problem as problem:  # the database is away: the next turn tries again
+            logger.warning("the follower waits: %s", problem)
+            time.sleep(IDLE_S)
+            return False
+        for project in projects:
+            try:
+                busy |= self.turn(project)
+                self.failing.pop(project, None)
+            except Exception as error:  # a turn is repeated; what it broke on is shown
+                logger.exception("the turn of %s broke off", project)
+                self.failing[project] = str(error)
+        return busy
+
+    def turn(self, project: ProjectId) -> bool:
+        """Do all that is due in one project; return whether there was anything."""
+        now = self._platform.clock()
+        run_due(self._platform, project)
+        busy = self._consume(project, "training", lambda events: follow_training(self._platform, self._actor, project, events))
+        busy |= self._consume(project, "serving", lambda events: follow_aliases(self._platform, self._actor, project, events))
+        busy |= bool(turn(self._platform, self._actor, project))
+        if not busy:
+            self.turned[project] = now
+        return busy
+
+    def _consume(self, project: ProjectId, consumer: str, work: Callable[[list[Event]], None]) -> bool:
+        with self._platform.transaction() as tx:
+            events = tx.events.read(project, after=tx.events.cursor(project, consumer), limit=BATCH)
+            if not events:
+                return False
+            work(events)
+            tx.events.advance(project, consumer, events[-1].position)
+        return True
+
+    def _projects(self) -> list[ProjectId]:
+        with self._platform.transaction() as tx:
+            return [project.id for one in tx.tenancy.organisations() for project in tx.tenancy.projects(one.id)]
+
+    def _actor(self, member: MemberId) -> Actor:
+        return actor_of(self._platform, member)
