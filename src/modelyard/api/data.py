@@ -1,0 +1,165 @@
+"""Routes of data: datasets, versions, rows, lineage. Rows travel as Arrow IPC."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import polars as pl
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from modelyard.api.callers import InProject, PageQuery
+from modelyard.core import Page, Problem
+from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.profile import to_json
+from modelyard.data.lineage import Graph, lineage
+from modelyard.data.service import (
+    append,
+    create_dataset,
+    find_datasets,
+    get_dataset,
+    get_version,
+    profile_of,
+    quarantined,
+    read,
+    snapshot,
+    versions,
+)
+from modelyard.tenancy import authorise
+
+router = APIRouter(prefix="/v1/projects/{project}/datasets", tags=["data"])
+ARROW = "application/vnd.apache.arrow.file"
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """A dataset to make."""
+
+    name: str
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    source: str | None = None
+    checks: tuple[Check, ...] = ()
+    stop_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What to take from the source: rows of [since, until)."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    note: str = ""
+
+
+def frame_of(content: bytes) -> pl.DataFrame:
+    """Return the frame that an Arrow IPC body holds. Problem `body.invalid` for other bytes."""
+    try:
+        return pl.read_ipc(io.BytesIO(content))
+    except Exception as error:  # Polars raises several kinds for bytes that are no Arrow file
+        raise Problem("body.invalid", "The body holds no Arrow IPC file", str(error).splitlines()[0]) from error
+
+
+def frame_response(frame: pl.DataFrame) -> Response:
+    """Return a frame as an Arrow IPC answer."""
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer)
+    return Response(buffer.getvalue(), media_type=ARROW)
+
+
+@router.get("")
+def datasets(call: InProject) -> list[Dataset]:
+    """Return the datasets."""
+    return find_datasets(call.platform, call.actor, call.project)
+
+
+@router.post("", status_code=201)
+def make_dataset(call: InProject, new: NewDataset) -> Dataset:
+    """Make a dataset."""
+    return create_dataset(
+        call.platform,
+        call.actor,
+        call.project,
+        new.name,
+        key=new.key,
+        time=new.time,
+        source=new.source,
+        checks=new.checks,
+        stop_share=new.stop_share,
+    )
+
+
+@router.get("/{name}")
+def dataset(call: InProject, name: str) -> Dataset:
+    """Return one dataset."""
+    return get_dataset(call.platform, call.actor, call.project, name)
+
+
+@router.post("/{name}/snapshot", status_code=201)
+def take_snapshot(call: InProject, name: str, stretch: Stretch) -> Admission:
+    """Read the source and make a version of its new rows."""
+    return snapshot(
+        call.platform,
+        call.actor,
+        call.project,
+        name,
+        since=stretch.since,
+        until=stretch.until,
+        note=stretch.note,
+    )
+
+
+@router.post("/{name}/rows", status_code=201)
+async def append_rows(
+    call: InProject, name: str, request: Request, parent: Annotated[list[str] | None, Query()] = None, note: str = ""
+) -> Admission:
+    """Append the rows of an Arrow IPC body. Each `parent` is `KIND|REF|TOLD`."""
+    frame = frame_of(await request.body())
+    parents = [Parent(*text.split("|", 2)) for text in parent or ()]
+    return await run_in_threadpool(
+        append, call.platform, call.actor, call.project, name, frame, parents=parents, note=note
+    )
+
+
+@router.get("/{name}/versions")
+def dataset_versions(call: InProject, name: str, page: PageQuery) -> Page[DatasetVersion]:
+    """Return a dataset's versions, newest first."""
+    get_dataset(call.platform, call.actor, call.project, name)
+    return versions(call.platform, call.actor, call.project, page, name)
+
+
+@router.get("/{name}/versions/{what}")
+def dataset_version(call: InProject, name: str, what: str) -> DatasetVersion:
+    """Return a version by number, or `latest`."""
+    return get_version(call.platform, call.actor, call.project, f"{name}@{what}")
+
+
+@router.get("/{name}/versions/{what}/profile")
+def version_profile(call: InProject, name: str, what: str) -> Mapping[str, Any]:
+    """Return a version's profile."""
+    version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
+    found: Profile = profile_of(call.platform, call.actor, call.project, version)
+    return to_json(found)
+
+
+@router.get("/{name}/versions/{what}/rows")
+def version_rows(call: InProject, name: str, what: str, limit: Annotated[int, Query(ge=1)] = 1_000_000) -> Response:
+    """Return a version's rows as Arrow IPC."""
+    authorise(call.actor, "dataset.read", call.project)
+    version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
+    return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
+
+
+@router.get("/{name}/versions/{what}/lineage")
+def version_lineage(call: InProject, name: str, what: str, hops: Annotated[int, Query(ge=1, le=5)] = 2) -> Graph:
+    """Return where a version came from and what was made of it."""
+    version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
+    return lineage(call.platform, call.actor, call.project, version.id, hops=hops)
+
+
+@router.get("/{name}/quarantine")
+def quarantine(call: InProject, name: str) -> Response:
+    """Return the quarantined rows with their reasons, as Arrow IPC."""
+    return frame_response(quarantined(call.platform, call.actor, call.project, name).collect())
