@@ -70,8 +70,8 @@ def test_no_tracked_file_names_a_registry_or_somebodys_machine(dev: ModuleType) 
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("notes.md", "see https://registry." + "npmjs.org/uplot"),
-        ("notes.md", "from files." + "pythonhosted.org"),
+        ("notes.md", "see https://registry.npm" + "js.org/uplot"),
+        ("notes.md", "from files.python" + "hosted.org"),
         ("settings.toml", 'home = "/' + 'home/ada/yard"'),
         ("requirements/run.txt", "--index-url https" + "://mirror.example/simple"),
         ("package-lock.json", '"resolved": "https' + '://mirror.example/uplot.tgz"'),
@@ -130,6 +130,7 @@ def test_a_skip_is_told_by_name_and_fails_in_ci(tmp_path: Path, environment: dic
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "test_a.py").write_text("def test_it(chromium_path: str) -> None: ...\n")
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("MODELYARD_TEST_", "PYTEST_"))}
+    bare["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_a.py"]
     done = subprocess.run(command, cwd=tmp_path, env=bare | environment, capture_output=True, text=True, check=False)
     assert done.returncode == code
