@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from modelyard.core.problems import Problem, nearest
 
 if TYPE_CHECKING:
+    from modelyard.adapters.sql import SqlMetadata
     from modelyard.core.objects import ObjectStore
+    from modelyard.data import SourceReader, TableStore
+    from modelyard.training import Framework, Sampler
 
 GROUP = "modelyard.adapters"
 
@@ -28,9 +31,23 @@ class Port(Generic[T_co]):
     noun: str
 
 
+METADATA: "Port[Callable[[str], SqlMetadata]]" = Port("metadata", "metadata database")
 OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
+LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
+SOURCES: "Port[Callable[[], SourceReader]]" = Port("sources", "source reader")
+FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
+SAMPLER: "Port[Callable[[str], Sampler]]" = Port("sampler", "sampler")
 
 TABLE: Mapping[str, str] = {
+    "metadata.sqlite": "modelyard.adapters.sql:SqlMetadata",
+    "metadata.postgresql": "modelyard.adapters.sql:SqlMetadata [postgresql]",
+    "lake.file": "modelyard.adapters.delta:DeltaLake.from_url",
+    "sources.files": "modelyard.adapters.files:FileSources",
+    "framework.sklearn": "modelyard.adapters.sklearn:SklearnFramework [sklearn]",
+    "framework.onnxruntime": "modelyard.adapters.onnx:OnnxFramework",
+    "sampler.tpe": "modelyard.adapters.optuna:OptunaSampler [search]",
+    "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",
+    "sampler.qmc": "modelyard.adapters.optuna:OptunaSampler [search]",
     "objects.file": "modelyard.adapters.file:FileObjects.from_url",
     "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",
 }
@@ -56,6 +73,11 @@ def resolve(port: Port[T], name: str) -> T:
         if package in {"modelyard", row.module.partition(".")[0]}:
             raise
         raise _not_installed(port, name, row, package) from error
+
+
+def names(port: Port[object]) -> list[str]:
+    """Return every name that plugs into `port`, sorted."""
+    return sorted({row.name.removeprefix(f"{port.name}.") for row in _rows(port)})
 
 
 def connect(port: Port[Callable[[str], T]], url: str) -> T:

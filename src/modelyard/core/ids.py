@@ -25,8 +25,8 @@ class IdMaker:
     >>> from modelyard.core.clock import ManualClock
     >>> make = IdMaker(ManualClock(), random_bytes=lambda n: bytes(n))
     >>> make("run")
-    'run_01hkfk9x000000000000000000'
-    >>> make("run") > "run_01hkfk9x000000000000000000"
+    'run_01hkgkg7000000000000000000'
+    >>> make("run") > "run_01hkgkg7000000000000000000"
     True
     """
 

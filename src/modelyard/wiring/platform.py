@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelyard.adapters import resolve
+from modelyard.adapters import FRAMEWORK, LAKE, METADATA, OBJECTS, SAMPLER, SOURCES, connect, resolve
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Problem, system_clock
 from modelyard.data import SourceReader, TableStore
 from modelyard.reactions import ReactionTransaction
@@ -65,18 +65,18 @@ def open_platform(settings: Settings) -> Platform:
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = open_clock(settings.clock)
-    metadata: Metadata = resolve("metadata", urlsplit(settings.metadata).scheme)(settings.metadata)
+    metadata: Metadata = connect(METADATA, settings.metadata)
     metadata.upgrade()
     return Platform(
         settings=settings,
         clock=clock,
         ids=IdMaker(system_clock),
         metadata=metadata,
-        objects=resolve("objects", urlsplit(settings.objects).scheme)(settings.objects),
-        lake=resolve("lake", urlsplit(settings.lake).scheme)(settings.lake),
-        sources=resolve("sources", "files")(),
-        framework=lambda name: resolve("framework", name)(),
-        sampler=lambda name: resolve("sampler", name)(name),
+        objects=connect(OBJECTS, settings.objects),
+        lake=connect(LAKE, settings.lake),
+        sources=resolve(SOURCES, "files")(),
+        framework=lambda name: resolve(FRAMEWORK, name)(),
+        sampler=lambda name: resolve(SAMPLER, name)(name),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.adapters import names
+from modelyard.adapters import FRAMEWORK, names
 from modelyard.core import Digest, Problem, missing
 from modelyard.data import DatasetVersion, Split
 from modelyard.data.service import get_version_by_id, read
@@ -143,7 +143,7 @@ def fit_recipe(
 
 def framework_of(context: StepContext, model: object) -> Framework:
     """Return the framework that knows this model. Problem `model.invalid` when none does."""
-    for name in names("framework"):
+    for name in names(FRAMEWORK):
         try:
             framework = context.platform.framework(name)
         except Problem:
