@@ -1,0 +1,127 @@
+"""The metadata database."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from modelyard.adapters.sql.engine import READ_ONLY, open_engine, told
+from modelyard.adapters.sql.problems import problem_of
+from modelyard.adapters.sql.session import Session
+from modelyard.adapters.sql.transaction import SqlTransaction
+from modelyard.adapters.sql.upgrade import upgrade
+
+
+@dataclass
+class _Open:
+    """The transaction that a thread has open."""
+
+    session: Session
+    transaction: SqlTransaction
+
+
+class _ThisThread(threading.local):
+    """What is open on the thread that asks."""
+
+    open: _Open | None = None
+
+
+class SqlMetadata:
+    """Transactions over every slice's store, in one SQLite file or one PostgreSQL database.
+
+    Transactions belong to a thread: no `await` may stand inside one.
+
+    Parameters
+    ----------
+    url
+        `sqlite:////path/metadata.sqlite` or `postgresql://user@host:5432/name`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+        self._told = told(self._engine)
+        self._thread = _ThisThread()
+        # SQLite has one writer at a time. Threads of this process wait here, woken as soon as it is free, rather than in
+        # SQLite's busy handler, which sleeps up to 100 ms between looks; that one is left to other processes.
+        self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else nullcontext()
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlTransaction]:
+        """Open a transaction that may write; inside another one of this thread, join it.
+
+        The outermost commits, or undoes everything when it raises. A joined one that raises is undone alone, should the outer
+        one carry on. Writers of one project follow one another, so what is read does not change before it is written.
+
+        Raises
+        ------
+        Problem
+            `metadata.unavailable` when the database does not answer, is full or stays busy; `metadata.conflict` when two
+            transactions waited for each other.
+        """
+        joined = self._thread.open
+        with self._telling():
+            if joined is None:
+                with self._outermost(read_only=False) as tx:
+                    yield tx
+            elif joined.session.read_only:
+                yield joined.transaction
+            else:
+                with joined.session.savepoint():
+                    yield joined.transaction
+
+    @contextmanager
+    def reading(self) -> Iterator[SqlTransaction]:
+        """Open a transaction that only reads: it sees one snapshot, waits for no writer and makes none wait.
+
+        Transactions opened inside it join it, so a caller that knows that a use case only reads may wrap it in this.
+        """
+        joined = self._thread.open
+        with self._telling():
+            if joined is not None:
+                yield joined.transaction
+            else:
+                with self._outermost(read_only=True) as tx:
+                    yield tx
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's form. Safe to repeat and to race; one query when there is nothing to do.
+
+        Raises
+        ------
+        Problem
+            `metadata.conflict` when a newer Modelyard made the database; `metadata.unavailable` when it does not answer.
+        """
+        with self._telling():
+            upgrade(self._engine)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _outermost(self, *, read_only: bool) -> Iterator[SqlTransaction]:
+        snapshot = read_only and self._engine.dialect.name == "postgresql"
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if snapshot else {}
+        with nullcontext() if read_only else self._writing, self._engine.connect() as plain:
+            connection = plain.execution_options(**{READ_ONLY: read_only}, **options)
+            with connection.begin():
+                session = Session(connection, read_only=read_only)
+                self._thread.open = _Open(session, SqlTransaction(session))
+                try:
+                    yield self._thread.open.transaction
+                    session.write_facts()
+                finally:
+                    self._thread.open = None
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell the engine's errors in the house's words."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            problem = problem_of(error, self._told)
+            if problem is None:
+                raise
+            raise problem from error
