@@ -13,7 +13,7 @@ class JobStore(Protocol):
     """Jobs, their leases, logs and schedules."""
 
     def add(self, project: ProjectId, jobs: Sequence[Job]) -> list[Job]:
-        """Insert; a job whose kind and cause are there already is not made twice: the one that is there comes back in its place."""
+        """Insert; of a job whose kind and cause are there already, the one that is there comes back in its place."""
         ...
 
     def get(self, project: ProjectId, ids: Sequence[JobId]) -> list[Job]:
@@ -27,12 +27,19 @@ class JobStore(Protocol):
         ...
 
     def lease(
-        self, worker: str, *, lease_s: float, kinds: Sequence[str] = (), projects: Sequence[ProjectId] = ()
+        self,
+        worker: str,
+        *,
+        lease_s: float,
+        kinds: Sequence[str] = (),
+        projects: Sequence[ProjectId] = (),
+        at: datetime | None = None,
     ) -> Lease | None:
         """Take the next job: highest priority, then oldest, among those queued and due and those whose lease has lapsed.
 
-        In one statement, so that no two workers get one job; raises the job's attempts and fence. None: nothing to do. Empty `kinds`
-        or `projects` mean all of them.
+        In one statement, so that no two workers get one job; raises the job's attempts and fence. None: nothing to do. Empty
+        `kinds` or `projects` mean all of them. A lapsed job that somebody asked to cancel is left to `lapse`. `at` is when the
+        try started, by the platform's clock (None: by the database's).
         """
         ...
 
@@ -54,11 +61,14 @@ class JobStore(Protocol):
         problem: dict[str, object] | None = None,
         retry_after_s: float | None = None,
     ) -> Job:
-        """End a try: FINISHED, FAILED, CANCELLED, or QUEUED again after `retry_after_s`. Problem `lease.conflict` when lost."""
+        """End a try: FINISHED, FAILED, CANCELLED, or QUEUED again after `retry_after_s`. Problem `lease.conflict` when lost.
+
+        Where somebody asked to cancel, QUEUED becomes CANCELLED; the job that comes back says so.
+        """
         ...
 
     def lapse(self, *, at: datetime) -> list[Job]:
-        """Fail every job whose lease lapsed on its last attempt, and return them."""
+        """Fail every job whose lease lapsed on its last attempt, cancel those lapsed that were to be cancelled; return both."""
         ...
 
     def request_cancel(self, project: ProjectId, jobs: Sequence[JobId], *, at: datetime) -> list[Job]:

@@ -1,6 +1,7 @@
 """The port of reactions."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -51,4 +52,27 @@ class ReactionTransaction(MonitoringTransaction, Protocol):
     @property
     def policies(self) -> PolicyStore:
         """Policies and decisions."""
+        ...
+
+
+class Metadata(Protocol):
+    """The metadata database: transactions over every slice's store. It stands here since no slice below knows all of them."""
+
+    def transaction(self) -> AbstractContextManager[ReactionTransaction]:
+        """Open a transaction; inside another one of the same thread, join it."""
+        ...
+
+    def reading(self) -> AbstractContextManager[ReactionTransaction]:
+        """Open a transaction that only reads one snapshot, and neither waits for writers nor makes them wait.
+
+        Transactions opened inside it join it: wrap a use case in this where it is known to write nothing, such as for a GET.
+        """
+        ...
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version's form. Safe to repeat and to race."""
+        ...
+
+    def close(self) -> None:
+        """Give back all connections."""
         ...

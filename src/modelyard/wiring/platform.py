@@ -4,32 +4,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modelyard.adapters import FRAMEWORK, LAKE, METADATA, OBJECTS, SAMPLER, SOURCES, connect, resolve
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Problem, system_clock
 from modelyard.data import SourceReader, TableStore
-from modelyard.reactions import ReactionTransaction
+from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Framework, Sampler
 from modelyard.wiring.settings import Settings
-
-
-class Metadata(Protocol):
-    """The metadata database: transactions over every slice's store."""
-
-    def transaction(self) -> AbstractContextManager[ReactionTransaction]:
-        """Open a transaction; inside another one of the same thread, join it."""
-        ...
-
-    def upgrade(self) -> None:
-        """Bring the tables to this version's form. Safe to repeat and to race."""
-        ...
-
-    def close(self) -> None:
-        """Give back all connections."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +32,10 @@ class Platform:
     def transaction(self) -> AbstractContextManager[ReactionTransaction]:
         """Open a transaction over all stores; inside another one of the same thread, join it."""
         return self.metadata.transaction()
+
+    def reading(self) -> AbstractContextManager[ReactionTransaction]:
+        """Open a transaction that only reads, and waits for nobody; those inside it join it."""
+        return self.metadata.reading()
 
     def close(self) -> None:
         """Give back what is held."""

@@ -85,6 +85,23 @@ def _sqlite_now(element: database_now, compiler: SQLCompiler, **options: Any) ->
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
+class database_instant(FunctionElement[datetime]):
+    """The same as a time, in the form of an `Instant`."""
+
+    type = Instant()
+    inherit_cache = True
+
+
+@compiles(database_instant, "sqlite")
+def _sqlite_instant(element: database_instant, compiler: SQLCompiler, **options: Any) -> str:
+    return "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+
+
+@compiles(database_instant, "postgresql")
+def _postgresql_instant(element: database_instant, compiler: SQLCompiler, **options: Any) -> str:
+    return "clock_timestamp()"
+
+
 @compiles(database_now, "postgresql")
 def _postgresql_now(element: database_now, compiler: SQLCompiler, **options: Any) -> str:
     return "extract(epoch FROM clock_timestamp())::double precision"

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 
-from modelyard.adapters.sql.columns import database_now
+from modelyard.adapters.sql.columns import database_instant, database_now
 from modelyard.adapters.sql.tables import JOB
 from modelyard.core import Problem, ProjectId
 from modelyard.jobs import JobId, JobState, Progress
@@ -49,7 +49,7 @@ def take(
             attempts=JOB.c.attempts + 1,
             fence=JOB.c.fence + 1,
             lease_until=database_now() + lease_s,
-            started_at=at,
+            started_at=at or database_instant(),
         )
         .returning(JOB)
     )
