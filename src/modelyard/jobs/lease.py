@@ -12,6 +12,7 @@ from modelyard.jobs.rules import FIRST_RETRY_S, ending_of_failure, problem_to_js
 from modelyard.jobs.service import Ports, fact_of
 from modelyard.jobs.types import Job, JobState, Lease, Progress
 
+# What a try's end is told as. QUEUED: another try follows.
 FACTS = {
     JobState.FINISHED: "job.finished",
     JobState.FAILED: "job.failed",
@@ -25,7 +26,7 @@ def take(
 ) -> Lease | None:
     """Return the next job with a lease of `lease_s` seconds on it, or None: there is nothing to do."""
     with ports.transaction() as tx:
-        lease = tx.jobs.lease(worker, lease_s=lease_s, kinds=kinds, projects=projects)
+        lease = tx.jobs.lease(worker, lease_s=lease_s, kinds=kinds, projects=projects, at=ports.clock())
         if lease is not None:
             job = lease.job
             tx.events.add(job.project, [fact_of("job.started", job)], actor=job.created_by, at=ports.clock())
@@ -45,7 +46,7 @@ def log(ports: Ports, lease: Lease, lines: Sequence[tuple[datetime, str, str]]) 
 
 
 def finish(ports: Ports, lease: Lease, result: Mapping[str, Any]) -> Job:
-    """Record the result of a job that ended well. Problem `lease.conflict` when the lease is lost: the result is nothing then."""
+    """Record the result of a job that ended well. Problem `lease.conflict` when the lease is lost; the result is void then."""
     return _close(ports, lease, JobState.FINISHED, result=dict(result))
 
 
@@ -61,7 +62,7 @@ def stop(ports: Ports, lease: Lease) -> Job:
 
 
 def give_back(ports: Ports, lease: Lease) -> Job:
-    """Let another worker have the job at once: this one ends. Problem `lease.conflict` as `finish`."""
+    """Let another worker have the job at once, since this one ends. Problem `lease.conflict` as `finish`."""
     return _close(ports, lease, JobState.QUEUED, retry_after_s=0.0)
 
 
@@ -87,5 +88,5 @@ def _close(
             problem=problem,
             retry_after_s=retry_after_s,
         )
-        tx.events.add(job.project, [fact_of(FACTS[state], job)], actor=job.created_by, at=at)
+        tx.events.add(job.project, [fact_of(FACTS[job.state], job)], actor=job.created_by, at=at)
     return job

@@ -7,7 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from modelyard.core import Clock, IdMaker, MemberId, Page, PageRequest, Problem, ProjectId, canonical_json, check_name, missing, to_text
+from modelyard.core import (
+    Clock,
+    IdMaker,
+    MemberId,
+    Page,
+    PageRequest,
+    Problem,
+    ProjectId,
+    canonical_json,
+    check_name,
+    missing,
+    to_text,
+)
 from modelyard.events import Fact
 from modelyard.jobs.cron import next_time
 from modelyard.jobs.rules import check_move
@@ -219,7 +231,8 @@ def run_due(ports: Ports, project: ProjectId) -> list[Job]:
                 authorise(actor_of(ports, MemberId(schedule.created_by), project=project), "job.write", project)
             except Problem as problem:
                 disabled = replace(schedule, enabled=False)
-                _save(ports, tx, disabled, "schedule.disabled", schedule.created_by, {"why": str(problem), "code": problem.code})
+                why = {"why": str(problem), "code": problem.code}
+                _save(ports, tx, disabled, "schedule.disabled", schedule.created_by, why)
                 continue
             wanted = _job_of(schedule, JobId(ports.ids("job")), now)
             if _queue(tx, wanted).id == wanted.id:
@@ -229,13 +242,17 @@ def run_due(ports: Ports, project: ProjectId) -> list[Job]:
 
 
 def lapse(ports: Ports) -> list[Job]:
-    """Fail the jobs whose last try lost its worker, in all projects, and return them: for the platform itself."""
+    """End the jobs, in all projects, whose last try lost its worker or that were to be cancelled, and return them.
+
+    For the platform itself: no actor asks for it.
+    """
     at = ports.clock()
     with ports.transaction() as tx:
-        failed = tx.jobs.lapse(at=at)
-        for job in failed:
-            tx.events.add(job.project, [fact_of("job.failed", job)], actor=job.created_by, at=at)
-    return failed
+        ended = tx.jobs.lapse(at=at)
+        for job in ended:
+            told = "job.cancelled" if job.state is JobState.CANCELLED else "job.failed"
+            tx.events.add(job.project, [fact_of(told, job)], actor=job.created_by, at=at)
+    return ended
 
 
 def fact_of(kind: str, job: Job) -> Fact:

@@ -75,6 +75,10 @@ class JobStore(Protocol):
         """Cancel those queued at once; ask the worker of those running. Return them as they then stand."""
         ...
 
+    def requeue(self, project: ProjectId, jobs: Sequence[JobId]) -> list[Job]:
+        """Queue failed jobs again, with all their tries before them; others stay as they are. Return them as they then stand."""
+        ...
+
     def log(self, project: ProjectId, job: JobId, lines: Sequence[tuple[datetime, str, str]]) -> None:
         """Append lines of (time, stream, text)."""
         ...

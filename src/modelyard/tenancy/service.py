@@ -111,7 +111,8 @@ def identify(ports: Ports, secret: str) -> Actor:
     Problem
         `token.unauthenticated`, in the same words for an unknown, revoked, expired or malformed secret.
     """
-    unknown = Problem("token.unauthenticated", "The token is not accepted", "it is unknown, revoked or expired", "yard token create")
+    why = "it is unknown, revoked or expired"
+    unknown = Problem("token.unauthenticated", "The token is not accepted", why, "yard token create")
     if not _SECRET.fullmatch(secret):
         raise unknown
     with ports.transaction() as tx:

@@ -117,6 +117,12 @@ class SqlJobStore:
         self._session.execute(leases.ask_to_stop(project, jobs, at))
         return self.get(project, jobs)
 
+    def requeue(self, project: ProjectId, jobs: Sequence[JobId]) -> list[Job]:
+        """Queue failed jobs again, with all their tries before them, and return them as they then stand."""
+        self._session.hold(project)
+        self._session.execute(leases.anew(project, jobs))
+        return self.get(project, jobs)
+
     def log(self, project: ProjectId, job: JobId, lines: Sequence[tuple[datetime, str, str]]) -> None:
         """Append lines of (time, stream, text). Problem `job.missing` for an unknown job."""
         if not lines:

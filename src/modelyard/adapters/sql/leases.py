@@ -99,6 +99,24 @@ def ask_to_stop(project: ProjectId, jobs: Sequence[JobId], at: datetime) -> sa.U
     )
 
 
+def anew(project: ProjectId, jobs: Sequence[JobId]) -> sa.Update:
+    """Return the statement that queues failed ones as if never tried; the fence goes on, so no old holder comes back."""
+    return (
+        sa.update(JOB)
+        .where(JOB.c.project == project, JOB.c.id.in_(jobs), JOB.c.state == FAILED)
+        .values(
+            state=QUEUED,
+            attempts=0,
+            fence=JOB.c.fence + 1,
+            due_at=0.0,
+            worker=None,
+            finished_at=None,
+            cancel_requested=False,
+            progress=msgspec.to_builtins(Progress(0.0)),
+        )
+    )
+
+
 def is_hopeless() -> ColumnElement[bool]:
     """Return the condition that a job's worker is lost and no other may take it."""
     return _is_lapsed() & ((JOB.c.attempts >= JOB.c.max_attempts) | JOB.c.cancel_requested)

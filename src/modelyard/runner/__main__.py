@@ -1,0 +1,10 @@
+"""`python -m modelyard.runner ASSIGNMENT`: run one try in this process, told as one line of JSON."""
+
+import json
+import sys
+
+from modelyard.runner.assignment import Assignment
+from modelyard.runner.child import run
+
+if __name__ == "__main__":
+    sys.exit(run(Assignment.from_json(json.loads(sys.argv[1]))))
