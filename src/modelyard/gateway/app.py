@@ -1,0 +1,303 @@
+"""The gateway's HTTP surface: paths to answers. A bare ASGI callable; every request is answered from one route table.
+
+Open to everybody: `/v2`, `/v2/health/live`, `/v2/health/ready`, `/metrics`. With a token: `/v2/models/[PROJECT/]NAME`, with
+`/versions/N`, `/ready` and `/infer`; `/v1/status`; `POST /v1/ledger/flush`. Without PROJECT (in the path or in the header
+`Modelyard-Project`) the name is looked for in the projects of the token.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+from modelyard.core import Clock, Problem, missing
+from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, header, json_reply, problem_reply, read_body
+from modelyard.gateway.metrics import MEDIA_TYPE, NOBODY, Metrics
+from modelyard.gateway.oip import (
+    answer_document,
+    columns_of,
+    decode,
+    event_times,
+    model_document,
+    prediction_ids,
+    request_key,
+    rows_of,
+)
+from modelyard.gateway.routes import RouteTable, Target
+from modelyard.gateway.segments import Answer, SegmentWriter
+from modelyard.gateway.shipping import Shipper
+from modelyard.version import __version__
+
+log = logging.getLogger(__name__)
+
+MODELS = "/v2/models/"
+LARGEST_ON_LOOP = 32_768  # bytes of body, some 256 rows of 15 columns: more than this is worked off in a thread
+THREADS = 2
+MOST_WAITING = 64  # large requests in threads or waiting for one
+MOST_WAITING_BYTES = 256 << 20
+_VERSIONED = 2
+
+
+@dataclass(frozen=True)
+class Path:
+    """What a path under `/v2/models/` names."""
+
+    project: str | None
+    name: str
+    version: str | None
+    verb: str  # "", ready, infer
+
+
+def parse_path(path: str, project: str | None) -> Path:
+    """Return what follows `/v2/models/`; `project` is the header's.
+
+    >>> parse_path("flights/delay/versions/3/infer", None)
+    Path(project='flights', name='delay', version='3', verb='infer')
+
+    Raises
+    ------
+    Problem
+        `path.missing`.
+    """
+    parts = path.split("/")
+    verb = parts.pop() if len(parts) > 1 and parts[-1] in ("infer", "ready") else ""
+    version = None
+    if len(parts) > _VERSIONED and parts[-2] == "versions":
+        version = parts.pop()
+        parts.pop()
+    if len(parts) == _VERSIONED:
+        return Path(parts[0], parts[1], version, verb)
+    if len(parts) != 1 or not parts[0]:
+        raise _no_path(MODELS + path)
+    return Path(project, parts[0], version, verb)
+
+
+class Gateway:
+    """The ASGI callable. `table` is replaced as a whole by the follower; each request takes it once."""
+
+    def __init__(
+        self,
+        *,
+        writer: SegmentWriter,
+        shipper: Shipper,
+        metrics: Metrics,
+        clock: Clock,
+        boot: str,
+        body_limit: int,
+    ) -> None:
+        self.table = RouteTable()
+        self.follower_status: Callable[[], Mapping[str, Any]] = dict
+        self._writer = writer
+        self._shipper = shipper
+        self._metrics = metrics
+        self._clock = clock
+        self._boot = boot
+        self._numbers = count()
+        self._body_limit = body_limit
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
+        self._waiting = 0
+        self._waiting_bytes = 0
+        metrics.watch(self._ledger_figures)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        begun = perf_counter()
+        try:
+            reply = await self._reply(scope, receive, begun)
+        except Gone:
+            return
+        except Problem as problem:
+            reply = problem_reply(problem)
+            if scope["path"].endswith("/infer"):
+                self._metrics.failed(NOBODY, reply.status)
+        except Exception as error:
+            log.exception("%s %s", scope["method"], scope["path"])
+            told = Problem("gateway.failed", "The gateway made a mistake", f"{type(error).__name__}", "see its log")
+            reply = problem_reply(told)
+        await reply.send(send)
+
+    async def _reply(self, scope: Scope, receive: Receive, begun: float) -> Reply:
+        path: str = scope["path"]
+        if path.startswith(MODELS):
+            return await self._models(scope, receive, path, begun)
+        answer = _OPEN.get((scope["method"], path))
+        if answer is not None:
+            return answer(self)
+        guarded = _GUARDED.get((scope["method"], path))
+        if guarded is not None:
+            self.table.admit(header(scope, b"authorization"))
+            return await asyncio.to_thread(guarded, self)
+        if any(path == known for _, known in (*_OPEN, *_GUARDED)):
+            raise _no_method(scope["method"], path)
+        raise _no_path(path)
+
+    async def _models(self, scope: Scope, receive: Receive, path: str, begun: float) -> Reply:
+        table = self.table
+        caller, allowed = table.admit(header(scope, b"authorization"))
+        named = parse_path(path[len(MODELS) :], header(scope, b"modelyard-project"))
+        target = table.find(named.project, named.name, allowed)
+        pinned = None if named.version is None else target.version(named.version)
+        if scope["method"] != ("POST" if named.verb == "infer" else "GET"):
+            raise _no_method(scope["method"], path)
+        if named.verb == "ready":
+            return json_reply({"name": target.served.name, "ready": True})
+        if named.verb != "infer":
+            return json_reply(_metadata(target, pinned))
+        body = await read_body(scope, receive, self._body_limit)
+        if len(body) <= LARGEST_ON_LOOP:
+            return self._infer(target, pinned, body, caller, begun)
+        return await self._infer_in_thread(target, pinned, body, caller, begun)
+
+    async def _infer_in_thread(self, target: Target, pinned: int | None, body: bytes, caller: str, begun: float) -> Reply:
+        if self._waiting >= MOST_WAITING or self._waiting_bytes + len(body) > MOST_WAITING_BYTES:
+            why = f"{self._waiting} large requests are being answered or wait"
+            raise Problem("gateway.unavailable", "The gateway is busy", why, "try again in a second, or send less at once")
+        self._waiting += 1
+        self._waiting_bytes += len(body)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._infer, target, pinned, body, caller, begun)
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= len(body)
+
+    def _infer(self, target: Target, pinned: int | None, body: bytes, caller: str, begun: float) -> Reply:
+        """Answer, from the bytes of the body to those of the reply, without giving way: one version, one ledger line."""
+        served = target.served
+        labels = (served.project_name, served.name, "", "")
+        try:
+            request = decode(body)
+            request_id = request.id or f"{self._boot}-{next(self._numbers):x}"
+            loaded, route = target.route(request_key(request, request_id), pinned)
+            labels = (served.project_name, served.name, str(loaded.served.version), route)
+            tensors, count = columns_of(request)
+            ids = prediction_ids(request, request_id, count)
+            rows = rows_of(tensors, loaded.columns)
+            answers = loaded.infer(rows)
+            now = self._clock()
+            times = event_times(request, loaded.columns.get(served.time or ""), rows, now)
+        except Problem as problem:
+            reply = problem_reply(problem)
+            self._metrics.failed(labels, reply.status)
+            return reply
+        parameters: dict[str, Any] = {"prediction_ids": ids, "route": route, "form": loaded.served.form}
+        if len(tensors) > len(loaded.columns):
+            parameters["ignored"] = [name for name in tensors if name not in loaded.columns]
+        document = answer_document(served.name, loaded, request_id, answers, parameters)
+        seconds = perf_counter() - begun
+        self._writer.write(
+            Answer(
+                deployment=served, loaded=loaded, route=route, request=request_id, ids=ids, times=times, answered_at=now,
+                latency_us=int(seconds * 1e6), caller=f"token:{caller[:12]}", answers=answers,
+                inputs={name: tensors[name].data for name in loaded.columns},
+            )
+        )  # fmt: skip
+        self._metrics.answered(labels, count, perf_counter() - begun)
+        return Reply(200, document)
+
+    def close(self) -> None:
+        """End the threads, once nothing more is asked."""
+        self._threads.shutdown()
+
+    def _live(self) -> Reply:
+        return json_reply({"live": True})
+
+    def _ready(self) -> Reply:
+        ready = self.table.position >= 0
+        return json_reply({"ready": ready}, 200 if ready else 503)
+
+    def _server(self) -> Reply:
+        return json_reply({"name": "modelyard", "version": __version__, "extensions": []})
+
+    def _show_metrics(self) -> Reply:
+        return Reply(200, self._metrics.text(), MEDIA_TYPE.encode())
+
+    def _status(self) -> Reply:
+        targets = [
+            {
+                "project": target.served.project_name,
+                "deployment": target.served.name,
+                "revision": target.served.revision.number,
+                "routes": [
+                    {"version": route.version, "weight": route.weight, "kind": route.kind.value}
+                    for route in target.served.revision.routes
+                ],
+                "versions": [
+                    {"version": number, "form": loaded.served.form} for number, loaded in sorted(target.versions.items())
+                ],
+            }
+            for target in self.table.targets.values()
+        ]
+        ledger = {
+            "rows_written": self._writer.rows_written,
+            "rows_open": self._writer.rows_open,
+            "rows_lost": self._writer.rows_lost,
+            "last_loss": self._writer.last_loss,
+            "rows_shipped": self._shipper.rows_shipped,
+            "last_problem": self._shipper.last_problem,
+            "backlog": self._shipper.backlog(),
+        }
+        return json_reply({"version": __version__, **self.follower_status(), "deployments": targets, "ledger": ledger})
+
+    def _flush(self) -> Reply:
+        shipment = self._shipper.ship()
+        if shipment.problems:
+            raise Problem(
+                "ledger.unavailable",
+                "The lake does not take the ledger",
+                shipment.problems[0],
+                "the rows wait on the gateway's disk and are shipped when the lake answers",
+                {"rows": shipment.rows, "segments": shipment.segments, "waiting": len(shipment.problems)},
+            )
+        return json_reply(
+            {
+                "rows": shipment.rows,
+                "segments": shipment.segments,
+                "rows_shipped": self._shipper.rows_shipped,
+                "rows_lost": self._writer.rows_lost,
+            }
+        )
+
+    def _ledger_figures(self) -> dict[str, float]:
+        backlog = self._shipper.backlog()
+        return {
+            "modelyard_ledger_rows_written_total": self._writer.rows_written,
+            "modelyard_ledger_rows_shipped_total": self._shipper.rows_shipped,
+            "modelyard_ledger_rows_lost_total": self._writer.rows_lost,
+            "modelyard_ledger_backlog_segments": backlog["segments"],
+            "modelyard_ledger_backlog_bytes": backlog["bytes"],
+            "modelyard_ledger_backlog_oldest_seconds": backlog["oldest_s"],
+            "modelyard_catalogue_position": self.table.position,
+        }
+
+
+_OPEN: dict[tuple[str, str], Callable[[Gateway], Reply]] = {
+    ("GET", "/v2"): Gateway._server,
+    ("GET", "/v2/health/live"): Gateway._live,
+    ("GET", "/v2/health/ready"): Gateway._ready,
+    ("GET", "/metrics"): Gateway._show_metrics,
+}
+_GUARDED: dict[tuple[str, str], Callable[[Gateway], Reply]] = {
+    ("GET", "/v1/status"): Gateway._status,
+    ("POST", "/v1/ledger/flush"): Gateway._flush,
+}
+
+
+def _metadata(target: Target, pinned: int | None) -> dict[str, Any]:
+    loaded = target.live if pinned is None else target.versions[pinned]
+    return model_document(target.served.name, sorted(target.versions), loaded)
+
+
+def _no_path(path: str) -> Problem:
+    known = [known for _, known in (*_OPEN, *_GUARDED)] + [MODELS + "NAME/infer"]
+    return missing("path", path[:100], known)
+
+
+def _no_method(method: str, path: str) -> Problem:
+    return Problem("method.invalid", f"{path[:100]} does not take {method}", "", "GET to look, POST to …/infer and …/flush")

@@ -1,0 +1,180 @@
+"""The gateway's process: settings to a listening server, and its end.
+
+`python -m modelyard.gateway --home DIR --port N --control URL`, the token of a member who sees the projects in
+`MODELYARD_TOKEN`. When it answers it prints one JSON line: `{"gateway": URL, "ready": whether it has a catalogue}`. SIGTERM
+ends it: open requests are answered, the ledger is shipped.
+
+Everything of its own lies in `HOME/gateway`: `catalogue.json`, `packages/`, `ledger/`.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from modelyard.adapters import FRAMEWORK, LAKE, OBJECTS, connect, resolve
+from modelyard.core import IdMaker, ObjectStore, Problem, system_clock
+from modelyard.data import TableStore
+from modelyard.gateway.app import Gateway
+from modelyard.gateway.follow import Follower
+from modelyard.gateway.metrics import Metrics
+from modelyard.gateway.routes import RouteTable
+from modelyard.gateway.segments import SegmentWriter
+from modelyard.gateway.shipping import Shipper
+from modelyard.training import Framework
+from modelyard.wiring.platform import open_clock
+from modelyard.wiring.settings import Settings, read_settings
+
+BODY_LIMIT = 16 << 20
+SHIP_EVERY_S = 1.0
+KEEP_ALIVE_S = 120
+GRACE_S = 10
+FIRST_CATALOGUE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The ports that the gateway needs: no metadata database is among them."""
+
+    objects: ObjectStore
+    lake: TableStore
+    framework: Callable[[str], Framework]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    home: Path | None
+    host: str
+    port: int
+    control: str
+    body_limit: int
+    ship_every_s: float
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    options = read_options(arguments)
+    try:
+        run(options, read_settings(home=options.home), os.environ.get("MODELYARD_TOKEN", ""))
+    except Problem as problem:
+        sys.exit(str(problem))
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """Return the command line, read."""
+    parser = argparse.ArgumentParser(prog="python -m modelyard.gateway", description="Answer predictions.")
+    parser.add_argument("--home", type=Path, default=None, help="where everything lies (default: the setting `home`)")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--control", required=True, help="address of the control plane")
+    parser.add_argument("--body-limit", type=int, default=BODY_LIMIT, help="bytes of the largest request body")
+    parser.add_argument("--ship-every-s", type=float, default=SHIP_EVERY_S, help="seconds between two shipments of the ledger")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def run(options: Options, settings: Settings, token: str) -> None:
+    """Serve until a signal comes, then ship the ledger.
+
+    Raises
+    ------
+    Problem
+        `gateway.conflict` when another gateway works in this home, `port.unavailable`, and what the adapters raise.
+    """
+    folder = settings.home / "gateway"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stores = Stores(connect(OBJECTS, settings.objects), connect(LAKE, settings.lake), lambda name: resolve(FRAMEWORK, name)())
+    with alone_in(folder), listening(options.host, options.port) as listener:
+        ids = IdMaker(system_clock)
+        writer = SegmentWriter(folder / "ledger", ids)
+        shipper = Shipper(writer, stores.lake, folder / "ledger", options.ship_every_s)
+        gateway = Gateway(
+            writer=writer, shipper=shipper, metrics=Metrics(), clock=open_clock(settings.clock), boot=ids("req"),
+            body_limit=options.body_limit,
+        )  # fmt: skip
+
+        def swap(table: RouteTable) -> None:
+            gateway.table = table
+
+        headers = {"authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
+            follower = Follower(folder, stores, client, swap)
+            gateway.follower_status = follower.status
+            follower.start()
+            shipper.start()
+            _serve(gateway, follower, listener)
+            follower.stop()
+        gateway.close()
+        shipper.stop()
+
+
+def _serve(gateway: Gateway, follower: Follower, listener: socket.socket) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more when it has ended
+    config = uvicorn.Config(
+        gateway, loop="uvloop", http="httptools", ws="none", interface="asgi3", lifespan="off", log_config=None,
+        access_log=False, server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )  # fmt: skip
+    _Server(config, gateway, follower).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, follower: Follower) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._follower = follower
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, wait for the first word of the control plane, and print the address."""
+        await super().startup(sockets)
+        await asyncio.to_thread(self._follower.settled.wait, FIRST_CATALOGUE_S)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        line = {"gateway": f"http://{host}:{port}", "ready": self._gateway.table.position >= 0}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Give a listening socket. Problem `port.unavailable` when the port is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        step = "name another one: --port"
+        raise Problem("port.unavailable", f"{host}:{port} cannot be listened on", str(error.strerror), step) from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process. Problem `gateway.conflict` when another one has it."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            why = "two would ship one ledger"
+            raise Problem(
+                "gateway.conflict", f"Another gateway works in {folder}", why, "end it, or use another --home"
+            ) from error
+        yield

@@ -1,0 +1,162 @@
+"""The ledger's local segments: files of JSON lines that a killed process leaves whole.
+
+The rule of safety: an answer is sent only after its line was handed to the operating system by one `write`, so it outlives
+the end of the process, also by `kill -9`. The disk is flushed (`fsync`) when a segment is closed, which the shipper does about
+once a second while there are lines: a machine that loses its power may lose that second.
+
+A segment is shipped as one commit to each table it has rows for, named by the segment: shipping it again after a crash
+between commit and deletion writes nothing twice. A line is one answered request; before the first line of a version stands
+one that says the types of its columns, so that a segment can be read without anything else.
+
+When the disk is full, answers are given all the same, and their rows are counted as lost.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import orjson
+
+from modelyard.serving import ServedDeployment
+from modelyard.serving.infer import Answers, LoadedVersion
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the ledger keeps of one answered request."""
+
+    deployment: ServedDeployment
+    loaded: LoadedVersion
+    route: str
+    request: str
+    ids: Sequence[str]
+    times: Sequence[datetime]
+    answered_at: datetime
+    latency_us: int
+    caller: str
+    inputs: Mapping[str, Sequence[Any]]
+    answers: Answers
+
+
+class SegmentWriter:
+    """Appends answers to the open segment. Safe to share between threads."""
+
+    def __init__(self, folder: Path, make_id: Callable[[str], str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._make_id = make_id
+        self._lock = Lock()
+        self._file: int | None = None
+        self._path: Path | None = None
+        self._end = 0  # bytes of whole lines
+        self._told: set[tuple[str, str, int]] = set()
+        self.rows_open = 0  # in the open segment
+        self.rows_written = 0
+        self.rows_lost = 0
+        self.last_loss: str | None = None
+
+    def write(self, answer: Answer) -> None:
+        """Append one answer; on a disk that does not take it, count its rows as lost."""
+        line = _answer_line(answer)
+        key = (answer.deployment.project, answer.deployment.name, answer.loaded.served.version)
+        with self._lock:
+            try:
+                if self._file is None:
+                    self._open()
+                if key not in self._told:
+                    self._append(_types_line(answer))
+                    self._told.add(key)
+                self._append(line)
+            except OSError as error:
+                self._lose(len(answer.ids), error)
+                return
+            self.rows_open += len(answer.ids)
+            self.rows_written += len(answer.ids)
+
+    def rotate(self) -> Path | None:
+        """Close the open segment, flush it to the disk and return it; None when there is nothing in it."""
+        with self._lock:
+            file, path = self._file, self._path
+            self._file = self._path = None
+            self._told.clear()
+            self._end = self.rows_open = 0
+        if file is None:
+            return None
+        try:
+            os.fsync(file)
+        except OSError as error:
+            log.warning("ledger segment %s could not be flushed: %s", path, error)
+        finally:
+            os.close(file)
+        return path
+
+    def closed(self) -> list[Path]:
+        """Return the segments that nobody writes to any more, oldest first."""
+        with self._lock:
+            return sorted(path for path in self._folder.glob("*" + SUFFIX) if path != self._path)
+
+    def _open(self) -> None:
+        path = self._folder / (self._make_id("seg") + SUFFIX)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._path = path
+        self._end = 0
+
+    def _append(self, line: bytes) -> None:
+        assert self._file is not None  # noqa: S101 - `write` has opened it
+        written = os.write(self._file, line)
+        if written < len(line):
+            os.ftruncate(self._file, self._end)
+            raise OSError(f"only {written} of {len(line)} bytes fitted on the disk")
+        self._end += written
+
+    def _lose(self, rows: int, error: OSError) -> None:
+        self.rows_lost += rows
+        self.last_loss = error.strerror or str(error)
+        log.error("the ledger lost %d rows: %s", rows, self.last_loss)
+        if self._file is not None:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._end)
+
+
+def _answer_line(answer: Answer) -> bytes:
+    served = answer.deployment
+    document = {
+        "p": served.project,
+        "d": served.name,
+        "v": answer.loaded.served.version,
+        "revision": served.revision.number,
+        "request": answer.request,
+        "route": answer.route,
+        "ids": answer.ids,
+        "times": answer.times,
+        "at": answer.answered_at,
+        "latency_us": answer.latency_us,
+        "caller": answer.caller,
+        "inputs": answer.inputs,
+        "answers": answer.answers.tolist(),
+    }
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _types_line(answer: Answer) -> bytes:
+    served = answer.loaded.served
+    document = {
+        "p": answer.deployment.project,
+        "d": answer.deployment.name,
+        "v": served.version,
+        "model": answer.deployment.model,
+        "form": served.form,
+        "types": {column.name: column.dtype for column in served.signature.inputs},
+        "outputs": [column.name for column in served.signature.outputs],
+    }
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)

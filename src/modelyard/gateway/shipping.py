@@ -1,0 +1,206 @@
+"""Brings closed ledger segments to the lake, each exactly once, and takes them off the disk."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock, Thread
+from time import time
+from typing import Any
+
+import orjson
+import polars as pl
+
+from modelyard.core import Problem, ProjectId
+from modelyard.data import TableStore
+from modelyard.gateway.segments import SegmentWriter
+from modelyard.prepare.values import InputColumn
+from modelyard.serving.ledger import META, OUTPUT_PREFIX, STAMP, fit_to_table, input_series, ledger_table
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable.txt"
+PAUSE_AFTER_FAILURE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What one round brought to the lake."""
+
+    rows: int = 0
+    segments: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass
+class _Stretch:
+    """The answers of one version in one segment, column by column."""
+
+    types: Mapping[str, str]
+    outputs: list[str]
+    fixed: Mapping[str, str]
+    meta: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    answers: list[Any] = field(default_factory=list)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        rows = len(line["ids"])
+        self.meta["id"] += line["ids"]
+        self.meta["time"] += line["times"]
+        for name, key in _OF_REQUEST.items():
+            self.meta[name] += [line[key]] * rows
+        for name, values in line["inputs"].items():
+            self.inputs[name] += values
+        self.answers += line["answers"]
+
+    def frame(self) -> pl.DataFrame:
+        rows = len(self.answers)
+        single = len(self.outputs) == 1
+        kept = {
+            **self.meta,
+            **{name: [value] * rows for name, value in self.fixed.items()},
+            "answer": self.answers if single else [None] * rows,
+        }
+        columns = [_meta_series(name, dtype, kept[name]) for name, dtype in META.items()]
+        columns += [input_series(InputColumn(name, dtype), self.inputs[name]) for name, dtype in self.types.items()]
+        if not single:
+            parts = zip(self.outputs, zip(*self.answers, strict=True), strict=True)
+            columns += [pl.Series(OUTPUT_PREFIX + name, values, dtype=pl.Float64()) for name, values in parts]
+        return pl.DataFrame(columns)
+
+
+_OF_REQUEST = {
+    "request": "request",
+    "revision": "revision",
+    "version": "v",
+    "route": "route",
+    "answered_at": "at",
+    "latency_us": "latency_us",
+    "caller": "caller",
+}
+
+
+def _meta_series(name: str, dtype: pl.DataType, values: list[Any]) -> pl.Series:
+    if dtype == STAMP:
+        return pl.Series(name, values, dtype=pl.String()).str.to_datetime(time_unit="us", time_zone="UTC")
+    return pl.Series(name, values, dtype=dtype)
+
+
+def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame], list[bytes]]:
+    """Return a segment's rows by project and deployment, and the whole lines that cannot be read.
+
+    A last line without its end was cut off by a kill: its answer was never sent, and it is passed over.
+    """
+    stretches: dict[tuple[ProjectId, str, int], _Stretch] = {}
+    unreadable = []
+    for raw in path.read_bytes().splitlines(keepends=True):
+        if not raw.endswith(b"\n"):
+            break
+        try:
+            line = orjson.loads(raw)
+            key = (line["p"], line["d"], line["v"])
+            if "types" in line:
+                fixed = {"deployment": line["d"], "model": line["model"], "form": line["form"]}
+                stretches.setdefault(key, _Stretch(line["types"], line["outputs"], fixed))
+            else:
+                stretches[key].add(line)
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            unreadable.append(raw)
+    frames: dict[tuple[ProjectId, str], pl.DataFrame] = {}
+    for (project, deployment, _), stretch in stretches.items():
+        if not stretch.answers:
+            continue
+        frame = stretch.frame()
+        before = frames.get((project, deployment))
+        if before is not None:
+            frame = pl.concat([before, fit_to_table(frame, before.schema)], how="diagonal")
+        frames[project, deployment] = frame
+    return frames, unreadable
+
+
+class Shipper:
+    """The background thread that ships about once a second, and whatever is asked for at once.
+
+    Parameters
+    ----------
+    writer
+        The local segments.
+    lake
+        Where they go.
+    interval_s
+        How long a row waits at most while everything is well.
+    """
+
+    def __init__(self, writer: SegmentWriter, lake: TableStore, folder: Path, interval_s: float = 1.0) -> None:
+        self._writer = writer
+        self._lake = lake
+        self._folder = folder
+        self._interval_s = interval_s
+        self._one_at_a_time = Lock()
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="ledger", daemon=True)
+        self.rows_shipped = 0
+        self.last_problem: str | None = None
+
+    def start(self) -> None:
+        """Begin to ship, first of all what an earlier process left."""
+        self._thread.start()
+
+    def stop(self) -> Shipment:
+        """End the thread and ship what is there; what the lake does not take stays on the disk for the next start."""
+        self._stop.set()
+        self._thread.join()
+        return self.ship()
+
+    def ship(self) -> Shipment:
+        """Close the open segment and ship everything, now."""
+        with self._one_at_a_time:
+            self._writer.rotate()
+            rows = segments = 0
+            problems = []
+            for path in self._writer.closed():
+                try:
+                    rows += self._ship_one(path)
+                    segments += 1
+                except Exception as error:  # a lake fails in the ways of its vendors
+                    told = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
+                    problems.append(told[:500])
+                    log.warning("ledger segment %s stays here for now: %s", path.name, told)
+            self.rows_shipped += rows
+            self.last_problem = problems[-1] if problems else None
+            return Shipment(rows, segments, tuple(problems))
+
+    def backlog(self) -> dict[str, float]:
+        """Return how much waits on the disk: segments, bytes, and the age of the oldest in seconds."""
+        sizes, oldest = [], time()
+        for path in self._writer.closed():
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue  # shipped meanwhile
+            sizes.append(stat.st_size)
+            oldest = min(oldest, stat.st_mtime)
+        return {"segments": len(sizes), "bytes": sum(sizes), "oldest_s": max(0.0, time() - oldest) if sizes else 0.0}
+
+    def _ship_one(self, path: Path) -> int:
+        frames, unreadable = read_segment(path)
+        for (project, deployment), frame in frames.items():
+            self._append(project, ledger_table(deployment), frame, path.stem)
+        if unreadable:
+            log.error("%d lines of ledger segment %s cannot be read; they are kept in %s", len(unreadable), path, UNREADABLE)
+            with (self._folder / UNREADABLE).open("ab") as stream:
+                stream.writelines(unreadable)
+        path.unlink()
+        return sum(frame.height for frame in frames.values())
+
+    def _append(self, project: ProjectId, table: str, frame: pl.DataFrame, commit: str) -> None:
+        if self._lake.version(project, table) is not None:
+            frame = fit_to_table(frame, self._lake.scan(project, table).collect_schema())
+        self._lake.append(project, table, frame, commit=commit)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            shipment = self.ship()
+            pause = PAUSE_AFTER_FAILURE_S if shipment.problems else self._interval_s

@@ -1,0 +1,103 @@
+"""The ledger: every answer that was given, as a table of the lake, one row a prediction.
+
+Columns: those of `META`; each raw input of the model as `input.NAME`; of a model with several outputs each one as
+`output.NAME`. Inputs keep one type for all time: whole numbers are `Int64`, numbers `Float64` (missing, NaN: null), texts
+`String`, instants datetimes in UTC, wall-clock times datetimes without a zone. When a later version of the model takes a column
+in another type, its values stand in a column of their own, `input.NAME:TYPE`; none is lost and none is bent.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import polars as pl
+
+from modelyard.core import ProjectId
+from modelyard.data import TableStore
+from modelyard.prepare.inputs import coerce
+from modelyard.prepare.values import DTYPES, InputColumn, ValueKind
+
+INPUT_PREFIX = "input."
+OUTPUT_PREFIX = "output."
+STAMP = pl.Datetime("us", "UTC")
+
+META: Mapping[str, pl.DataType] = MappingProxyType(
+    {
+        "id": pl.String(),  # of the prediction: what labels name
+        "request": pl.String(),
+        "deployment": pl.String(),
+        "revision": pl.Int64(),
+        "model": pl.String(),
+        "version": pl.Int64(),
+        "form": pl.String(),
+        "route": pl.String(),  # live, canary, or pinned: the caller named the version
+        "time": STAMP,  # event time
+        "answered_at": STAMP,
+        "latency_us": pl.Int64(),  # of the whole request
+        "caller": pl.String(),
+        "answer": pl.Float64(),  # null for a model with several outputs
+    }
+)
+
+
+class Ports(Protocol):
+    """What the ledger needs of the platform."""
+
+    @property
+    def lake(self) -> TableStore:
+        """The lake."""
+        ...
+
+
+def ledger_table(deployment: str) -> str:
+    """Return the name of a deployment's ledger in the lake."""
+    return f"ledger/{deployment}"
+
+
+def read_ledger(
+    ports: Ports, project: ProjectId, deployment: str, since: datetime | None = None, until: datetime | None = None
+) -> pl.LazyFrame:
+    """Return the predictions with event time in [since, until), lazily; none, when nothing was answered yet.
+
+    The order of rows is that of shipping, not of time. A caller that sends a request twice has its predictions here twice,
+    under one id.
+    """
+    table = ledger_table(deployment)
+    if ports.lake.version(project, table) is None:
+        return pl.LazyFrame(schema=dict(META))
+    rows = ports.lake.scan(project, table)
+    if since is not None:
+        rows = rows.filter(pl.col("time") >= since)
+    return rows if until is None else rows.filter(pl.col("time") < until)
+
+
+def kept_dtype(column: InputColumn) -> pl.DataType:
+    """Return the type in which the ledger keeps an input.
+
+    >>> kept_dtype(InputColumn("at", "Datetime[Europe/Paris]"))
+    Datetime(time_unit='us', time_zone='UTC')
+    """
+    return STAMP if column.kind is ValueKind.DATETIME and column.zone else DTYPES[column.kind]
+
+
+def input_series(column: InputColumn, values: Sequence[Any]) -> pl.Series:
+    """Return raw values, as a caller sent them, as the ledger's column. They were answered for, so they are well-formed."""
+    series = pl.Series(INPUT_PREFIX + column.name, map(coerce(column), values), dtype=DTYPES[column.kind])
+    if column.kind is ValueKind.NUMBER:
+        return series.fill_nan(None)
+    return series.dt.replace_time_zone("UTC") if kept_dtype(column) == STAMP else series
+
+
+def fit_to_table(frame: pl.DataFrame, table: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Return the frame with those inputs that the table holds in another type under names of their own.
+
+    >>> fit_to_table(pl.DataFrame({"input.hour": ["5"]}), {"input.hour": pl.Int64()}).columns
+    ['input.hour:String']
+    """
+    moved = {
+        name: f"{name}:{type(dtype).__name__}"
+        for name, dtype in frame.schema.items()
+        if name.startswith(INPUT_PREFIX) and name in table and table[name] != dtype
+    }
+    return frame.rename(moved)
