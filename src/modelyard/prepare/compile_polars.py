@@ -1,0 +1,97 @@
+"""A fitted pipeline as one function of Polars frames."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+from modelyard.prepare.as_polars import as_polars
+from modelyard.prepare.expressions import Column, columns_of
+from modelyard.prepare.functions import Function, run_function, shown
+from modelyard.prepare.inputs import working_frame
+from modelyard.prepare.plan import Plan, plan
+from modelyard.prepare.scope import Assignment, Call
+from modelyard.prepare.types import FittedPipeline
+
+Stage = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def compile_polars(fitted: FittedPipeline) -> Stage:
+    """Return the function from raw frames to exactly the features, as Float32 with NaN as missing; rows keep their order.
+
+    The function raises `Problem`: `column.missing`, `column.invalid` for raw columns that do not fit; `code.failed`,
+    `step.invalid` for a function step that raises or is not row-wise. Columns that it does not need are ignored.
+    """
+    planned = plan(fitted)
+    stage = frame_function(planned)
+
+    def transform(frame: pl.DataFrame) -> pl.DataFrame:
+        return stage(working_frame(frame, planned.inputs))
+
+    return transform
+
+
+def frame_function(planned: Plan) -> Stage:
+    """Return the function from frames of `inputs.working_frame` to the features."""
+    stages = list(_stages(planned.parts))
+    features = [as_polars(value).cast(pl.Float32).alias(name) for name, value in planned.features.items()]
+
+    def transform(frame: pl.DataFrame) -> pl.DataFrame:
+        for stage in stages:
+            frame = stage(frame)
+        return frame.select(features)
+
+    return transform
+
+
+def evaluate(frame: pl.DataFrame, parts: Sequence[Assignment]) -> pl.DataFrame:
+    """Return the frame with the assignments made, in order."""
+    for group in _groups(parts):
+        frame = frame.with_columns([as_polars(part.value).alias(part.target.id) for part in group])
+    return frame
+
+
+def _stages(parts: Sequence[Assignment | Call]) -> list[Stage]:
+    stages: list[Stage] = []
+    waiting: list[Assignment] = []
+    for part in parts:
+        if isinstance(part, Assignment):
+            waiting.append(part)
+        else:
+            stages += [*map(_assign, _groups(waiting)), _call(part)]
+            waiting = []
+    return [*stages, *map(_assign, _groups(waiting))]
+
+
+def _groups(parts: Sequence[Assignment]) -> list[list[Assignment]]:
+    """Return the assignments in groups of which none reads its own: each group is one pass of Polars.
+
+    A part goes to the first group after all that it reads, so that steps on different columns share a pass.
+    """
+    level: dict[str, int] = {}
+    groups: list[list[Assignment]] = []
+    for part in parts:
+        place = max((level[column] + 1 for column in columns_of(part.value) if column in level), default=0)
+        level[part.target.id] = place
+        if place == len(groups):
+            groups.append([])
+        groups[place].append(part)
+    return groups
+
+
+def _assign(group: Sequence[Assignment]) -> Stage:
+    expressions = [as_polars(part.value).alias(part.target.id) for part in group]
+    return lambda frame: frame.with_columns(expressions)
+
+
+def _call(call: Call) -> Stage:
+    function = Function(call.step)
+
+    def stage(frame: pl.DataFrame) -> pl.DataFrame:
+        answer = run_function(function, shown(frame, call.reads), call.writes)
+        return frame.with_columns(_named(answer, call.writes))
+
+    return stage
+
+
+def _named(answer: pl.DataFrame, writes: Mapping[str, Column]) -> list[pl.Series]:
+    return [answer.get_column(name).alias(column.id) for name, column in writes.items()]

@@ -1,0 +1,247 @@
+"""The small language in which every declared step is written once; both compilers speak all of it.
+
+A step is a handful of these nodes. `as_polars` turns a node into a Polars expression and `as_python` into Python text, so a
+new step needs no code of its own in either, and a difference between the two can only hide in one of these nodes, each of
+which is tested over edge values.
+
+Meaning, the same in both: numbers are IEEE float64 with NaN as missing, each operation rounded once, in the order written.
+A comparison with a missing value is False. A category (text, integer, boolean) equals by its bytes.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal, TypeAlias
+
+from modelyard.prepare.values import ValueKind
+
+Value: TypeAlias = float | int | bool | str | date | datetime | None
+MathName: TypeAlias = Literal["log1p", "sqrt", "sin", "cos"]
+DatePartName: TypeAlias = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
+
+
+class _Operators:
+    """Arithmetic between expressions, and with plain numbers."""
+
+    def __add__(self, other: "Expression | float") -> "Arithmetic":
+        return Arithmetic("+", _self(self), _operand(other))
+
+    def __sub__(self, other: "Expression | float") -> "Arithmetic":
+        return Arithmetic("-", _self(self), _operand(other))
+
+    def __mul__(self, other: "Expression | float") -> "Arithmetic":
+        return Arithmetic("*", _self(self), _operand(other))
+
+
+@dataclass(frozen=True)
+class Column(_Operators):
+    """The value that stands under an id. `zone`: of an instant, the zone its column was stored in."""
+
+    id: str
+    kind: ValueKind
+    zone: str | None = None
+
+
+@dataclass(frozen=True)
+class Constant(_Operators):
+    """A value of its own."""
+
+    value: Value
+    kind: ValueKind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class ToNumber(_Operators):
+    """An integer as the nearest float64, a boolean as 0 or 1; missing is NaN."""
+
+    of: "Expression"
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Arithmetic(_Operators):
+    """One IEEE operation on two numbers; `/` by zero is missing.
+
+    A quotient's divisor is never a constant: Polars multiplies by the reciprocal then, which rounds differently.
+    """
+
+    operator: Literal["+", "-", "*", "/"]
+    left: "Expression"
+    right: "Expression"
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Math(_Operators):
+    """A function of a number; outside its domain the answer is missing, but log1p(-1) is -inf."""
+
+    name: MathName
+    of: "Expression"
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Whether a value stands so to a constant; False where it is missing. `<` and `>` take numbers only."""
+
+    operator: Literal["<", ">", "=="]
+    of: "Expression"
+    constant: Value
+    kind = ValueKind.BOOLEAN
+
+
+@dataclass(frozen=True)
+class IsMissing:
+    """Whether a value is missing: NaN in a number, null elsewhere."""
+
+    of: "Expression"
+    kind = ValueKind.BOOLEAN
+
+
+@dataclass(frozen=True)
+class Choose(_Operators):
+    """One value where the condition holds, another elsewhere; both of one kind."""
+
+    condition: "Compare | IsMissing"
+    yes: "Expression"
+    no: "Expression"
+
+    @property
+    def kind(self) -> ValueKind:
+        """The kind of both values."""
+        return self.no.kind
+
+
+@dataclass(frozen=True)
+class Lookup(_Operators):
+    """The number of a category: `numbers` by `keys`, `missing` for null, `unseen` for any other."""
+
+    of: "Expression"
+    keys: tuple[Value, ...]
+    numbers: tuple[float, ...]
+    missing: float
+    unseen: float
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Bucket(_Operators):
+    """How many of the ascending `edges` a number has reached (edge ≤ number); missing stays so."""
+
+    of: "Expression"
+    edges: tuple[float, ...]
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Truncate:
+    """A number without its fraction, as an integer; missing where it is missing or leaves 64 bits."""
+
+    of: "Expression"
+    kind = ValueKind.INTEGER
+
+
+@dataclass(frozen=True)
+class DatePart(_Operators):
+    """A part of a date or time as a number. Weekdays count from Monday = 1, days of the year from 1."""
+
+    part: DatePartName
+    of: "Expression"
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Localise:
+    """The wall clock of an instant: `offsets_s[i]` seconds are added from `transitions[i - 1]` on (UTC, ascending).
+
+    The table travels with the pipeline: another machine's time zone database cannot change an answer.
+    """
+
+    of: "Expression"
+    transitions: tuple[datetime, ...]
+    offsets_s: tuple[int, ...]
+    kind = ValueKind.DATETIME
+
+
+@dataclass(frozen=True)
+class Elapsed(_Operators):
+    """The time from one instant to another, in units of `unit_us` microseconds."""
+
+    later: "Expression"
+    earlier: "Expression"
+    unit_us: int
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class DayOf:
+    """The date of a time."""
+
+    of: "Expression"
+    kind = ValueKind.DATE
+
+
+@dataclass(frozen=True)
+class MidnightOf:
+    """The first moment of a date."""
+
+    of: "Expression"
+    kind = ValueKind.DATETIME
+
+
+@dataclass(frozen=True)
+class PerValue(_Operators):
+    """A function of `per_value` on each distinct value: both compilers call the same Python. Missing stays missing."""
+
+    function: str
+    of: "Expression"
+    kind: ValueKind
+    argument: int | str | None = None
+
+
+Expression: TypeAlias = (
+    Column
+    | Constant
+    | ToNumber
+    | Arithmetic
+    | Math
+    | Compare
+    | IsMissing
+    | Choose
+    | Lookup
+    | Bucket
+    | Truncate
+    | DatePart
+    | Localise
+    | Elapsed
+    | DayOf
+    | MidnightOf
+    | PerValue
+)
+
+
+def columns_of(expression: Expression) -> frozenset[str]:
+    """Return the ids that an expression reads.
+
+    >>> a, b = Column("a", ValueKind.NUMBER), Column("b", ValueKind.NUMBER)
+    >>> sorted(columns_of((a + 1.0) * b))
+    ['a', 'b']
+    """
+    match expression:
+        case Column(id=name):
+            return frozenset({name})
+        case Constant():
+            return frozenset()
+        case Arithmetic(left=first, right=second) | Elapsed(later=first, earlier=second):
+            return columns_of(first) | columns_of(second)
+        case Choose(condition=condition, yes=yes, no=no):
+            return columns_of(condition) | columns_of(yes) | columns_of(no)
+        case _:
+            return columns_of(expression.of)
+
+
+def _operand(value: "Expression | float") -> Expression:
+    return Constant(float(value)) if isinstance(value, int | float) else value
+
+
+def _self(value: object) -> Expression:
+    return value  # type: ignore[return-value]  # every class with these operators is one of the union

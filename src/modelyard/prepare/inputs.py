@@ -1,0 +1,286 @@
+"""Raw values and raw frames made into the forms of `values`, by one set of rules for both.
+
+A raw value may arrive as JSON has it (text for times), as Python has it, or out of a NumPy or pandas cell. What each kind of
+column takes is told by `EXPECTED`; missing is None or NaN in any column. A frame whose column has a near dtype is cast as a
+whole; any other column goes value by value through the very function that rows go through.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+import polars as pl
+
+from modelyard.core import Problem, missing
+from modelyard.prepare.expressions import Value
+from modelyard.prepare.per_value import FIRST_DAY, LAST_DAY, iso_time, usable_date
+from modelyard.prepare.values import DTYPES, InputColumn, ValueKind
+
+EXPECTED: Final = MappingProxyType(
+    {
+        ValueKind.NUMBER: "a number",
+        ValueKind.INTEGER: "a whole number within 64 bits",
+        ValueKind.BOOLEAN: "true or false",
+        ValueKind.TEXT: "text",
+        ValueKind.DATE: "a date such as 2013-06-24",
+        ValueKind.DATETIME: "a time such as 2013-06-24T05:00:00Z",
+    }
+)
+_INTEGER_LIMIT: Final = 1 << 63
+_SHOWN: Final = 80  # characters of a wrong value in a problem
+_TICKS: Final = MappingProxyType({"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000})  # of a time unit, in a second
+
+
+class WrongValueError(ValueError):
+    """A raw value that its column does not take; never leaves the slice."""
+
+
+def coerce(column: InputColumn) -> Callable[[object], Value]:
+    """Return the function that makes a raw value of this column into its form: a number column's missing value is NaN.
+
+    The function raises `WrongValueError` for a value that the column does not take.
+
+    >>> coerce(InputColumn("seats", "Int64"))(55.0)
+    55
+    """
+    kind = _single if column.is_single else _COERCE[column.kind]
+
+    def function(raw: object) -> Value:
+        return kind(_unwrapped(raw))
+
+    return function
+
+
+def wrong_value(column: InputColumn, row: int, value: object) -> Problem:
+    """Return the problem of a raw value that its column does not take."""
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    expected = EXPECTED[column.kind]
+    return Problem(
+        "column.invalid",
+        f"Column '{column.name}' has a value of the wrong type in row {row}",
+        f"{expected} is expected, and it is {shown}",
+        f"send {expected}, or null where it is missing",
+        {"column": column.name, "row": row, "expected": expected, "value": shown},
+    )
+
+
+def missing_column(name: str, row: int, present: Iterable[str]) -> Problem:
+    """Return the problem of a row that lacks a column, with the nearest of the names that it has."""
+    problem = missing("column", name, map(str, present), f"send '{name}' in row {row}, as null where it is unknown")
+    problem.detail |= {"column": name, "row": row}
+    return problem
+
+
+def working_frame(frame: pl.DataFrame, columns: Sequence[InputColumn]) -> pl.DataFrame:
+    """Return the columns of a raw frame in the forms of `values`, under their own names; others are left out.
+
+    Raises
+    ------
+    Problem
+        `column.missing` with the nearest names; `column.invalid` with the row of the first wrong value.
+    """
+    have = set(frame.columns)
+    for column in columns:
+        if column.name not in have:
+            raise missing_column(column.name, 0, frame.columns)
+    return pl.DataFrame([_working(frame.get_column(column.name), column) for column in columns])
+
+
+def raw_frame(rows: Sequence[Mapping[str, object]], columns: Sequence[InputColumn]) -> pl.DataFrame:
+    """Return rows as a frame in the forms of `values`. Raises as `working_frame` does."""
+    return pl.DataFrame([_series(column, _cells(rows, column)) for column in columns])
+
+
+def _cells(rows: Sequence[Mapping[str, object]], column: InputColumn) -> list[object]:
+    name = column.name
+    try:
+        return [row[name] for row in rows]
+    except (KeyError, TypeError, IndexError):
+        for number, row in enumerate(rows):
+            check_row(row, number, (column,))
+        raise
+
+
+def check_row(row: object, number: int, columns: Iterable[InputColumn]) -> None:
+    """Refuse a row that is no mapping, or that lacks one of the columns.
+
+    Raises
+    ------
+    Problem
+        `row.invalid` or `column.missing`.
+    """
+    if not isinstance(row, Mapping):
+        what = f"Row {number} is no object of columns"
+        raise Problem("row.invalid", what, f"it is of type {type(row).__name__}", 'send {"column": value, …}', {"row": number})
+    for column in columns:
+        if column.name not in row:
+            raise missing_column(column.name, number, row)
+
+
+def _series(column: InputColumn, cells: Iterable[object]) -> pl.Series:
+    function, made = coerce(column), []
+    for row, raw in enumerate(cells):
+        try:
+            made.append(function(raw))
+        except WrongValueError:
+            raise wrong_value(column, row, raw) from None
+    return pl.Series(column.name, made, dtype=DTYPES[column.kind])
+
+
+def _working(raw: pl.Series, column: InputColumn) -> pl.Series:
+    cast = _cast(raw, column)
+    return _series(column, raw.to_list()) if cast is None else cast
+
+
+def _cast(raw: pl.Series, column: InputColumn) -> pl.Series | None:
+    """Return the column cast as a whole, None where that could change or hide a value."""
+    dtype = raw.dtype
+    if dtype == pl.Null:
+        empty = raw.cast(DTYPES[column.kind])
+        return empty.fill_null(float("nan")) if column.kind is ValueKind.NUMBER else empty
+    match column.kind:
+        case ValueKind.NUMBER:
+            single = raw.cast(pl.Float32) if column.is_single and _is_plain_number(dtype) else raw
+            return single.cast(pl.Float64).fill_null(float("nan")) if _is_plain_number(dtype) else None
+        case ValueKind.INTEGER:
+            return _whole(raw) if _is_plain_number(dtype) else None
+        case ValueKind.TEXT:
+            return raw.cast(pl.String) if isinstance(dtype, pl.String | pl.Categorical | pl.Enum) else None
+        case ValueKind.BOOLEAN:
+            return raw if dtype == pl.Boolean else None
+        case ValueKind.DATE:
+            return raw if dtype == pl.Date and _within(raw.cast(pl.Int32).cast(pl.Int64), 1 / 86_400) else None
+        case ValueKind.DATETIME:
+            return _instants(raw, dtype) if isinstance(dtype, pl.Datetime) else None
+
+
+def _is_plain_number(dtype: pl.DataType) -> bool:
+    return dtype.is_integer() or dtype.is_float()  # not decimals: Python rounds them rightly
+
+
+def _whole(raw: pl.Series) -> pl.Series | None:
+    present = raw.fill_nan(None) if raw.dtype.is_float() else raw
+    whole = present.cast(pl.Int64, strict=False)
+    same = whole.cast(pl.Float64) == present if raw.dtype.is_float() else whole.is_not_null()
+    return whole if (same | present.is_null()).all() else None
+
+
+def _instants(raw: pl.Series, dtype: pl.Datetime) -> pl.Series | None:
+    if not _within(raw.cast(pl.Int64), _TICKS[dtype.time_unit]):
+        return None
+    times = raw.cast(pl.Datetime("us", dtype.time_zone))
+    return times.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else times
+
+
+def _within(ticks: pl.Series, per_second: float) -> bool:
+    """Whether all moments (ticks since 1970) lie in the usable years; those that do not are told value by value."""
+    least, most = ticks.min(), ticks.max()
+    if least is None:
+        return True
+    first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * per_second for day in (FIRST_DAY, LAST_DAY))
+    return bool(first <= least and most <= last)  # type: ignore[operator]  # Int64 has integers as extremes
+
+
+def _unwrapped(raw: object) -> object:
+    """Return a cell of NumPy or pandas as plain Python, any missing value as None."""
+    if type(raw).__module__ == "numpy" and hasattr(raw, "item"):
+        raw = raw.item()
+    try:
+        return None if raw != raw else raw  # noqa: PLR0124 - NaN and pandas' NaT differ from themselves
+    except (TypeError, ValueError):
+        return raw
+
+
+def _number(value: object) -> float:
+    if value is None:
+        return float("nan")
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (OverflowError, ValueError) as error:
+            raise WrongValueError from error
+    raise WrongValueError
+
+
+def _single(value: object) -> float:
+    return ctypes.c_float(_number(value)).value
+
+
+def _integer(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        try:
+            whole = int(value)
+        except (OverflowError, ValueError) as error:
+            raise WrongValueError from error
+        if whole == value and -_INTEGER_LIMIT <= whole < _INTEGER_LIMIT:
+            return whole
+    raise WrongValueError
+
+
+def _boolean(value: object) -> bool | None:
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, int | float) and value in {0, 1}:
+        return bool(value)
+    raise WrongValueError
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise WrongValueError
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair is no text
+        raise WrongValueError from error
+    return str(value)
+
+
+def _date(value: object) -> date | None:
+    at = _time(value)
+    if at is None:
+        return None
+    if (at.hour, at.minute, at.second, at.microsecond) != (0, 0, 0, 0):
+        raise WrongValueError
+    return at.date()
+
+
+def _time(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        at = iso_time(value)
+    elif isinstance(value, datetime):
+        at = _in_utc(value)
+    else:
+        at = datetime(value.year, value.month, value.day) if isinstance(value, date) else None
+    if at is None or not usable_date(at):
+        raise WrongValueError
+    return at
+
+
+def _in_utc(at: datetime) -> datetime | None:
+    try:
+        at = at if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:
+        return None
+    return datetime(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond)
+
+
+_COERCE: Final[Mapping[ValueKind, Callable[[object], Value]]] = MappingProxyType(
+    {
+        ValueKind.NUMBER: _number,
+        ValueKind.INTEGER: _integer,
+        ValueKind.BOOLEAN: _boolean,
+        ValueKind.TEXT: _text,
+        ValueKind.DATE: _date,
+        ValueKind.DATETIME: _time,
+    }
+)

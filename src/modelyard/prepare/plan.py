@@ -1,0 +1,126 @@
+"""A fitted pipeline as a straight list of assignments and calls, with what no feature needs left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from modelyard.core import Problem
+from modelyard.prepare.expressions import Column, Expression, columns_of
+from modelyard.prepare.scope import Assignment, Call, Scope, as_number
+from modelyard.prepare.steps import definition
+from modelyard.prepare.types import FittedPipeline, FunctionStep, Step
+from modelyard.prepare.values import NUMERIC, InputColumn, ValueKind
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What both compilers compile.
+
+    Parameters
+    ----------
+    inputs
+        The raw columns to read; each stands under its own name as id.
+    parts
+        What to compute, in order.
+    features
+        The number expressions of the output columns, by name, in order.
+    """
+
+    inputs: tuple[InputColumn, ...]
+    parts: tuple[Assignment | Call, ...]
+    features: Mapping[str, Expression]
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether user functions are called: then only Polars can run it."""
+        return any(isinstance(part, Call) for part in self.parts)
+
+
+def plan(fitted: FittedPipeline) -> Plan:
+    """Return the plan of a fitted pipeline.
+
+    Raises
+    ------
+    Problem
+        `pipeline.invalid` when its steps do not give its features; `step.invalid` when one has not been fitted.
+    """
+    scope = Scope((*fitted.inputs, *fitted.unused))
+    for step in fitted.steps:
+        apply(step, scope)
+    found = trimmed(scope, (*fitted.inputs, *fitted.unused))
+    short = {column.name for column in found.inputs} - {column.name for column in fitted.inputs}
+    if tuple(found.features) != fitted.features or short:
+        raise Problem(
+            "pipeline.invalid",
+            "The fitted pipeline does not fit together",
+            "its steps give other features, or read other columns",
+        )
+    return replace(found, inputs=fitted.inputs)
+
+
+def apply(step: Step, scope: Scope) -> None:
+    """Walk through one fitted step. Raises `Problem("step.invalid")` when it has not been fitted."""
+    if step.fitted is None:
+        raise Problem("step.invalid", "A step of the pipeline has learned nothing yet", next_step="fit the pipeline")
+    if isinstance(step, FunctionStep):
+        writes = {column["name"]: InputColumn.from_json(column) for column in step.fitted["writes"]}
+        scope.call(step, writes, step.fitted["needs"], step.fitted["own"])
+    else:
+        definition(step).write(step, scope)
+
+
+def trimmed(scope: Scope, inputs: tuple[InputColumn, ...]) -> Plan:
+    """Return the plan of a scope at its end: all its columns become features.
+
+    Raises
+    ------
+    Problem
+        `column.invalid` when a column is no number, with the step that would turn it into one; `pipeline.invalid` when
+        there is no column at all.
+    """
+    for name, why in scope.absent.items():
+        if why:
+            raise Problem(
+                "column.invalid", f"Column '{name}' cannot be a feature", why, f"end with prep.drop('{name}') or prep.keep(…)"
+            )
+    for name, column in scope.columns.items():
+        if column.kind not in NUMERIC:
+            raise _left_over(name, column)
+    if not scope.columns:
+        raise Problem("pipeline.invalid", "The pipeline has no feature", "no column is left at its end", "drop fewer columns")
+    features = {name: as_number(column) for name, column in scope.columns.items()}
+    live = {column for feature in features.values() for column in columns_of(feature)}
+    parts: list[Assignment | Call] = []
+    for part in reversed(scope.parts):
+        if isinstance(part, Assignment):
+            if part.target.id in live:
+                live |= columns_of(part.value)
+                parts.append(part)
+        elif call := _trimmed_call(part, live):
+            live |= {column.id for column in call.reads.values()}
+            parts.append(call)
+    read = tuple(column for column in inputs if column.name in live)
+    if not read:
+        raise Problem("pipeline.invalid", "The pipeline reads no raw column", "its features are the same for every row")
+    return Plan(read, tuple(reversed(parts)), features)
+
+
+def _trimmed_call(call: Call, live: set[str]) -> Call | None:
+    writes = {name: column for name, column in call.writes.items() if column.id in live}
+    if not writes:
+        return None
+    reads = {name: column for name, column in call.reads.items() if name not in call.own or name in writes}
+    return replace(call, reads=reads, writes=writes)
+
+
+def _left_over(name: str, column: Column) -> Problem:
+    if column.kind is ValueKind.TEXT:
+        way = f"prep.one_hot('{name}'), prep.ordinal('{name}') or prep.target_mean('{name}')"
+    else:
+        way = f"prep.date_parts('{name}', 'hour', 'weekday') or prep.elapsed('{name}', …)"
+    return Problem(
+        "column.invalid",
+        f"Column '{name}' is no number at the end of the pipeline",
+        f"it holds {column.kind.value}",
+        f"{way} makes numbers of it, prep.drop('{name}') leaves it out",
+        {"column": name, "kind": column.kind.value},
+    )

@@ -1,0 +1,393 @@
+"""The declared steps as a user writes them: `prep.fill_null("tenure", 0)`.
+
+Missing is one thing: null and NaN mean the same in raw rows, and a feature says it with NaN. A step passes a missing value on
+unless its own words say otherwise. Infinite numbers pass through, and nothing is learned from them. "In place" means that
+the result stands under the column's name. Every function raises `Problem("step.invalid")` for wrong arguments; `fit` raises
+`Problem("column.missing")` for unknown columns and `Problem("column.invalid")` for those that a step cannot use.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from modelyard.core import Json
+from modelyard.prepare.steps import definition
+from modelyard.prepare.types import DeclaredStep
+
+Columns = str | Sequence[str]
+Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
+
+
+def rename(names: Mapping[str, str]) -> DeclaredStep:
+    """Give columns new names, old to new.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(rename({"dep": "departure"}), dep=[5.0])
+    {'departure': [5.0]}
+    """
+    return _declared("rename", tuple(names), to=list(names.values()))
+
+
+def drop(*columns: str) -> DeclaredStep:
+    """Leave columns out from here on.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(drop("id"), id=["a", "b"], seats=[55, 20])
+    {'seats': [55.0, 20.0]}
+    """
+    return _declared("drop", columns)
+
+
+def keep(*columns: str) -> DeclaredStep:
+    """Leave all but these columns out, and put them in this order: at the end of a pipeline it chooses the features.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(keep("b", "a"), a=[1.0], b=[2.0], c=["x"])
+    {'b': [2.0], 'a': [1.0]}
+    """
+    return _declared("keep", columns)
+
+
+def cast(columns: Columns, to: Literal["number", "integer", "boolean", "text", "date", "datetime"]) -> DeclaredStep:
+    """Change the kind of columns, in place.
+
+    Text becomes a number, an integer or a boolean (true/false, yes/no, t/f, y/n, 1/0) where it reads as one, else missing.
+    A number becomes an integer without its fraction, missing where it leaves 64 bits. A date and its midnight turn into
+    one another. A number does not become text: make it an integer, or use `bucket`.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(cast("total", "number"), total=["29.85", " 1e3 ", "n/a"])
+    {'total': [29.850000381469727, 1000.0, nan]}
+    """
+    return _declared("cast", columns, to=to)
+
+
+def fill_null(
+    columns: Columns,
+    value: str | bool | float | None = None,
+    *,
+    strategy: Literal["mean", "median", "most_frequent"] | None = None,
+) -> DeclaredStep:
+    """Put a value where one is missing (null or NaN), in place.
+
+    Parameters
+    ----------
+    columns
+        Columns of any kind.
+    value
+        What to put: of the column's kind; ISO 8601 text for dates and times.
+    strategy
+        Instead of a value, one learned from the training rows: the mean or median of finite numbers, or the most frequent value
+        (of equals the least).
+
+    >>> from modelyard.prepare import preview
+    >>> preview(fill_null(["temp", "dewp"], strategy="median"), temp=[1.0, None, 4.0, 9.0], dewp=[2, None, 3, 3])
+    {'temp': [1.0, 4.0, 4.0, 9.0], 'dewp': [2.0, 3.0, 3.0, 3.0]}
+    """
+    return _declared("fill_null", columns, value=value, strategy=strategy)
+
+
+def is_null(*columns: str) -> DeclaredStep:
+    """Add `COLUMN_is_null`, 1 where the column is missing (null or NaN), else 0.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(is_null("year"), year=[2004, None])
+    {'year': [2004.0, nan], 'year_is_null': [0.0, 1.0]}
+    """
+    return _declared("is_null", columns)
+
+
+def equals(column: str, value: str | bool | float, name: str | None = None) -> DeclaredStep:
+    """Add `COLUMN_equals_VALUE` (or `name`), 1 where the column has this value, else 0; a missing value equals nothing.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(equals("origin", "JFK"), drop("origin"), origin=["JFK", "LGA", None])
+    {'origin_equals_JFK': [1.0, 0.0, 0.0]}
+    """
+    return _declared("equals", column, value=value, name=name)
+
+
+def clip(columns: Columns, lower: float | None = None, upper: float | None = None) -> DeclaredStep:
+    """Bound numbers from below, from above or both, in place; infinite ones too.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(clip("wind", 0, 60), wind=[1048.0, -1.0, None])
+    {'wind': [60.0, 0.0, nan]}
+    """
+    return _declared("clip", columns, lower=lower, upper=upper)
+
+
+def standardise(*columns: str) -> DeclaredStep:
+    """Take the training rows' mean from numbers and divide by their standard deviation (of the population), in place.
+
+    A column that does not vary becomes 0.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(standardise("x"), x=[1.0, 3.0, None])
+    {'x': [-1.0, 1.0, nan]}
+    """
+    return _declared("standardise", columns)
+
+
+def min_max(*columns: str) -> DeclaredStep:
+    """Map the training rows' least and greatest number to 0 and 1, in place; others may lie outside.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(min_max("x"), x=[1.0, 3.0, 2.0])
+    {'x': [0.0, 1.0, 0.5]}
+    """
+    return _declared("min_max", columns)
+
+
+def robust_scale(*columns: str) -> DeclaredStep:
+    """Take the training rows' median from numbers and divide by their distance of quartiles, in place: outliers weigh little.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(robust_scale("x"), x=[1.0, 2.0, 3.0, 4.0, 1000.0])
+    {'x': [-1.0, -0.5, 0.0, 0.5, 498.5]}
+    """
+    return _declared("robust_scale", columns)
+
+
+def log1p(*columns: str) -> DeclaredStep:
+    """Take log(1 + x) of numbers, in place: missing below -1, -inf at -1.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(log1p("x"), x=[0.0, -2.0])
+    {'x': [0.0, nan]}
+    """
+    return _declared("log1p", columns)
+
+
+def sqrt(*columns: str) -> DeclaredStep:
+    """Take the square root of numbers, in place: missing below 0.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(sqrt("x"), x=[9.0, -9.0])
+    {'x': [3.0, nan]}
+    """
+    return _declared("sqrt", columns)
+
+
+def ratio(numerator: str, denominator: str, name: str | None = None) -> DeclaredStep:
+    """Add `NUMERATOR_per_DENOMINATOR` (or `name`): the quotient of two columns, missing where the denominator is 0.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(ratio("total", "tenure"), keep("total_per_tenure"), total=[840.0, 1.0], tenure=[12, 0])
+    {'total_per_tenure': [70.0, nan]}
+    """
+    return _declared("ratio", (numerator, denominator), name=name)
+
+
+def difference(left: str, right: str, name: str | None = None) -> DeclaredStep:
+    """Add `LEFT_minus_RIGHT` (or `name`).
+
+    >>> from modelyard.prepare import preview
+    >>> preview(difference("temp", "dewp"), keep("temp_minus_dewp"), temp=[39.0], dewp=[26.0])
+    {'temp_minus_dewp': [13.0]}
+    """
+    return _declared("difference", (left, right), name=name)
+
+
+def product(left: str, right: str, name: str | None = None) -> DeclaredStep:
+    """Add `LEFT_times_RIGHT` (or `name`).
+
+    >>> from modelyard.prepare import preview
+    >>> preview(product("a", "b", name="area"), keep("area"), a=[3.0], b=[4.0])
+    {'area': [12.0]}
+    """
+    return _declared("product", (left, right), name=name)
+
+
+def total(*columns: str, name: str | None = None) -> DeclaredStep:
+    """Add the sum of two or more columns as `A_plus_B…` (or `name`), missing where one of them is.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(total("a", "b", "c", name="all"), keep("all"), a=[1, 1], b=[2, None], c=[3, 3])
+    {'all': [6.0, nan]}
+    """
+    return _declared("total", columns, name=name)
+
+
+def bucket(columns: Columns, edges: Sequence[float] | None = None, *, count: int | None = None) -> DeclaredStep:
+    """Put the number of the bucket that a number falls in, in place: how many edges it has reached.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    edges
+        The rising edges between buckets.
+    count
+        Instead of edges, into how many buckets of about as many training rows; equal quantiles give fewer.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(bucket("hour", [6, 12, 18]), hour=[5, 6, 23, None])
+    {'hour': [0.0, 1.0, 3.0, nan]}
+    """
+    return _declared("bucket", columns, edges=None if edges is None else list(edges), count=count)
+
+
+def cyclical(columns: Columns, period: float, *, drop: bool = True) -> DeclaredStep:
+    """Add `COLUMN_sin` and `COLUMN_cos` of a number that comes round again after `period`, so that 23 h lies near 0 h.
+
+    The column itself is left out, unless `drop=False`.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(cyclical("hour", 24), hour=[0, 6])
+    {'hour_sin': [0.0, 1.0], 'hour_cos': [1.0, 6.123234262925839e-17]}
+    """
+    return _declared("cyclical", columns, period=period, drop=drop)
+
+
+def one_hot(*columns: str, limit: int = 50, min_count: int = 1) -> DeclaredStep:
+    """Turn a category into columns `COLUMN_CATEGORY`, 1 where it has that category, else 0.
+
+    Missing and unseen categories are 0 in all of them. Categories stand in their order.
+
+    Parameters
+    ----------
+    columns
+        Columns of text, integers or booleans.
+    limit
+        The most categories a column; the most frequent of the training rows are taken.
+    min_count
+        The least training rows for a category.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(one_hot("payment"), payment=["card", "cash", None])
+    {'payment_card': [1.0, 0.0, 0.0], 'payment_cash': [0.0, 1.0, 0.0]}
+    """
+    return _declared("one_hot", columns, limit=limit, min_count=min_count)
+
+
+def ordinal(*columns: str) -> DeclaredStep:
+    """Put a category's rank by frequency in the training rows, in place: 0 is the most frequent, -1 one that was not seen.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(ordinal("carrier"), carrier=["UA", "B6", "UA", None])
+    {'carrier': [0.0, 1.0, 0.0, nan]}
+    """
+    return _declared("ordinal", columns)
+
+
+def frequency(*columns: str) -> DeclaredStep:
+    """Put a category's share of the training rows, in place; missing is a category here, an unseen one has 0.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(frequency("carrier"), carrier=["UA", "B6", "UA", None])
+    {'carrier': [0.5, 0.25, 0.5, 0.25]}
+    """
+    return _declared("frequency", columns)
+
+
+def target_mean(*columns: str, smoothing: float = 20.0) -> DeclaredStep:
+    """Put the mean of the label over a category's training rows, in place.
+
+    It is drawn to the mean of all: (sum of labels + smoothing * mean of all) / (rows + smoothing). Missing is a category
+    here, an unseen one has the mean of all. A row's own label is in its mean, so few rows a category want much smoothing.
+    The label is a number, a boolean or one of two words. Micci-Barreca 2001.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(target_mean("c", smoothing=1), label="y", c=["a", "a", "b"], y=[1, 1, 1])
+    {'c': [1.0, 1.0, 1.0]}
+    """
+    return _declared("target_mean", columns, smoothing=smoothing)
+
+
+def hash_bucket(columns: Columns, count: int) -> DeclaredStep:
+    """Put a category's hash (CRC-32 of its UTF-8 text, modulo `count`), in place: for many or growing categories.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(hash_bucket("tailnum", 100), tailnum=["N14228", None])
+    {'tailnum': [66.0, nan]}
+    """
+    return _declared("hash_bucket", columns, count=count)
+
+
+def lower(*columns: str) -> DeclaredStep:
+    """Put text in lower case, in place (Unicode, as Python does).
+
+    >>> from modelyard.prepare import preview
+    >>> preview(lower("city"), one_hot("city"), city=["Köln", "KÖLN"])
+    {'city_köln': [1.0, 1.0]}
+    """
+    return _declared("lower", columns)
+
+
+def strip(*columns: str) -> DeclaredStep:
+    """Take white space off both ends of text, in place.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(strip("city"), length("city"), city=[" Ulm ", ""])
+    {'city': [3.0, 0.0]}
+    """
+    return _declared("strip", columns)
+
+
+def length(*columns: str) -> DeclaredStep:
+    """Put the number of characters (code points) of text, in place.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(length("name"), name=["Åse", None])
+    {'name': [3.0, nan]}
+    """
+    return _declared("length", columns)
+
+
+def parse_date(columns: Columns, format: str | None = None, *, to: Literal["date", "datetime"] = "datetime") -> DeclaredStep:
+    """Read dates or times from text, in place; text that does not read is missing.
+
+    Parameters
+    ----------
+    columns
+        Columns of text.
+    format
+        `%Y %m %d %H %M %S %f` with any text between, or None for ISO 8601 (an offset is taken off: the time is then in UTC).
+    to
+        Whether to keep the time of day.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(parse_date("on", "%d.%m.%Y"), date_parts("on", "month"), on=["24.6.2013", "?"])
+    {'on_month': [6.0, nan]}
+    """
+    return _declared("parse_date", columns, format=format, to=to)
+
+
+def date_parts(columns: Columns, *parts: Part, zone: str | None = None, drop: bool = True) -> DeclaredStep:
+    """Add parts of a date or time as numbers, `COLUMN_PART`, and leave the column itself out, unless `drop=False`.
+
+    Parameters
+    ----------
+    columns
+        Columns of dates or times.
+    parts
+        `year`, `month`, `day`, `day_of_year` (from 1), `weekday` (Monday is 1), `hour`, `minute`, `second`.
+    zone
+        The time zone of the clock to read, such as `America/New_York`; else the zone that the column was stored in. Its
+        offsets from 1900 to 2100 are kept in the fitted pipeline.
+
+    >>> from datetime import UTC, datetime
+    >>> from modelyard.prepare import preview
+    >>> at = [datetime(2013, 6, 24, 3, 30, tzinfo=UTC)]
+    >>> preview(date_parts("at", "hour", "weekday", zone="America/New_York"), at=at)
+    {'at_hour': [23.0], 'at_weekday': [7.0]}
+    """
+    return _declared("date_parts", columns, parts=list(parts), zone=zone, drop=drop)
+
+
+def elapsed(
+    later: str, earlier: str, unit: Literal["seconds", "minutes", "hours", "days", "years"] = "hours", name: str | None = None
+) -> DeclaredStep:
+    """Add the time between two dates or times as `LATER_since_EARLIER_UNIT` (or `name`); a year has 365.25 days.
+
+    >>> from datetime import date, datetime
+    >>> from modelyard.prepare import preview
+    >>> preview(elapsed("at", "on"), keep("at_since_on_hours"), at=[datetime(2013, 1, 2, 6)], on=[date(2013, 1, 1)])
+    {'at_since_on_hours': [30.0]}
+    """
+    return _declared("elapsed", (later, earlier), unit=unit, name=name)
+
+
+def _declared(kind: str, columns: Columns, **params: Json) -> DeclaredStep:
+    step = DeclaredStep(kind, (columns,) if isinstance(columns, str) else tuple(columns), params)
+    return definition(step).checked(step)

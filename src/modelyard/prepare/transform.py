@@ -1,0 +1,111 @@
+"""The one door to a fitted pipeline: the trainer, the servers, batch and streams all prepare rows through it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.core import Problem
+from modelyard.prepare.compile_polars import frame_function
+from modelyard.prepare.compile_python import row_function
+from modelyard.prepare.fit import fit
+from modelyard.prepare.inputs import check_row, raw_frame, working_frame, wrong_value
+from modelyard.prepare.plan import plan
+from modelyard.prepare.types import FittedPipeline, Pipeline, Step
+
+ROWS_BY_PYTHON: Final = 256  # up to so many rows the row function is taken; see bench/prepare for where they cross
+
+
+class Transform:
+    """A fitted pipeline, compiled. Safe to use from several threads.
+
+    Parameters
+    ----------
+    fitted
+        What `fit` returned, or what its JSON form was read as.
+
+    Raises
+    ------
+    Problem
+        `pipeline.invalid`, `step.missing` when the pipeline cannot be compiled; `code.failed` when a function step cannot be
+        loaded here.
+    """
+
+    def __init__(self, fitted: FittedPipeline) -> None:
+        self.fitted = fitted
+        self._plan = plan(fitted)
+        self._by_frame = frame_function(self._plan)
+        self._by_row = row_function(self._plan)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the output columns, in order."""
+        return self.fitted.features
+
+    def frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the features of a raw frame as Float32 with NaN as missing; rows keep their order.
+
+        Raises
+        ------
+        Problem
+            `column.missing` with the nearest names; `column.invalid` with the row, what it has and what is expected;
+            `code.failed` when a function step raises. Columns that are not needed are ignored.
+        """
+        return self._by_frame(working_frame(frame, self._plan.inputs))
+
+    def matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
+        """Return `frame` as a C-contiguous array, shape (rows, features). Raises as `frame` does."""
+        return _matrix(self.frame(frame))
+
+    def rows(self, rows: Sequence[Mapping[str, object]]) -> NDArray[np.float32]:
+        """Return the features of raw rows, such as JSON objects, shape (rows, features), C-contiguous.
+
+        The numbers are those of `frame`, bit for bit: a few rows go through the generated row function, many through
+        Polars. A row has every column of `inputs`; an unknown value is None. Raises as `frame` does, and `row.invalid` when a
+        row is no mapping.
+        """
+        if self._by_row is None or len(rows) > ROWS_BY_PYTHON:
+            return _matrix(self._by_frame(raw_frame(rows, self._plan.inputs)))
+        answers: list[list[float]] = []
+        try:
+            for row in rows:
+                answers.append(self._by_row(row))
+        except Problem as problem:
+            raise self._in_row(problem, rows, len(answers)) from None
+        return _rounded(answers, len(self.fitted.features))
+
+    def _in_row(self, problem: Problem, rows: Sequence[Mapping[str, object]], number: int) -> Problem:
+        """Return the problem of the row function, which calls each row 0, with the row's number."""
+        if number == 0:
+            return problem
+        name = problem.detail.get("column")
+        if problem.code == "column.invalid":
+            column = next(column for column in self._plan.inputs if column.name == name)
+            return wrong_value(column, number, rows[number][column.name])
+        try:
+            check_row(rows[number], number, self._plan.inputs)
+        except Problem as told:
+            return told
+        return problem
+
+
+def preview(*steps: Step, label: str | None = None, **columns: Sequence[object]) -> dict[str, list[float]]:
+    """Return what steps make of some values, learned from these very values: to try steps out.
+
+    >>> from modelyard.prepare import prep
+    >>> preview(prep.fill_null("tenure", 0), tenure=[12, None])
+    {'tenure': [12.0, 0.0]}
+    """
+    frame = pl.DataFrame(columns)
+    return Transform(fit(Pipeline(steps), frame, label)).frame(frame).to_dict(as_series=False)
+
+
+def _matrix(features: pl.DataFrame) -> NDArray[np.float32]:
+    return np.ascontiguousarray(features.to_numpy(order="c"))
+
+
+def _rounded(answers: list[list[float]], width: int) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, as in a frame
+        return np.array(answers, dtype=np.float64).reshape(len(answers), width).astype(np.float32)
