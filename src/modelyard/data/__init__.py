@@ -1,7 +1,7 @@
 """Datasets and their exact versions: schema, checks, profile, split, lineage."""
 
 from modelyard.data.profile import CategoryProfile, NumericProfile, Profile
-from modelyard.data.store import DataTransaction, DatasetStore, SourceReader, TableStore
+from modelyard.data.store import DatasetStore, DataTransaction, SourceReader, TableStore
 from modelyard.data.types import (
     Admission,
     Check,

@@ -39,21 +39,38 @@ class DatasetStore(Protocol):
 
 
 class TableStore(Protocol):
-    """The lake: append-only tables of a project, each append a numbered version. Table names are `a/b` paths."""
+    """The lake: append-only tables of a project, each append a numbered version. Table names are `a/b` paths.
+
+    Rows come back in the order of the commits, and within one in the frame's. Columns have the types that
+    `data.schema.stored_type` gives; a frame is cast to the table's types where that changes no value.
+
+    Raises
+    ------
+    Problem
+        From every verb: `table.invalid` and `project.invalid` for names that cannot be a path, `lake.unavailable` when the disk
+        is full or does not answer. From the writing ones also `column.invalid` for a value that the table's type does not have,
+        and `commit.invalid` for a commit id that is empty, over 200 characters or not printable.
+    """
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
-        """Append in one commit and return the table's version; a commit id that is there already is not written twice.
+        """Append in one commit and return a version that holds it; a commit id that is there already is not written twice.
 
-        The table is made by its first append; new columns widen it, and older rows read as null there.
+        The table is made by its first append; new columns widen it, and older rows read as null there; a column that the frame
+        lacks is null in its rows. Of several processes that append at once none loses its rows.
         """
         ...
 
     def replace(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
-        """Make the frame the table's whole content, in one commit, and return the version."""
+        """Make the frame the table's whole content, in one commit, and return the version. Older versions stay readable."""
         ...
 
-    def scan(self, project: ProjectId, table: str, *, version: int | None = None) -> pl.LazyFrame:
-        """Return the table lazily, at a version or the latest. Problem `table.missing`."""
+    def scan(
+        self, project: ProjectId, table: str, *, version: int | None = None, commits: Sequence[str] | None = None
+    ) -> pl.LazyFrame:
+        """Return the table lazily, at a version or the latest; with `commits` only their rows, in the order given.
+
+        Problem `table.missing` when there is no such table or version; `commit.missing` when it does not hold one of `commits`.
+        """
         ...
 
     def version(self, project: ProjectId, table: str) -> int | None:

@@ -1,0 +1,213 @@
+"""The lake on a local disk: one Delta table a name, under `<root>/<project>/<table>`.
+
+Each append is a partition of its own, `_commit=<commit id>`: the id costs no bytes in the rows, and tells which files to read
+without opening any. It also stands in the log as an application transaction, by which a repeated commit is known and Delta
+itself tells two racing ones apart. Other engines see the column `_commit`; the port does not show it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from modelyard.core import Problem, ProjectId
+from modelyard.data.schema import conform
+
+COMMIT = "_commit"
+
+_ROUNDS = 50
+_FOREVER = "interval 36500 days"  # a version is for good: nothing may expire what it reads
+_CONFIGURATION = {
+    "delta.checkpointInterval": "10",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": _FOREVER,
+    "delta.deletedFileRetentionDuration": _FOREVER,
+}
+_PROJECT = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_TABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_-]{0,127}){0,7}")
+_MAX_COMMIT = 200
+_FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk quota", "File too large")
+
+
+class DeltaLake:
+    """A lake in a folder, for any number of threads and processes. A killed writer leaves at most files that no version shows.
+
+    Parameters
+    ----------
+    root
+        The folder; it is made at the first writing. Its path may not hold `%`, which delta-rs takes for an escape.
+
+    Raises
+    ------
+    Problem
+        `adapter.invalid` for such a path.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if "%" in str(root):
+            raise Problem("adapter.invalid", f"{root} cannot hold a lake", "its path has a %", "choose another folder")
+        self._root = root
+
+    @classmethod
+    def from_url(cls, url: str) -> "DeltaLake":
+        """Return the lake at `file:///absolute/path`.
+
+        Raises
+        ------
+        Problem
+            `adapter.invalid` for a URL that names another host, or no absolute path.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/") or parts.query:
+            why = "it needs three slashes and an absolute path"
+            raise Problem("adapter.invalid", f"{url} names no local folder", why, "write it as file:///absolute/path")
+        return cls(Path(unquote(parts.path)))
+
+    def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
+        """Append in one commit and return a version that holds it."""
+        return self._write(self._place(project, table), frame, _commit_id(commit), "append")
+
+    def replace(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
+        """Make the frame the table's whole content, in one commit, and return the version."""
+        return self._write(self._place(project, table), frame, _commit_id(commit), "overwrite")
+
+    def scan(
+        self, project: ProjectId, table: str, *, version: int | None = None, commits: Sequence[str] | None = None
+    ) -> pl.LazyFrame:
+        """Return the table lazily, at a version or the latest; with `commits` only their rows, in the order given."""
+        place = self._place(project, table)
+        with _told(table):
+            opened = _open(place, version)
+            if opened is None:
+                at = "" if version is None else f" at version {version}"
+                raise Problem("table.missing", f"There is no table '{table}'{at}", "nothing was written to it in this project")
+            files = _files(opened)
+            if commits is not None:
+                files = _of_commits(opened, files, commits, table)
+            return _read([place / unquote(path) for path in files["path"]], _schema(opened))
+
+    def version(self, project: ProjectId, table: str) -> int | None:
+        """Return the latest version; None: no such table."""
+        with _told(table):
+            opened = _open(self._place(project, table))
+            return None if opened is None else opened.version()
+
+    def _place(self, project: ProjectId, table: str) -> Path:
+        if not _PROJECT.fullmatch(project):
+            raise Problem("project.invalid", f"{project!r} is no project id", "it has other characters than A-Z a-z 0-9 _ -")
+        if not _TABLE.fullmatch(table):
+            why = "it is words of A-Z a-z 0-9 _ -, parted by at most 7 slashes"
+            raise Problem("table.invalid", f"{table[:200]!r} is no name of a table", why)
+        return self._root / project / table
+
+    def _write(self, place: Path, frame: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
+        if COMMIT in frame.columns:
+            raise Problem("column.invalid", f"The column '{COMMIT}' cannot be taken in", "the lake uses that name itself")
+        for _ in range(_ROUNDS):
+            with _told(place.name):
+                opened = _open(place)
+                if opened is not None and opened.transaction_version(commit) is not None:
+                    return opened.version()
+                rows = _conformed(frame, opened if mode == "append" else None)
+                try:
+                    return _commit_rows(opened, place, rows, commit, mode)
+                except CommitFailedError:
+                    continue  # another writer changed what this one stood on, or made this very commit
+                except DeltaError:
+                    if opened is not None or _open(place) is None:
+                        raise  # no lost race to make the table
+        raise Problem(
+            "table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first", "try again"
+        )
+
+
+def _commit_rows(
+    opened: DeltaTable | None, place: Path, rows: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]
+) -> int:
+    # `opened` is passed on, not its path: conflicts are then judged from the state that was looked at.
+    if opened is None:
+        place.mkdir(parents=True, exist_ok=True)
+    write_deltalake(
+        place if opened is None else opened,
+        rows.with_columns(pl.lit(commit).alias(COMMIT)),
+        mode=mode,
+        schema_mode="merge" if mode == "append" else "overwrite",
+        partition_by=[COMMIT],
+        configuration=_CONFIGURATION if opened is None else None,
+        commit_properties=CommitProperties(custom_metadata={"commit": commit}, app_transactions=[Transaction(commit, 1)]),
+    )
+    return DeltaTable(place).version() if opened is None else opened.version()
+
+
+def _open(place: Path, version: int | None = None) -> DeltaTable | None:
+    if not (place / "_delta_log").is_dir():
+        return None
+    try:
+        if version is None:
+            return DeltaTable(place)
+        return DeltaTable(place, version=version) if 0 <= version <= DeltaTable(place).version() else None
+    except TableNotFoundError:
+        return None  # its first writer was killed before its first commit
+
+
+def _conformed(frame: pl.DataFrame, opened: DeltaTable | None) -> pl.DataFrame:
+    known = pl.Schema() if opened is None else _schema(opened)
+    rows = conform(frame, pl.Schema({name: dtype for name, dtype in known.items() if name in frame.columns}))
+    lacking = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in known.items() if name not in frame.columns]
+    return rows.with_columns(lacking)
+
+
+def _schema(opened: DeltaTable) -> pl.Schema:
+    schema = pl.Schema(opened.schema())
+    return pl.Schema({name: dtype for name, dtype in schema.items() if name != COMMIT})
+
+
+def _files(opened: DeltaTable) -> pl.DataFrame:
+    """Return path and commit of each file, in the order of commits, and of parts within one."""
+    actions = pl.DataFrame(opened.get_add_actions())
+    if not actions.height:
+        return pl.DataFrame(schema={"path": pl.String, COMMIT: pl.String})
+    of = pl.col("partition").struct.field(COMMIT)
+    return actions.sort("modification_time", "path").select(pl.col("path"), of)
+
+
+def _of_commits(opened: DeltaTable, files: pl.DataFrame, commits: Sequence[str], table: str) -> pl.DataFrame:
+    held = set(files[COMMIT])
+    for commit in commits:
+        if commit not in held and opened.transaction_version(commit) is None:
+            at = f"version {opened.version()} of '{table}'"
+            raise Problem("commit.missing", f"There is no commit {commit[:200]!r} in {at}", "it was not made, or was replaced")
+    wanted = pl.DataFrame({COMMIT: list(commits)}, schema={COMMIT: pl.String}).with_row_index("place")
+    return files.sort("path").join(wanted, on=COMMIT, maintain_order="left").sort("place", maintain_order=True)
+
+
+def _read(paths: list[Path], schema: pl.Schema) -> pl.LazyFrame:
+    if not paths:
+        return pl.LazyFrame(schema=schema)
+    return pl.scan_parquet(list(paths), schema=schema, missing_columns="insert", hive_partitioning=False, glob=False)
+
+
+def _commit_id(commit: str) -> str:
+    if not commit or len(commit) > _MAX_COMMIT or not commit.isprintable():
+        raise Problem("commit.invalid", f"{commit[:80]!r} is no commit id", f"it is 1 to {_MAX_COMMIT} printable characters")
+    return commit
+
+
+@contextmanager
+def _told(table: str) -> Iterator[None]:
+    try:
+        yield
+    except (Problem, CommitFailedError):
+        raise
+    except Exception as error:  # delta-rs raises bare `Exception` too
+        told = str(error)
+        full = any(sign in told for sign in _FULL)
+        why = "the disk is full" if full else (told.strip().splitlines() or [type(error).__name__])[0][:500]
+        step = "free space on the lake's disk" if full else "look whether the lake's folder can be read and written"
+        raise Problem("lake.unavailable", f"The table '{table}' could not be read or written", why, step) from error

@@ -1,0 +1,109 @@
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from modelyard.adapters.delta import DeltaLake
+from modelyard.core import Problem
+from modelyard.testing.table_store import FLIGHTS, TABLE, Opener, TableStoreContract, rows
+
+
+class TestDeltaLake(TableStoreContract):
+    @pytest.fixture
+    def opener(self, tmp_path: Path) -> Opener:
+        return partial(DeltaLake, tmp_path / "the lake #1 ä")
+
+
+@pytest.mark.parametrize("url", ["file://elsewhere/lake", "file:lake", "s3://lake", "file:///lake?x=1", "file:///a%2520b"])
+def test_a_url_that_names_no_local_folder_is_refused(url: str) -> None:
+    with pytest.raises(Problem) as told:
+        DeltaLake.from_url(url)
+    assert told.value.code == "adapter.invalid"
+
+
+def test_a_url_names_a_folder(tmp_path: Path) -> None:
+    DeltaLake.from_url((tmp_path / "the lake").as_uri()).append(FLIGHTS, TABLE, rows(0, 1), commit="a")
+    assert (tmp_path / "the lake" / FLIGHTS / TABLE / "_delta_log").is_dir()
+
+
+def test_other_readers_of_delta_see_the_rows_and_their_commits(tmp_path: Path) -> None:
+    DeltaLake(tmp_path).append(FLIGHTS, TABLE, rows(0, 3), commit="a:1")
+    found = pl.scan_delta(str(tmp_path / FLIGHTS / TABLE)).collect()
+    assert found["_commit"].to_list() == ["a:1"] * 3
+    assert found.drop("_commit").sort("id").equals(rows(0, 3))
+
+
+def test_the_lakes_own_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Problem) as told:
+        DeltaLake(tmp_path).append(FLIGHTS, TABLE, pl.DataFrame({"_commit": ["a"]}), commit="a")
+    assert told.value.code == "column.invalid"
+
+
+def test_a_log_that_was_spoilt_is_told(tmp_path: Path) -> None:
+    lake = DeltaLake(tmp_path)
+    lake.append(FLIGHTS, TABLE, rows(0, 3), commit="a")
+    [entry] = (tmp_path / FLIGHTS / TABLE / "_delta_log").glob("*.json")
+    entry.write_text("no json\n")
+    with pytest.raises(Problem) as told:
+        lake.scan(FLIGHTS, TABLE)
+    assert told.value.code == "lake.unavailable"
+
+
+# The kernel's limit on a file's size stands for the full disk: the same call fails, with another number.
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from modelyard.adapters.delta import DeltaLake
+from modelyard.core import Problem
+from modelyard.testing.table_store import FLIGHTS, TABLE, rows
+lake = DeltaLake(Path(sys.argv[1]))
+lake.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+try:
+    lake.append(FLIGHTS, TABLE, rows(0, 100_000), commit="b")
+except Problem as problem:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 2))
+    lake.append(FLIGHTS, TABLE, rows(2, 100_000), commit="b")
+    assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 100_000))
+    sys.exit(f"{problem.code} {problem}")
+"""
+
+WITHOUT_PYARROW = """
+import sys
+from pathlib import Path
+sys.modules["pyarrow"] = None
+sys.modules["pandas"] = None
+from modelyard.adapters.delta import DeltaLake
+from modelyard.testing.table_store import FLIGHTS, TABLE, rows
+lake = DeltaLake(Path(sys.argv[1]))
+lake.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
+lake.append(FLIGHTS, TABLE, rows(2, 4), commit="b")
+lake.replace(FLIGHTS, TABLE, rows(0, 4), commit="c")
+assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 4))
+assert lake.scan(FLIGHTS, TABLE, version=0).collect().equals(rows(0, 2))
+"""
+
+
+def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{script}", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_full_disk_is_told_and_leaves_the_table_as_it_was(tmp_path: Path) -> None:
+    done = run(FULL_DISK, tmp_path)
+    assert done.stderr.splitlines()[-1].startswith("lake.unavailable"), done.stderr
+    assert "the disk is full" in done.stderr
+
+
+def test_neither_pyarrow_nor_pandas_is_needed(tmp_path: Path) -> None:
+    done = run(WITHOUT_PYARROW, tmp_path)
+    assert done.returncode == 0, done.stderr
