@@ -24,13 +24,13 @@ class Span:
     end: datetime
 
 
-def due_windows(monitor: Monitor, first: datetime, now: datetime) -> list[Span]:
-    """Return the windows that end, with their label delay, by `now` and were not looked at; `first` is the first row's time.
+def due_windows(monitor: Monitor, now: datetime) -> list[Span]:
+    """Return the windows that end, with their label delay, by `now` and were not looked at, from the monitor's making on.
 
     Windows lie on multiples of their length since 1970, so that two monitors of one length share their marks.
     """
     length = timedelta(seconds=monitor.window_s)
-    start = monitor.evaluated_until or floor_time(first, length)
+    start = monitor.evaluated_until or floor_time(monitor.created_at, length)
     last = now - timedelta(seconds=monitor.label_delay_s)
     found: list[Span] = []
     while start + length <= last and len(found) < MAX_CATCH_UP:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,11 +155,8 @@ def evaluate(ports: Ports, actor: Actor, project: ProjectId, name: str) -> list[
     authorise(actor, "monitor.read", project)
     monitor = get_monitor(ports, actor, project, name)
     deployment = get_deployment(ports, actor, project, monitor.deployment)
-    started = monitor.evaluated_until or _first_row(ports, project, monitor)
-    if started is None:
-        return []
     raised: list[Alert] = []
-    for span in due_windows(monitor, started, ports.clock()):
+    for span in due_windows(monitor, ports.clock()):
         monitor, alerts = _look(ports, actor, project, monitor, deployment, span)
         raised += alerts
     return raised
@@ -320,12 +316,6 @@ def _notice(ports: Ports, monitor: Monitor, moved: ColumnDrift, version: int, sp
         f"{moved.column} moved: {moved.why}",
         {"distance": moved.distance, "p_value": moved.p_value, "rows": moved.rows},
     )
-
-
-def _first_row(ports: Ports, project: ProjectId, monitor: Monitor) -> datetime | None:
-    rows = labelled_rows(ports, project, monitor.deployment)
-    first = rows["time"].min() if rows.height else None
-    return first if isinstance(first, datetime) else None
 
 
 def _check_tests(window_s: int, tests: Sequence[MonitorTest]) -> None:

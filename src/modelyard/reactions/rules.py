@@ -8,7 +8,9 @@ from croniter import croniter
 
 from modelyard.core import Problem, from_text, to_text
 from modelyard.monitoring import Judgement, Verdict
+from modelyard.monitoring.rules import floor_time
 from modelyard.reactions.types import ActionKind, Decision, Policy, Rule, TriggerKind
+from modelyard.serving import Rollout
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,17 @@ def check_policy(policy: Policy) -> None:
             raise _invalid("a rule retrains, but the policy does not say on what", 'train.retrain(data="latest")')
     if policy.budget < 0 or policy.budget_s <= 0:
         raise _invalid("the budget is negative", 'at_most("4/month")')
+
+
+LOOK_EVERY = timedelta(minutes=15)
+
+
+def is_look_due(rollout: Rollout, now: datetime) -> bool:
+    """Return whether the judge looks at a rollout now: once in each quarter of an hour of the platform's clock.
+
+    Looks so depend on the clock, not on how often the follower turns: a replay decides the same again.
+    """
+    return floor_time(now, LOOK_EVERY) > floor_time(rollout.looked_at or rollout.started_at, LOOK_EVERY)
 
 
 @dataclass(frozen=True)

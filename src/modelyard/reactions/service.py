@@ -24,11 +24,11 @@ from modelyard.data import TableStore
 from modelyard.events import Fact
 from modelyard.jobs import Job, JobState
 from modelyard.jobs.service import cancel, submit
-from modelyard.monitoring import Alert, AlertKind, Judgement, Looks, Verdict
+from modelyard.monitoring import AlertKind, Judgement, Looks, Verdict
 from modelyard.monitoring.canary import strata_of
 from modelyard.monitoring.sequential import judge
 from modelyard.monitoring.service import evaluate, find_monitors
-from modelyard.reactions.rules import Course, check_policy, due_times, may_retrain, next_move, schedule_cause
+from modelyard.reactions.rules import Course, check_policy, due_times, is_look_due, may_retrain, next_move, schedule_cause
 from modelyard.reactions.store import ReactionTransaction
 from modelyard.reactions.types import (
     ActionKind,
@@ -162,15 +162,16 @@ def turn(ports: Ports, actor_of: Callable[[MemberId], Actor], project: ProjectId
     with ports.transaction() as tx:
         policies = [policy for policy in tx.policies.find(project) if policy.enabled]
     made: list[Decision] = []
-    alerts: list[Alert] = []
     with ports.transaction() as tx:
         monitors = tx.monitors.find(project)
     for monitor in monitors:
-        alerts += evaluate(ports, actor_of(MemberId(monitor.created_by)), project, monitor.name)
+        evaluate(ports, actor_of(MemberId(monitor.created_by)), project, monitor.name)
     with ports.transaction() as tx:
         running = tx.deployments.rollouts(project, PAGE, states=[RolloutState.RUNNING]).items
         deployments = {deployment.name: deployment for deployment in tx.deployments.find(project)}
     for rollout in running:
+        if not is_look_due(rollout, ports.clock()):
+            continue
         deployment = deployments[rollout.name]
         made += _judge_rollout(ports, actor_of(MemberId(deployment.created_by)), project, deployment, rollout)
     for policy in policies:
@@ -268,6 +269,8 @@ def _take_back(ports: Ports, actor: Actor, project: ProjectId, deployment: Deplo
 def _judge_rollout(
     ports: Ports, actor: Actor, project: ProjectId, deployment: Deployment, rollout: Rollout
 ) -> list[Decision]:
+    with ports.transaction() as tx:
+        tx.deployments.save_rollouts(project, [replace(rollout, looked_at=ports.clock())])
     strata = strata_of(ports, project, deployment, rollout)
     judged = judge(strata, Looks(tolerance=deployment.tolerance))
     rows_at_step = strata[-1].canary.rows if strata else 0

@@ -97,6 +97,7 @@ class Rollout:
     started_at: datetime  # platform time
     step_at: datetime
     judgement: Judgement | None = None
+    looked_at: datetime | None = None  # platform time of the judge's last look
     finished_at: datetime | None = None
 
 

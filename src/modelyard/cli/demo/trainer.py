@@ -1,0 +1,53 @@
+"""What a data scientist writes for the demo: preparation, trainer, search space, policy. The rest of the demo is traffic and telling."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from modelyard import Choice, Float, Int, Search, prep
+
+TRIALS = 12
+SPACE = Search(
+    family=Choice(("boosting", "linear")),
+    rate=Float(0.03, 0.2, log=True),
+    leaves=Int(8, 48),
+    weight=Float(1e-3, 10.0, log=True),
+)
+
+
+def clock_of_day(rows: pl.DataFrame) -> pl.DataFrame:
+    """Scheduled time as hours since midnight, and its place on the circle of the day."""
+    hours = pl.col("scheduled").dt.hour() + pl.col("scheduled").dt.minute() / 60
+    return rows.with_columns(
+        hours=hours.cast(pl.Float64),
+        hours_sin=(hours * (2 * np.pi / 24)).sin(),
+        hours_cos=(hours * (2 * np.pi / 24)).cos(),
+    )
+
+
+def steps() -> list[Any]:
+    """Return the declared steps that follow the function step."""
+    return [
+        prep.date_parts("scheduled", "weekday"),
+        prep.one_hot("origin"),
+        prep.ordinal("carrier"),
+        prep.target_mean("dest"),
+        prep.drop("scheduled"),
+    ]
+
+
+def train(run: Any, fit: Any, test: Any, family: str, rate: float, leaves: int, weight: float) -> Any:
+    """Return a classifier of one of two families, fitted on the prepared rows."""
+    if family == "linear":
+        model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=weight, max_iter=300))
+    else:
+        model = HistGradientBoostingClassifier(
+            learning_rate=rate, max_leaf_nodes=leaves, max_iter=100, l2_regularization=weight, random_state=run.seed
+        )
+    return model.fit(fit.X, fit.y)
