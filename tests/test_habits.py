@@ -72,7 +72,7 @@ def test_no_tracked_file_names_a_registry_or_somebodys_machine(dev: ModuleType) 
     [
         ("notes.md", "see https://registry.npm" + "js.org/uplot"),
         ("notes.md", "from files.python" + "hosted.org"),
-        ("settings.toml", 'home = "/' + 'home/ada/yard"'),
+        ("settings.toml", 'home = "/' + 'home/grace/yard"'),
         ("requirements/run.txt", "--index-url https" + "://mirror.example/simple"),
         ("package-lock.json", '"resolved": "https' + '://mirror.example/uplot.tgz"'),
     ],
