@@ -1,7 +1,9 @@
 """Engines: one for each kind of database, with what each needs to be safe under many writers."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,7 @@ READ_ONLY = "modelyard_read_only"
 
 # A writer waits this long for the others. Transactions last milliseconds, so only a fault makes anyone wait so long.
 BUSY_TIMEOUT_S = 60
+_KNOCK_MS = 8  # how long one try to begin waits
 
 _SQLITE = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}",
@@ -77,8 +80,26 @@ def _begin_sqlite(connection: Connection) -> None:
     A reader that turns writer fails at once when another wrote in between, however long it would have waited; and a use case
     reads what it then decides on. So whatever may write queues before its first read, and never sees a state about to change.
     """
-    deferred = connection.get_execution_options().get(READ_ONLY)
-    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+    driver = connection.connection.driver_connection
+    if connection.get_execution_options().get(READ_ONLY):
+        driver.execute("BEGIN")
+        return
+    # SQLite's waiting sleeps longer and longer, so that a newcomer overtakes whoever has waited; begun anew it stays at the door.
+    last_knock = monotonic() + BUSY_TIMEOUT_S
+    driver.execute(f"PRAGMA busy_timeout = {_KNOCK_MS}")
+    while not _begun(driver, last=monotonic() > last_knock):
+        pass
+    driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+
+
+def _begun(driver: Any, *, last: bool) -> bool:
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if last or error.sqlite_errorname != "SQLITE_BUSY":
+            raise
+        return False
+    return True
 
 
 def _open_postgresql(url: URL) -> Engine:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement
 
 from modelyard.adapters.sql.tables import LATEST_METRIC, RUN
 from modelyard.adapters.sql.typed_table import cut, limit_of
-from modelyard.core import Page, PageRequest, Problem
+from modelyard.core import Page, PageRequest, Problem, ProjectId
 from modelyard.training import Run
 
 _COMPARE: Mapping[str, Callable[[Any, float], Any]] = {
@@ -24,7 +24,7 @@ _COMPARE: Mapping[str, Callable[[Any, float], Any]] = {
 }
 
 
-def compares(metric: str, comparison: str, value: float) -> ColumnElement[bool]:
+def compares(project: ProjectId, metric: str, comparison: str, value: float) -> ColumnElement[bool]:
     """Return the condition that a run's latest value of `metric` compares so.
 
     Raises
@@ -36,8 +36,8 @@ def compares(metric: str, comparison: str, value: float) -> ColumnElement[bool]:
         why = f"it is one of {' '.join(_COMPARE)}"
         raise Problem("run.invalid", f"'{comparison}' is no comparison", why, "yard run list --where 'roc_auc > 0.9'")
     latest = LATEST_METRIC.alias()
-    ours = (latest.c.project == RUN.c.project, latest.c.run == RUN.c.id, latest.c.name == metric)
-    return sa.exists().where(*ours, _COMPARE[comparison](latest.c.value, value))
+    ours = (latest.c.project == project, latest.c.name == metric, _COMPARE[comparison](latest.c.value, value))
+    return RUN.c.id.in_(sa.select(latest.c.run).where(*ours))
 
 
 def order_of(sort: str | None) -> "Order":

@@ -59,7 +59,7 @@ class SqlRunStore:
     ) -> Page[Run]:
         """Return runs, newest first, or by the latest value of a metric; see the port."""
         self._session.hold(project)
-        conditions = [_RUNS.within(project), *(run_search.compares(*one) for one in where)]
+        conditions = [_RUNS.within(project), *(run_search.compares(project, *one) for one in where)]
         if states:
             conditions.append(RUN.c.state.in_([state.value for state in states]))
         if study is not None:
