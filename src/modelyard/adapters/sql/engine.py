@@ -80,26 +80,27 @@ def _begin_sqlite(connection: Connection) -> None:
     A reader that turns writer fails at once when another wrote in between, however long it would have waited; and a use case
     reads what it then decides on. So whatever may write queues before its first read, and never sees a state about to change.
     """
-    driver = connection.connection.driver_connection
     if connection.get_execution_options().get(READ_ONLY):
-        driver.execute("BEGIN")
+        connection.exec_driver_sql("BEGIN")
         return
-    # SQLite's waiting sleeps longer and longer, so that a newcomer overtakes whoever has waited; begun anew it stays at the door.
+    # SQLite waits in longer and longer sleeps, so a newcomer overtakes whoever has waited long. Begun anew, it stays awake.
+    driver: Any = connection.connection.driver_connection
     last_knock = monotonic() + BUSY_TIMEOUT_S
     driver.execute(f"PRAGMA busy_timeout = {_KNOCK_MS}")
-    while not _begun(driver, last=monotonic() > last_knock):
+    while _is_busy(driver) and monotonic() < last_knock:
         pass
     driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    if not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises as every other statement does
 
 
-def _begun(driver: Any, *, last: bool) -> bool:
+def _is_busy(driver: sqlite3.Connection) -> bool:
+    """Begin, and return whether another writer has to end first; any other error is left to the caller to meet."""
     try:
         driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if last or error.sqlite_errorname != "SQLITE_BUSY":
-            raise
-        return False
-    return True
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorname == "SQLITE_BUSY"
+    return False
 
 
 def _open_postgresql(url: URL) -> Engine:
