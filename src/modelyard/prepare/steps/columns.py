@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import polars as pl
+
 from modelyard.core import JsonObject
 from modelyard.prepare.expressions import (
     Choose,
@@ -21,7 +23,16 @@ from modelyard.prepare.expressions import (
 )
 from modelyard.prepare.per_value import iso_time
 from modelyard.prepare.scope import Scope, as_number
-from modelyard.prepare.steps.definition import Definition, Parameter, Training, invalid, nothing_to_learn, one_of, told
+from modelyard.prepare.steps.definition import (
+    Definition,
+    Parameter,
+    Training,
+    invalid,
+    nothing_to_learn,
+    one_of,
+    statistic,
+    told,
+)
 from modelyard.prepare.types import DeclaredStep
 from modelyard.prepare.values import CATEGORICAL, NUMERIC, ValueKind
 
@@ -117,7 +128,9 @@ def _fill_null_learn(step: DeclaredStep, training: Training) -> JsonObject:
     if strategy == "most_frequent":
         return {name: _most_frequent(name, step, training) for name in step.columns}
     found = {name: training.finite(name, step) for name in step.columns}
-    return {name: _json_number(values.mean() if strategy == "mean" else values.median()) for name, values in found.items()}
+    return {
+        name: statistic(values, pl.Series.mean if strategy == "mean" else pl.Series.median) for name, values in found.items()
+    }
 
 
 def _most_frequent(name: str, step: DeclaredStep, training: Training) -> Any:
@@ -127,10 +140,6 @@ def _most_frequent(name: str, step: DeclaredStep, training: Training) -> Any:
     if values.is_empty():
         raise nothing_to_learn(name, step)
     return values.mode().sort()[0]
-
-
-def _json_number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]  # Polars types a statistic of any dtype
 
 
 def _fill_null(step: DeclaredStep, scope: Scope) -> None:

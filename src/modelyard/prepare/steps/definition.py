@@ -1,6 +1,7 @@
 """What it takes to define a declared step: its parameters, what it learns, and how it is written in expressions."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,6 +16,7 @@ from modelyard.prepare.types import DeclaredStep
 
 REQUIRED: Final = object()
 MANY: Final = 10_000
+LARGEST: Final = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,21 @@ def definition_of(step: DeclaredStep, definitions: Mapping[str, Definition]) -> 
     if step.kind not in definitions:
         raise missing("step", step.kind, definitions, "see `modelyard.prepare.prep`")
     return definitions[step.kind]
+
+
+def statistic(values: pl.Series, of: Callable[[pl.Series], Any]) -> float:
+    """Return a statistic of finite numbers that grows as they do (mean, deviation, quantile), finite in any case.
+
+    Where it overflows it is taken of the numbers scaled to at most 1.
+
+    >>> statistic(pl.Series([1.5, 2.5]), pl.Series.mean), statistic(pl.Series([2.0**1023] * 4), pl.Series.mean) == 2.0**1023
+    (2.0, True)
+    """
+    found = float(of(values))
+    if math.isfinite(found):
+        return found
+    scale = float(values.abs().max())  # type: ignore[arg-type]  # Polars types an extreme of any dtype
+    return max(-LARGEST, min(LARGEST, float(of(values / scale)) * scale))
 
 
 def told(step: DeclaredStep) -> str:

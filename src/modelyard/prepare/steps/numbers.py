@@ -1,6 +1,8 @@
 """Steps on numbers: scaling, bounds, logarithms, arithmetic between columns, buckets, waves."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -9,11 +11,12 @@ import polars as pl
 from modelyard.core import JsonObject
 from modelyard.prepare.expressions import Arithmetic, Bucket, Choose, Compare, Constant, Expression, Math, MathName
 from modelyard.prepare.scope import Scope
-from modelyard.prepare.steps.definition import Definition, Parameter, Training, number_between, told
+from modelyard.prepare.steps.definition import Definition, Parameter, Training, number_between, statistic, told
 from modelyard.prepare.types import DeclaredStep
 
 _NAME: Final = Parameter("name", (str, type(None)), None)
 _BOUND: Final = (float, type(None))
+_NO_SPREAD: Final = 1e-300  # 1 / 1e-300 is finite, and so is a float32 of most numbers times it
 
 
 def _clip(step: DeclaredStep, scope: Scope) -> None:
@@ -45,39 +48,38 @@ def _minus(number: Expression, centre: float) -> Arithmetic:
 
 
 def _learned_scale(centre: float, spread: float) -> JsonObject:
-    """Return the centre and 1 / spread. A column that does not vary becomes 0: its factor is 1.
-
-    A spread that overflows (values near the ends of float64) is taken as the largest number.
-    """
-    spread = min(spread, 1e308)
-    return {"centre": centre, "factor": 1.0 if spread < 1e-300 else 1.0 / spread}  # noqa: PLR2004 - 1 / 1e-300 is finite
+    """Return the centre and 1 / spread. A column that does not vary becomes 0: its factor is 1."""
+    return {"centre": centre, "factor": 1.0 if spread < _NO_SPREAD else 1.0 / spread}
 
 
 def _standardise_learn(step: DeclaredStep, training: Training) -> JsonObject:
-    found = {name: training.finite(name, step) for name in step.columns}
-    return {name: _learned_scale(_float(values.mean()), _float(values.std(ddof=0))) for name, values in found.items()}
+    return {name: _scale_by(training.finite(name, step), pl.Series.mean, _deviation) for name in step.columns}
 
 
 def _min_max_learn(step: DeclaredStep, training: Training) -> JsonObject:
-    found = {name: training.finite(name, step) for name in step.columns}
-    return {
-        name: _learned_scale(_float(values.min()), _float(values.max()) - _float(values.min()))
-        for name, values in found.items()
-    }
+    return {name: _scale_by(training.finite(name, step), pl.Series.min, _span) for name in step.columns}
 
 
 def _robust_learn(step: DeclaredStep, training: Training) -> JsonObject:
-    learned = {}
-    for name in step.columns:
-        values = training.finite(name, step)
-        first, third = (_float(values.quantile(at, "linear")) for at in (0.25, 0.75))
-        learned[name] = _learned_scale(_float(values.median()), third - first)
-    return learned
+    return {name: _scale_by(training.finite(name, step), pl.Series.median, _quartile_distance) for name in step.columns}
 
 
-def _float(value: Any) -> float:
-    """Return a statistic of Polars as a float of JSON: sums of huge numbers may overflow."""
-    return max(-1e308, min(1e308, float(value)))
+def _scale_by(values: pl.Series, centre: Callable[[pl.Series], Any], spread: Callable[[pl.Series], Any]) -> JsonObject:
+    return _learned_scale(statistic(values, centre), statistic(values, spread))
+
+
+def _deviation(values: pl.Series) -> Any:
+    return values.std(ddof=0)
+
+
+def _span(values: pl.Series) -> Any:
+    least, most = values.min(), values.max()
+    return most - least  # type: ignore[operator]  # Polars types an extreme of any dtype
+
+
+def _quartile_distance(values: pl.Series) -> Any:
+    first, third = values.quantile(0.25, "linear"), values.quantile(0.75, "linear")
+    return third - first  # type: ignore[operator]  # as above
 
 
 def _math(name: MathName) -> Definition:
@@ -133,8 +135,10 @@ def _bucket_learn(step: DeclaredStep, training: Training) -> JsonObject:
 
 
 def _quantiles(values: pl.Series, count: int) -> list[float]:
-    edges = {_float(values.quantile(i / count, "linear")) for i in range(1, count)}
-    return sorted(edges - {_float(values.min())})  # every value reaches the least one, so as an edge it parts nothing
+    edges = {
+        statistic(values, partial(pl.Series.quantile, quantile=i / count, interpolation="linear")) for i in range(1, count)
+    }
+    return sorted(edges - {statistic(values, pl.Series.min)})  # every value reaches the least: as an edge it parts nothing
 
 
 def _bucket(step: DeclaredStep, scope: Scope) -> None:
