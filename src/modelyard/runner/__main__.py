@@ -4,7 +4,10 @@ import json
 import sys
 
 from modelyard.runner.assignment import Assignment
-from modelyard.runner.child import run
+from modelyard.runner.quick_exit import QuickExit
 
 if __name__ == "__main__":
-    sys.exit(run(Assignment.from_json(json.loads(sys.argv[1]))))
+    leaving = QuickExit()
+    from modelyard.runner.child import run
+
+    leaving.status = run(Assignment.from_json(json.loads(sys.argv[1])))

@@ -1,6 +1,7 @@
 """The process of one try: open the platform, run the step, tell how it ended."""
 
 import faulthandler
+import os
 import resource
 import sys
 from collections.abc import Mapping
@@ -25,9 +26,9 @@ BACKSTOP_MORE_MB = 4096
 
 def run(assignment: Assignment) -> int:
     """Run the try and return the exit status: 0 when there is a result."""
-    _settle(assignment)
     teller = Teller(assignment.messages)
     try:
+        _settle(assignment)
         result = _result(assignment, teller)
     except BaseException as error:  # also SystemExit: code may end in any way
         teller.problem(told(error, f"Job {assignment.job}"))
@@ -61,8 +62,9 @@ def _checked(job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settle(assignment: Assignment) -> None:
     """Make this process a fit place for a stranger's code."""
-    for stream in (sys.stdout, sys.stderr):
-        _line_by_line(stream)
+    # New objects, since those of a forked process know the files of its parent. By lines, so that a crash loses none.
+    sys.stdout = sys.__stdout__ = _by_lines(1)
+    sys.stderr = sys.__stderr__ = _by_lines(2)
     with suppress(RuntimeError, OSError):
         faulthandler.enable()  # so that a crash leaves its Python frames in the log
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -75,7 +77,5 @@ def _settle(assignment: Assignment) -> None:
         sys.modules["numpy.random"].seed()
 
 
-def _line_by_line(stream: TextIO) -> None:
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(line_buffering=True, errors="backslashreplace")
+def _by_lines(descriptor: int) -> TextIO:
+    return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -9,6 +9,7 @@ The worker sends `{"start": …}` with the descriptors of stdout, stderr and mes
 
 import argparse
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -26,13 +27,15 @@ from typing import Any
 
 from modelyard.runner import tree
 from modelyard.runner.assignment import Assignment
+from modelyard.runner.quick_exit import QuickExit
 
 DESCRIPTORS = 3  # stdout, stderr, messages
 MAX_REQUEST_BYTES = 1 << 16
 REAP_AGAIN_S = 0.02
 
 # Imported before the first job comes, where they are installed. None of them starts a thread that a forked process would miss:
-# they start their pools at first use.
+# they start their pools at first use, and OpenBLAS and jemalloc start theirs again. onnxruntime does not (its telemetry runs
+# from the import on, and a forked process waits for it without end), so it must not stand here; it imports in 0.1 s.
 PRELOAD = (
     "modelyard.runner.child",
     "modelyard.adapters.sql",
@@ -42,10 +45,8 @@ PRELOAD = (
     "sklearn.pipeline",
     "sklearn.ensemble",
     "modelyard.runner.steps.register",
-    "onnxruntime",
     "skl2onnx",
     "modelyard.runner.steps.retrain",
-    "optuna",
 )
 
 
@@ -89,10 +90,7 @@ class ForkServer:
     def serve(self, *, wait: bool) -> Assignment | None:
         """Do what is asked. In the process of a try, return what it is to run; without `wait`, None when nothing is asked.
 
-        Raises
-        ------
-        SystemExit
-            When the worker is gone and everything below has ended.
+        When the worker is gone, everything below is ended, and so is this process.
         """
         while True:
             ready = self._selector.select(None if wait else 0)
@@ -114,7 +112,7 @@ class ForkServer:
             text, descriptors = b"", []
         if not text:
             self._end_all()
-            sys.exit(0)
+            os._exit(0)  # at once: there is nothing to put in order
         for line in text.splitlines():
             request: dict[str, Any] = json.loads(line)
             if "kill" in request:
@@ -191,13 +189,15 @@ class ForkServer:
 
 
 def _import(module: str) -> None:
-    with suppress(ImportError), warnings.catch_warnings():  # of an extra that is not installed
+    # Of an extra that is not installed; or it is broken, and then whoever needs it says so.
+    with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module(module)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until the worker is gone, or, in the process of a try, run it."""
+    leaving = QuickExit()
     parser = argparse.ArgumentParser(prog="python -m modelyard.runner.forkserver")
     parser.add_argument("--control", type=int, required=True, help="the descriptor of the socket to the worker")
     parser.add_argument("--fresh", action="store_true", help="a new interpreter for each try")
@@ -211,11 +211,14 @@ def main(arguments: Sequence[str]) -> int:
         assignment = assignment or server.serve(wait=False)
         if assignment is None and module:
             _import(module)
+    gc.freeze()  # so that the tries' own collections do not copy what is shared
     if assignment is None:
         assignment = server.serve(wait=True)
-    from modelyard.runner.child import run  # noqa: PLC0415 - not before the server serves; a fresh try has its own
+    from modelyard.runner.child import run  # noqa: PLC0415 - the server itself does without, and starts at once
 
-    return run(assignment) if assignment is not None else 0
+    if assignment is not None:
+        leaving.status = run(assignment)
+    return leaving.status
 
 
 if __name__ == "__main__":

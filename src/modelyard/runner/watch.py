@@ -34,8 +34,8 @@ class Pace:
     lease_s: float = 15.0
     heartbeat_s: float = 1.0
     first_retry_s: float = 1.0  # the pause after a first failed try
-    poll_s: float = 0.2  # between two looks for work; doubled up to the next while there is none
-    longest_poll_s: float = 1.0
+    poll_s: float = 0.05  # between two looks for work, of about 2 ms each; doubled up to the next while there is none
+    longest_poll_s: float = 0.5
     limits_s: float = 0.25
     log_s: float = 0.5
     away_s: float = 0.5  # before a database that did not answer is asked again
