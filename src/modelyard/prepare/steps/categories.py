@@ -97,9 +97,7 @@ def _target_mean_learn(step: DeclaredStep, training: Training) -> JsonObject:
         mean = ((total + smoothing * prior) / (count + smoothing)).alias("mean")
         means = rows.group_by("value", maintain_order=True).agg(mean).sort("value")
         if not means["mean"].is_finite().all():
-            raise Problem(
-                "column.invalid", f"{told(step)} cannot learn", "the sums of the label leave float64", "scale the label"
-            )
+            raise Problem("column.invalid", f"{told(step)} cannot learn", "its sums leave float64", "scale the label")
         present, absent = means.drop_nulls("value"), means.filter(pl.col("value").is_null())
         missing = prior if absent.is_empty() else absent["mean"][0]
         learned[name] = _table(present["value"], present["mean"].to_list(), missing, prior)
