@@ -19,21 +19,8 @@ MathName: TypeAlias = Literal["log1p", "sqrt", "sin", "cos"]
 DatePartName: TypeAlias = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 
 
-class _Operators:
-    """Arithmetic between expressions, and with plain numbers."""
-
-    def __add__(self, other: "Expression | float") -> "Arithmetic":
-        return Arithmetic("+", _self(self), _operand(other))
-
-    def __sub__(self, other: "Expression | float") -> "Arithmetic":
-        return Arithmetic("-", _self(self), _operand(other))
-
-    def __mul__(self, other: "Expression | float") -> "Arithmetic":
-        return Arithmetic("*", _self(self), _operand(other))
-
-
 @dataclass(frozen=True)
-class Column(_Operators):
+class Column:
     """The value that stands under an id. `zone`: of an instant, the zone its column was stored in."""
 
     id: str
@@ -42,7 +29,7 @@ class Column(_Operators):
 
 
 @dataclass(frozen=True)
-class Constant(_Operators):
+class Constant:
     """A value of its own."""
 
     value: Value
@@ -50,7 +37,7 @@ class Constant(_Operators):
 
 
 @dataclass(frozen=True)
-class ToNumber(_Operators):
+class ToNumber:
     """An integer as the nearest float64, a boolean as 0 or 1; missing is NaN."""
 
     of: "Expression"
@@ -58,10 +45,12 @@ class ToNumber(_Operators):
 
 
 @dataclass(frozen=True)
-class Arithmetic(_Operators):
+class Arithmetic:
     """One IEEE operation on two numbers; `/` by zero is missing.
 
-    A quotient's divisor is never a constant: Polars multiplies by the reciprocal then, which rounds differently.
+    A constant stands only on the right of `-` (and is not -0.0) or of `*`. Elsewhere Polars takes short cuts that round
+    differently: it multiplies by the reciprocal of a constant divisor, and leaves out `+ 0.0` and `- -0.0`, which Python
+    does not, since they change the sign of -0.0.
     """
 
     operator: Literal["+", "-", "*", "/"]
@@ -69,9 +58,16 @@ class Arithmetic(_Operators):
     right: "Expression"
     kind = ValueKind.NUMBER
 
+    def __post_init__(self) -> None:
+        constant = self.right.value if isinstance(self.right, Constant) else None
+        if isinstance(self.left, Constant) or (constant is not None and self.operator not in {"-", "*"}):
+            raise ValueError(f"no constant may stand there: {self}")
+        if self.operator == "-" and repr(constant) == "-0.0":
+            raise ValueError(f"Polars does not take -0.0 from a number: {self}")
+
 
 @dataclass(frozen=True)
-class Math(_Operators):
+class Math:
     """A function of a number; outside its domain the answer is missing, but log1p(-1) is -inf."""
 
     name: MathName
@@ -98,7 +94,7 @@ class IsMissing:
 
 
 @dataclass(frozen=True)
-class Choose(_Operators):
+class Choose:
     """One value where the condition holds, another elsewhere; both of one kind."""
 
     condition: "Compare | IsMissing"
@@ -112,7 +108,7 @@ class Choose(_Operators):
 
 
 @dataclass(frozen=True)
-class Lookup(_Operators):
+class Lookup:
     """The number of a category: `numbers` by `keys`, `missing` for null, `unseen` for any other."""
 
     of: "Expression"
@@ -124,7 +120,7 @@ class Lookup(_Operators):
 
 
 @dataclass(frozen=True)
-class Bucket(_Operators):
+class Bucket:
     """How many of the ascending `edges` a number has reached (edge ≤ number); missing stays so."""
 
     of: "Expression"
@@ -141,7 +137,7 @@ class Truncate:
 
 
 @dataclass(frozen=True)
-class DatePart(_Operators):
+class DatePart:
     """A part of a date or time as a number. Weekdays count from Monday = 1, days of the year from 1."""
 
     part: DatePartName
@@ -163,7 +159,7 @@ class Localise:
 
 
 @dataclass(frozen=True)
-class Elapsed(_Operators):
+class Elapsed:
     """The time from one instant to another, in units of `unit_us` microseconds."""
 
     later: "Expression"
@@ -189,7 +185,7 @@ class MidnightOf:
 
 
 @dataclass(frozen=True)
-class PerValue(_Operators):
+class PerValue:
     """A function of `per_value` on each distinct value: both compilers call the same Python. Missing stays missing."""
 
     function: str
@@ -223,7 +219,7 @@ def columns_of(expression: Expression) -> frozenset[str]:
     """Return the ids that an expression reads.
 
     >>> a, b = Column("a", ValueKind.NUMBER), Column("b", ValueKind.NUMBER)
-    >>> sorted(columns_of((a + 1.0) * b))
+    >>> sorted(columns_of(Arithmetic("*", a, b)))
     ['a', 'b']
     """
     match expression:
@@ -237,11 +233,3 @@ def columns_of(expression: Expression) -> frozenset[str]:
             return columns_of(condition) | columns_of(yes) | columns_of(no)
         case _:
             return columns_of(expression.of)
-
-
-def _operand(value: "Expression | float") -> Expression:
-    return Constant(float(value)) if isinstance(value, int | float) else value
-
-
-def _self(value: object) -> Expression:
-    return value  # type: ignore[return-value]  # every class with these operators is one of the union

@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from modelyard.core import JsonObject
-from modelyard.prepare.expressions import Arithmetic, Bucket, Choose, Compare, Constant, Expression, Math, MathName
+from modelyard.prepare.expressions import Arithmetic, Bucket, Choose, Compare, Constant, Math, MathName
 from modelyard.prepare.scope import Scope
 from modelyard.prepare.steps.definition import Definition, Parameter, Training, number_between, statistic, told
 from modelyard.prepare.types import DeclaredStep
@@ -40,16 +40,13 @@ def _clip_check(step: DeclaredStep) -> str | None:
 def _scale(step: DeclaredStep, scope: Scope) -> None:
     for name in step.columns:
         learned = (step.fitted or {})[name]
-        scope.set(name, _minus(scope.number(name, told(step)), learned["centre"]) * float(learned["factor"]))
-
-
-def _minus(number: Expression, centre: float) -> Arithmetic:
-    return Arithmetic("-", number, Constant(float(centre)))
+        centred = Arithmetic("-", scope.number(name, told(step)), Constant(float(learned["centre"])))
+        scope.set(name, Arithmetic("*", centred, Constant(float(learned["factor"]))))
 
 
 def _learned_scale(centre: float, spread: float) -> JsonObject:
-    """Return the centre and 1 / spread. A column that does not vary becomes 0: its factor is 1."""
-    return {"centre": centre, "factor": 1.0 if spread < _NO_SPREAD else 1.0 / spread}
+    """Return the centre (not -0.0) and 1 / spread. A column that does not vary becomes 0: its factor is 1."""
+    return {"centre": centre + 0.0, "factor": 1.0 if spread < _NO_SPREAD else 1.0 / spread}
 
 
 def _standardise_learn(step: DeclaredStep, training: Training) -> JsonObject:
@@ -149,7 +146,7 @@ def _bucket(step: DeclaredStep, scope: Scope) -> None:
 
 def _cyclical(step: DeclaredStep, scope: Scope) -> None:
     for name in step.columns:
-        angle = scope.number(name, told(step)) * (2.0 * math.pi / step.params["period"])
+        angle = Arithmetic("*", scope.number(name, told(step)), Constant(2.0 * math.pi / float(step.params["period"])))
         if step.params["drop"]:
             del scope.columns[name]
         scope.add(f"{name}_sin", Math("sin", angle), told(step))
