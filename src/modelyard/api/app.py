@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -9,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from modelyard.api import data, jobs, loop, models, objects, runs, serving, tenants, watching
+from modelyard.api.callers import Call
 from modelyard.core import Problem, ProblemKind
 from modelyard.tenancy import Actor
 from modelyard.version import __version__
@@ -19,7 +21,20 @@ MAX_BODY_BYTES = 64 << 20
 logger = logging.getLogger(__name__)
 
 
-def create_app(platform: Platform, *, follower: Follower | None = None, owner: Actor | None = None) -> FastAPI:
+@dataclass(frozen=True)
+class Doors:
+    """Where predictions are answered; None: there is no such door."""
+
+    gateway: str | None = None
+    grpc: str | None = None
+
+
+NO_DOORS = Doors()
+
+
+def create_app(
+    platform: Platform, *, follower: Follower | None = None, owner: Actor | None = None, doors: Doors = NO_DOORS
+) -> FastAPI:
     """Return the control plane over a platform.
 
     `owner` is set in embedded mode alone: every call is then the owner's. A server that listens asks for a token.
@@ -47,6 +62,11 @@ def create_app(platform: Platform, *, follower: Follower | None = None, owner: A
     def health() -> dict[str, str]:
         """Answer that the control plane is up."""
         return {"status": "ok", "version": __version__}
+
+    @app.get("/v1/doors", tags=["health"])
+    def told_doors(call: Call) -> Doors:
+        """Tell where predictions are answered."""
+        return doors
 
     return app
 
@@ -90,7 +110,7 @@ async def _tell_invalid(_: Request, error: Exception) -> Response:
 
 async def _tell_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    kinds = {status: kind for kind, status in reversed(STATUSES.items())}
+    kinds = {status: kind for kind, status in reversed(list(STATUSES.items()))}
     kind = kinds.get(error.status_code, ProblemKind.INVALID)
     problem = Problem(f"route.{kind.value}", f"{request.method} {request.url.path} is not answered", str(error.detail))
     return JSONResponse(problem_document(problem) | {"status": error.status_code}, error.status_code, media_type=MEDIA_TYPE)

@@ -13,8 +13,8 @@ from fastapi.concurrency import run_in_threadpool
 from modelyard.api.callers import InProject, PageQuery
 from modelyard.core import Page, Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
-from modelyard.data.profile import to_json
 from modelyard.data.lineage import Graph, lineage
+from modelyard.data.profile import to_json
 from modelyard.data.service import (
     append,
     create_dataset,
@@ -118,9 +118,7 @@ async def append_rows(
     """Append the rows of an Arrow IPC body. Each `parent` is `KIND|REF|TOLD`."""
     frame = frame_of(await request.body())
     parents = [Parent(*text.split("|", 2)) for text in parent or ()]
-    return await run_in_threadpool(
-        append, call.platform, call.actor, call.project, name, frame, parents=parents, note=note
-    )
+    return await run_in_threadpool(append, call.platform, call.actor, call.project, name, frame, parents=parents, note=note)
 
 
 @router.get("/{name}/versions")

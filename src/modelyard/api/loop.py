@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 
 from modelyard.api.callers import InProject
 from modelyard.reactions.service import pending
+from modelyard.serving.service import catalogue_position
 from modelyard.tenancy import authorise
-from modelyard.wiring import Follower
+
+if TYPE_CHECKING:
+    from modelyard.wiring import Follower
 
 router = APIRouter(prefix="/v1/projects/{project}/loop", tags=["loop"])
 
@@ -25,6 +29,13 @@ class LoopState:
 
     # `settled`: everything due by `now` has been done
     settled: bool = False
+
+
+@router.get("/catalogue")
+def catalogue_state(call: InProject) -> dict[str, int]:
+    """Return the position that a gateway has to reach to answer by the newest catalogue."""
+    authorise(call.actor, "project.read", call.project)
+    return {"position": catalogue_position(call.platform, call.actor)}
 
 
 @router.get("")

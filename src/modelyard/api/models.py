@@ -85,9 +85,7 @@ def versions(call: InProject, model: str, page: PageQuery) -> Page[ModelVersion]
 @router.post("/{model}/versions", status_code=202)
 def make_version(call: InProject, model: str, new: Registration) -> Job:
     """Queue the registration of a run; the job's result names the version."""
-    return request_registration(
-        call.platform, call.actor, call.project, model, new.run, alias=new.alias, note=new.note
-    )
+    return request_registration(call.platform, call.actor, call.project, model, new.run, alias=new.alias, note=new.note)
 
 
 @router.get("/{model}/versions/{what}")

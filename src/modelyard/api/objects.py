@@ -39,6 +39,14 @@ def absent(call: InProject, wanted: Wanted) -> list[Absent]:
     ]
 
 
+@router.post("/accept")
+def accept(call: InProject, wanted: Wanted) -> list[Digest]:
+    """Take in what was uploaded straight to the store, each held against its digest."""
+    authorise(call.actor, "object.write", call.project)
+    call.platform.objects.accept(call.project, wanted.digests)
+    return list(wanted.digests)
+
+
 @router.put("/{digest}", status_code=201)
 async def put(call: InProject, digest: Digest, request: Request) -> dict[str, str]:
     """Store a content under its digest.

@@ -103,9 +103,7 @@ def tokens(call: Call) -> list[Token]:
 @router.post("/tokens", status_code=201)
 def make_token(call: Call, new: NewToken) -> MadeToken:
     """Make a token."""
-    made, secret = create_token(
-        call.platform, call.actor, member=new.member, name=new.name, role=new.role, days=new.days
-    )
+    made, secret = create_token(call.platform, call.actor, member=new.member, name=new.name, role=new.role, days=new.days)
     return MadeToken(made, secret)
 
 

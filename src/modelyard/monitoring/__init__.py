@@ -1,7 +1,7 @@
 """Monitors, windows, labels and alerts; drift, harm and the judge of canaries."""
 
 from modelyard.monitoring.drift import ColumnDrift
-from modelyard.monitoring.sequential import Judgement, Looks, Verdict
+from modelyard.monitoring.sequential import Looks
 from modelyard.monitoring.store import MonitoringTransaction, MonitorStore
 from modelyard.monitoring.types import (
     Alert,
@@ -19,7 +19,6 @@ __all__ = [
     "AlertId",
     "AlertKind",
     "ColumnDrift",
-    "Judgement",
     "Label",
     "Looks",
     "Monitor",
@@ -27,6 +26,5 @@ __all__ = [
     "MonitorStore",
     "MonitorTest",
     "MonitoringTransaction",
-    "Verdict",
     "Window",
 ]

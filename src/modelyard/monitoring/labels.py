@@ -1,6 +1,7 @@
 """Labels: kept as they come, joined to the ledger by prediction id whenever they are read.
 
-The truth of a prediction is its label received last; a label sent twice counts once, one that comes before its prediction waits.
+The truth of a prediction is its label received last. A label sent twice counts once; one that comes before its prediction
+waits.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Protocol
 
 import polars as pl
 
-from modelyard.core import Clock, IdMaker, Problem, ProjectId
+from modelyard.core import Clock, IdMaker, ObjectStore, Problem, ProjectId
 from modelyard.data import TableStore
 from modelyard.events import Fact
 from modelyard.monitoring.store import MonitoringTransaction
@@ -20,9 +21,9 @@ from modelyard.serving.ledger import ledger_table, read_ledger
 from modelyard.serving.service import get_deployment
 from modelyard.tenancy import Actor, authorise
 
-SCHEMA = {
-    "prediction": pl.String,
-    "value": pl.Float64,
+SCHEMA: dict[str, pl.DataType] = {
+    "prediction": pl.String(),
+    "value": pl.Float64(),
     "time": pl.Datetime("us", "UTC"),
     "received_at": pl.Datetime("us", "UTC"),
 }
@@ -39,6 +40,11 @@ class Ports(Protocol):
     @property
     def ids(self) -> IdMaker:
         """The maker of ids."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store."""
         ...
 
     @property

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from modelyard.core import from_text, to_text
 from modelyard.monitoring.drift import ColumnDrift
 from modelyard.monitoring.types import Monitor
 from modelyard.training.metrics import log_losses, measure
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_CATCH_UP = 400  # windows looked at in one go; the rest follow at the next
 QUIET_WINDOWS = 3  # a notice closes after this many windows without it

@@ -16,22 +16,12 @@ pooled arms would compare different days.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
-from modelyard.core.json import JsonObject
 from modelyard.core.problems import Problem
-
-
-class Verdict(Enum):
-    """What the judge says at a look."""
-
-    PROMOTE = "promote"  # shown to be worse by less than the tolerance
-    ROLL_BACK = "roll_back"  # shown to be worse
-    UNDECIDED = "undecided"  # more labels are needed
-    HOLD = "hold"  # still undecided at the cap: a person is asked
+from modelyard.serving import Judgement, Verdict
 
 
 @dataclass(frozen=True)
@@ -93,34 +83,6 @@ class Looks:
     first_rows: int = 200
     every_rows: int = 100
     cap_rows: int = 20_000
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The verdict of one look with its evidence: difference = canary's mean loss minus live's, true within ± half_width."""
-
-    verdict: Verdict
-    difference: float
-    half_width: float
-    canary_rows: int
-    live_rows: int
-    tolerance: float
-
-    @property
-    def why(self) -> str:
-        """The evidence in words."""
-        low, high = self.difference - self.half_width, self.difference + self.half_width
-        if self.live_rows < 2 or self.canary_rows < 2:  # noqa: PLR2004 - fewer have no variance
-            return f"{self.canary_rows} canary and {self.live_rows} live labels: too few to compare"
-        return (
-            f"the canary's loss differs by {self.difference:+.4f}, between {low:+.4f} and {high:+.4f}, "
-            f"over {self.canary_rows} canary and {self.live_rows} live labels; tolerance {self.tolerance:g}"
-        )
-
-    def to_json(self) -> JsonObject:
-        """Return the JSON form, for the record of a decision."""
-        finite = self.half_width if math.isfinite(self.half_width) else None
-        return {**vars(self), "verdict": self.verdict.value, "half_width": finite, "why": self.why}
 
 
 def judge(strata: Sequence[Stratum], looks: Looks) -> Judgement:

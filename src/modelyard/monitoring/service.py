@@ -19,8 +19,8 @@ from modelyard.core import (
     check_name,
     missing,
 )
-from modelyard.data import Profile, TableStore, profile
-from modelyard.data.service import get_version_by_id, profile_of, read
+from modelyard.data import Profile, TableStore, reading
+from modelyard.data.profile import profile
 from modelyard.events import Fact
 from modelyard.monitoring.drift import ColumnDrift, drift, usual_spread
 from modelyard.monitoring.harm import EDetector
@@ -245,11 +245,11 @@ def _look_for_drift(
 def _reference(
     ports: Ports, project: ProjectId, version: ModelVersion, state: Mapping[str, Any]
 ) -> tuple[Profile, dict[str, float]]:
-    data = get_version_by_id(ports, project, version.data)
-    reference = profile_of(ports, project, data)
+    data = reading.get_version_by_id(ports, project, version.data)
+    reference = reading.profile_of(ports, project, data)
     if state.get("usual_of") == version.data:
         return reference, dict(state["usual"])
-    return reference, usual_spread(read(ports, project, data).collect(), reference)
+    return reference, usual_spread(reading.read(ports, project, data).collect(), reference)
 
 
 def _look_for_harm(

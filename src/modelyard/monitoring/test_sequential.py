@@ -10,12 +10,12 @@ from modelyard.monitoring.sequential import (
     Arm,
     Looks,
     Stratum,
-    Verdict,
     half_width,
     judge,
     judge_in_order,
     judge_pairs,
 )
+from modelyard.serving import Verdict
 
 
 def replay(seed: int, worse_by: float, looks: Looks, share: float = 0.3, rows: int = 30_000) -> Verdict:

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from croniter import croniter
 
 from modelyard.core import Problem, from_text, to_text
-from modelyard.monitoring import Judgement, Verdict
 from modelyard.monitoring.rules import floor_time
 from modelyard.reactions.types import ActionKind, Decision, Policy, Rule, TriggerKind
-from modelyard.serving import Rollout
+from modelyard.serving import Judgement, Rollout, Verdict
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def check_policy(policy: Policy) -> None:
     """
     for rule in policy.rules:
         if rule.trigger is TriggerKind.ALARM and rule.monitor is None:
-            raise _invalid("a rule on an alarm names no monitor", 'on(watch.degraded, …)')
+            raise _invalid("a rule on an alarm names no monitor", "on(watch.degraded, …)")
         if rule.trigger is TriggerKind.SCHEDULE and not croniter.is_valid(rule.cron or ""):
             raise _invalid(f"'{rule.cron}' is no cron expression", 'on(schedule("0 6 * * 1"))')
         if rule.action not in (ActionKind.RETRAIN, ActionKind.ROLL_BACK, ActionKind.NOTIFY):
@@ -98,10 +97,10 @@ class Course:
 
 
 def next_move(judged: Judgement, *, last_step: bool, rows_at_step: int, course: Course) -> Verdict:
-    """Return the way on: ROLL_BACK at once; PROMOTE to the next step, or the end, when it is time; HOLD at the cap; else UNDECIDED.
+    """Return the way on: ROLL_BACK at once, PROMOTE when it is time for the next step or the end, HOLD at the cap, else UNDECIDED.
 
-    The last step before 100 % is left only by the judge's word. Earlier ones are steps of exposure: they are left after `step_rows` without
-    a sign of harm, since a small share would take months to prove what the next step proves in days.
+    The last step before 100 % is left only by the judge's word. Earlier ones are steps of exposure: they are left after
+    `step_rows` without a sign of harm, since a small share would take months to prove what the next step proves in days.
     """
     if judged.verdict in (Verdict.ROLL_BACK, Verdict.HOLD):
         return judged.verdict

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -24,10 +23,10 @@ from modelyard.data import TableStore
 from modelyard.events import Fact
 from modelyard.jobs import Job, JobState
 from modelyard.jobs.service import cancel, submit
-from modelyard.monitoring import AlertKind, Judgement, Looks, Verdict
+from modelyard.monitoring import AlertKind, Looks
 from modelyard.monitoring.canary import strata_of
 from modelyard.monitoring.sequential import judge
-from modelyard.monitoring.service import evaluate, find_monitors
+from modelyard.monitoring.service import evaluate
 from modelyard.reactions.rules import Course, check_policy, due_times, is_look_due, may_retrain, next_move, schedule_cause
 from modelyard.reactions.store import ReactionTransaction
 from modelyard.reactions.types import (
@@ -41,10 +40,9 @@ from modelyard.reactions.types import (
     TriggerKind,
 )
 from modelyard.registry.service import approve, evaluate_gate, restore
-from modelyard.serving import Deployment, Rollout, RolloutId, RolloutState
+from modelyard.serving import Deployment, Rollout, RolloutId, RolloutState, Verdict
 from modelyard.serving.service import (
     advance_rollout,
-    find_rollouts,
     get_deployment,
     get_rollout,
     hold_rollout,
@@ -53,6 +51,9 @@ from modelyard.serving.service import (
     start_rollout,
 )
 from modelyard.tenancy import Actor, authorise
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 RETRAIN_JOB = "deployment.retrain"
 PAGE = PageRequest(limit=1000)
@@ -157,7 +158,7 @@ def get_decision(ports: Ports, actor: Actor, project: ProjectId, decision: Decis
 def turn(ports: Ports, actor_of: Callable[[MemberId], Actor], project: ProjectId) -> list[Decision]:
     """Do all that is due in a project by the platform's clock, and return the decisions made. Safe to repeat.
 
-    Canaries first, then finished retrainings, then alarms and schedules: a decision so sees the newest state of the one before it.
+    Canaries first, then finished retrainings, then alarms and schedules: each decision sees what the one before it changed.
     """
     with ports.transaction() as tx:
         policies = [policy for policy in tx.policies.find(project) if policy.enabled]
@@ -266,9 +267,7 @@ def _take_back(ports: Ports, actor: Actor, project: ProjectId, deployment: Deplo
     )
 
 
-def _judge_rollout(
-    ports: Ports, actor: Actor, project: ProjectId, deployment: Deployment, rollout: Rollout
-) -> list[Decision]:
+def _judge_rollout(ports: Ports, actor: Actor, project: ProjectId, deployment: Deployment, rollout: Rollout) -> list[Decision]:
     with ports.transaction() as tx:
         tx.deployments.save_rollouts(project, [replace(rollout, looked_at=ports.clock())])
     strata = strata_of(ports, project, deployment, rollout)
@@ -364,7 +363,7 @@ def _gate_retraining(
 
 def _act_on_alarms(ports: Ports, actor: Actor, policy: Policy, deployment: Deployment) -> list[Decision]:
     project = policy.project
-    made = []
+    made: list[Decision] = []
     for rule in policy.rules:
         if rule.trigger is not TriggerKind.ALARM:
             continue
@@ -390,9 +389,7 @@ def _act_on_schedules(ports: Ports, actor: Actor, policy: Policy, deployment: De
     return made
 
 
-def _act(
-    ports: Ports, actor: Actor, policy: Policy, deployment: Deployment, rule: Rule, cause: str, why: str
-) -> Decision:
+def _act(ports: Ports, actor: Actor, policy: Policy, deployment: Deployment, rule: Rule, cause: str, why: str) -> Decision:
     if rule.action is ActionKind.ROLL_BACK:
         return _roll_back_champion(ports, actor, policy, deployment, cause, why)
     return _retrain_or_hold(ports, actor, policy, deployment, rule, cause, why)
@@ -438,9 +435,7 @@ def _retrain_or_hold(
         )
 
 
-def _roll_back_champion(
-    ports: Ports, actor: Actor, policy: Policy, deployment: Deployment, cause: str, why: str
-) -> Decision:
+def _roll_back_champion(ports: Ports, actor: Actor, policy: Policy, deployment: Deployment, cause: str, why: str) -> Decision:
     with ports.transaction() as tx:
         revision = roll_back_deployment(ports, actor, policy.project, deployment.name, cause=cause)
         version = revision.routes[0].version
@@ -520,8 +515,8 @@ def _record(
 
 def pending(ports: Ports, project: ProjectId) -> list[str]:
     """Return what the loop is in the midst of: retrainings without their gate decision yet."""
+    found: list[str] = []
     with ports.transaction() as tx:
-        found = []
         for policy in tx.policies.find(project):
             actions = [ActionKind.RETRAIN, ActionKind.CANARY, ActionKind.REFUSE]
             made = tx.policies.decisions(project, PAGE, deployment=policy.deployment, actions=actions).items

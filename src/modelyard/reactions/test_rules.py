@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from modelyard.core import Problem, ProjectId, to_text
-from modelyard.monitoring import Judgement, Verdict
 from modelyard.reactions import ActionKind, Decision, DecisionId, Policy, PolicyId, Retraining, Rule, TriggerKind
 from modelyard.reactions.rules import Course, check_policy, due_times, may_retrain, next_move, schedule_cause
+from modelyard.serving import Judgement, Verdict
 
 NOW = datetime(2013, 7, 1, tzinfo=UTC)
 DAY = 86_400

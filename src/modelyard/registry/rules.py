@@ -35,14 +35,16 @@ def parse_reference(text: str) -> tuple[str, str]:
     """
     found = REFERENCE.match(text if "@" in text else f"{text}@{LATEST}")
     if not found:
-        raise Problem("reference.invalid", f"'{text}' names no model version", "the form is MODEL@NUMBER, MODEL@ALIAS or MODEL@latest")
+        raise Problem(
+            "reference.invalid", f"'{text}' names no model version", "the form is MODEL@NUMBER, MODEL@ALIAS or MODEL@latest"
+        )
     return found["model"], found["what"]
 
 
 def judge_gate(
     gate: Gate, version: ModelVersion, alias: Alias | None, alias_name: str, approvals: Sequence[Approval], now: datetime
 ) -> GateResult:
-    """Return what `gate` comes to for `version`, each demand by itself. `alias`: as it stands now, None when it points nowhere."""
+    """Return what `gate` comes to for `version`, each demand by itself. `alias`: as it stands now, if it does."""
     current = alias.version if alias else None
     results = tuple(_judge(condition, version, current, approvals) for condition in gate.conditions)
     return GateResult(
@@ -57,9 +59,7 @@ def judge_gate(
     )
 
 
-def _judge(
-    condition: Condition, version: ModelVersion, current: int | None, approvals: Sequence[Approval]
-) -> ConditionResult:
+def _judge(condition: Condition, version: ModelVersion, current: int | None, approvals: Sequence[Approval]) -> ConditionResult:
     if condition.kind is ConditionKind.BETTER:
         return _judge_better(condition, version, current)
     if condition.kind is ConditionKind.CHECKS:
@@ -92,7 +92,9 @@ def _judge_better(condition: Condition, version: ModelVersion, current: int | No
         )
     gain = evaluation.value - evaluation.against_value
     gain = gain if condition.direction is Direction.MAXIMISE else -gain
-    demand = f"better by at least {condition.limit:g}" if condition.limit > 0 else f"not worse by more than {-condition.limit:g}"
+    demand = (
+        f"better by at least {condition.limit:g}" if condition.limit > 0 else f"not worse by more than {-condition.limit:g}"
+    )
     told = (
         f"{metric} {evaluation.value:.4f} against {evaluation.against_value:.4f} of v{current} on {evaluation.rows:,} rows "
         f"({evaluation.window}); demanded: {demand}"

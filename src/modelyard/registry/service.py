@@ -234,9 +234,7 @@ def require_gate(ports: Ports, actor: Actor, project: ProjectId, model: str, ver
     return result
 
 
-def promote(
-    ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, alias: str, *, cause: str = ""
-) -> Alias:
+def promote(ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, alias: str, *, cause: str = "") -> Alias:
     """Move an alias to a version, through its gate."""
     authorise(actor, "alias.move", project)
     check_name("alias", alias)
@@ -262,9 +260,7 @@ def promote(
     return moved
 
 
-def restore(
-    ports: Ports, actor: Actor, project: ProjectId, model: str, alias: str, version: int, *, cause: str
-) -> Alias:
+def restore(ports: Ports, actor: Actor, project: ProjectId, model: str, alias: str, version: int, *, cause: str) -> Alias:
     """Move an alias back to a version that stood there before: a roll-back or an undo, which no gate may stop."""
     authorise(actor, "alias.move", project)
     with ports.transaction() as tx:

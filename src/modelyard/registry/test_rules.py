@@ -46,7 +46,9 @@ def a_version(number: int = 2, *, latency: float | None = 100.0, diff: float = 1
     )
 
 
-def measured(value: float, against_value: float, *, against: int = 1, metric: str = "log_loss", at: datetime = NOW) -> Evaluation:
+def measured(
+    value: float, against_value: float, *, against: int = 1, metric: str = "log_loss", at: datetime = NOW
+) -> Evaluation:
     return Evaluation(RunId("run_2"), against, 500, "last week", metric, value, against_value, {}, {}, at)
 
 

@@ -1,11 +1,11 @@
 """Deployments, revisions, rollouts and the ledger of predictions."""
 
+from modelyard.serving.judgement import Judgement, Verdict
 from modelyard.serving.store import DeploymentStore, ServingTransaction
 from modelyard.serving.types import (
     Catalogue,
     Deployment,
     DeploymentId,
-    Judgement,
     Prediction,
     PredictionId,
     Revision,
@@ -35,4 +35,5 @@ __all__ = [
     "ServedDeployment",
     "ServedForm",
     "ServingTransaction",
+    "Verdict",
 ]

@@ -8,6 +8,7 @@ from typing import Any, NewType
 
 from modelyard.core import Digest, ProjectId
 from modelyard.registry import Signature
+from modelyard.serving.judgement import Judgement
 
 DeploymentId = NewType("DeploymentId", str)
 RolloutId = NewType("RolloutId", str)
@@ -65,19 +66,6 @@ class RolloutState(Enum):
     PROMOTED = "promoted"  # it answers everything; the alias has moved
     ROLLED_BACK = "rolled_back"  # it was worse; the version before answers everything, as ever
     HELD = "held"  # undecided at the cap: waits for a person
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The sequential test's view of a canary: mean loss of the canary minus the live version's, with its interval."""
-
-    verdict: str  # promote, roll_back, undecided, hold
-    difference: float
-    half_width: float
-    canary_rows: int
-    live_rows: int
-    canary_loss: float
-    live_loss: float
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ from modelyard.serving import (
     Deployment,
     DeploymentId,
     Judgement,
+    Verdict,
     Revision,
     Rollout,
     RolloutId,
@@ -261,7 +262,7 @@ def revision(number: int = 1, *, name: str = "delay") -> Revision:
 
 def rollout(number: int = 1, of: ProjectId = FLIGHTS, *, name: str = "delay") -> Rollout:
     """Return a rollout that was judged."""
-    judgement = Judgement("undecided", -0.01, 0.02, 100, 900, 0.49, 0.50)
+    judgement = Judgement(Verdict.UNDECIDED, -0.01, 0.02, 100, 900, 0.03)
     id_, by = RolloutId(f"rollout_{number:04}"), DeploymentId(f"deployment_{name}")
     return Rollout(id_, of, by, name, 2, 1, 0, RolloutState.RUNNING, "alert_1", False, NOON, NOON, judgement, NOON)
 

@@ -1,6 +1,7 @@
 """The metrics that every run is measured by, beside those it logs itself.
 
-Answers are probabilities of the positive class, shape (n,), labels 0 or 1; or, for a regression, values. All means are over rows.
+Answers are probabilities of the positive class, shape (n,), and labels 0 or 1; for a regression both are values. All means are
+over rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ CLIP = 1e-6  # log loss of a row is at most 13.8
 
 
 def log_losses(labels: Array, answers: Array) -> Array:
-    """Return each row's negative log likelihood in nats, with answers clipped to [1e-6, 1 − 1e-6]."""
+    """Return each row's negative log likelihood in nats, with answers clipped to [1e-6, 1 - 1e-6]."""
     p = np.clip(answers, CLIP, 1 - CLIP)
     losses: Array = -(labels * np.log(p) + (1 - labels) * np.log1p(-p))
     return losses
@@ -63,7 +64,7 @@ def roc_auc(labels: Array, answers: Array) -> float:
     negatives = len(labels) - positives
     if not positives or not negatives:
         return float("nan")
-    values, where, counts = np.unique(answers, return_inverse=True, return_counts=True)
+    _, where, counts = np.unique(answers, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
     ranks = middle[where]
     return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))

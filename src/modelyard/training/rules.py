@@ -10,9 +10,7 @@ from modelyard.training.types import Direction, Run, RunState, Study, StudyState
 MOVES: dict[RunState, frozenset[RunState]] = {
     # PENDING again from RUNNING: the lease lapsed and the run is retried
     RunState.PENDING: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
-    RunState.RUNNING: frozenset(
-        {RunState.RUNNING, RunState.PENDING, RunState.FINISHED, RunState.FAILED, RunState.CANCELLED}
-    ),
+    RunState.RUNNING: frozenset({RunState.RUNNING, RunState.PENDING, RunState.FINISHED, RunState.FAILED, RunState.CANCELLED}),
     RunState.FINISHED: frozenset(),
     RunState.FAILED: frozenset({RunState.PENDING}),
     RunState.CANCELLED: frozenset(),

@@ -51,13 +51,17 @@ class Ports(Protocol):
         """The object store."""
         ...
 
+    def transaction(self) -> AbstractContextManager[TrainingTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+class StudyPorts(Ports, Protocol):
+    """What studies need besides."""
+
     @property
     def sampler(self) -> Callable[[str], Sampler]:
         """A sampler by name."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[TrainingTransaction]:
-        """Open or join a transaction."""
         ...
 
 
@@ -265,7 +269,7 @@ def metric_points(
 
 
 def start_study(
-    ports: Ports,
+    ports: StudyPorts,
     actor: Actor,
     project: ProjectId,
     *,
@@ -315,9 +319,7 @@ def start_study(
         return advance_study(ports, actor, project, study.id, source=source)
 
 
-def advance_study(
-    ports: Ports, actor: Actor, project: ProjectId, study_id: StudyId, *, source: Digest | None = None
-) -> Study:
+def advance_study(ports: StudyPorts, actor: Actor, project: ProjectId, study_id: StudyId, *, source: Digest | None = None) -> Study:
     """Queue the next trials when the last batch has ended; end the study after its last. Safe to repeat."""
     authorise(actor, "run.write", project)
     with ports.transaction() as tx:
@@ -379,7 +381,7 @@ def trials_of(tx: TrainingTransaction, project: ProjectId, study_id: StudyId) ->
             return sorted(found, key=lambda run: run.trial or 0)
 
 
-def follow(ports: Ports, actor_of: Callable[[MemberId], Actor], project: ProjectId, events: Sequence[Event]) -> None:
+def follow(ports: StudyPorts, actor_of: Callable[[MemberId], Actor], project: ProjectId, events: Sequence[Event]) -> None:
     """Turn what happened into what comes next: ended trials into the next ones, lost jobs into failed runs."""
     for event in events:
         if event.kind in ("job.failed", "job.cancelled"):

@@ -110,8 +110,10 @@ class Framework(Protocol):
         ...
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the answers for rows of features, shape (n, k): the positive class's probability, shape (n,); with more than
-        two classes the probabilities, shape (n, classes); for a regressor the value, shape (n,).
+        """Return the answers for rows of features, shape (n, k).
+
+        Of a binary classifier the positive class's probability, shape (n,); with more than two classes the probabilities, shape
+        (n, classes); of a regressor the value, shape (n,).
         """
         ...
 
@@ -120,7 +122,7 @@ class Framework(Protocol):
         ...
 
     def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:
-        """Return for each feature the values where the model's answer may jump (split thresholds of trees); empty where none."""
+        """Return for each feature the values where answers may jump: the split values of trees; else nothing."""
         ...
 
 

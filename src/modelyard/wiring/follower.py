@@ -6,8 +6,8 @@ Each consumer goes on from where it stood; a turn that is cut off is done again 
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
 from threading import Event as Flag
+from typing import TYPE_CHECKING
 
 from modelyard.core import MemberId, Problem, ProjectId
 from modelyard.events import Event
@@ -18,6 +18,9 @@ from modelyard.tenancy import Actor
 from modelyard.tenancy.service import actor_of
 from modelyard.training.service import follow as follow_training
 from modelyard.wiring.platform import Platform
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 IDLE_S = 0.1
 BATCH = 500
@@ -40,7 +43,7 @@ class Follower:
                 stop.wait(IDLE_S)
 
     def turn_all(self) -> bool:
-        """Do one turn of every project, and return whether there was anything to do. A failing project never stops the others."""
+        """Do one turn of every project, and return whether there was anything to do. One that fails never stops the others."""
         busy = False
         try:
             lapse(self._platform)
@@ -69,7 +72,7 @@ class Follower:
             self.turned[project] = now
         return busy
 
-    def _consume(self, project: ProjectId, consumer: str, work: Callable[[list[Event]], None]) -> bool:
+    def _consume(self, project: ProjectId, consumer: str, work: Callable[[list[Event]], object]) -> bool:
         with self._platform.transaction() as tx:
             events = tx.events.read(project, after=tx.events.cursor(project, consumer), limit=BATCH)
             if not events:

@@ -64,7 +64,12 @@ def weekly(rows: pl.DataFrame, answer: str, start: datetime) -> pl.DataFrame:
     known = rows.filter(pl.col("label").is_not_null())
     losses = log_losses(known["label"].cast(pl.Float64).to_numpy(), known[answer].cast(pl.Float64).to_numpy())
     weeks = ((known["time"] - start).dt.total_days() // 7).alias("week")
-    return pl.DataFrame({"week": weeks, "loss": losses}).group_by("week").agg(pl.len().alias("rows"), pl.col("loss").mean()).sort("week")
+    return (
+        pl.DataFrame({"week": weeks, "loss": losses})
+        .group_by("week")
+        .agg(pl.len().alias("rows"), pl.col("loss").mean())
+        .sort("week")
+    )
 
 
 def mixed_answers(ledger: pl.DataFrame, told: pl.DataFrame, again: pl.DataFrame) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from modelyard.core import Problem
-from modelyard.data import last_before
+from modelyard.data.asof import last_before
 
 FAULT_FROM = date(2013, 6, 24)  # planted: from here on the feed sends scheduled times in UTC instead of local time
 LATE_MINUTES = 15
@@ -101,7 +101,11 @@ def _tidy(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     hour = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC") if "time_hour" in frame.columns else None
     if name == "weather":
         observed = frame.select("origin", hour.alias("observed_at"), *WEATHER)  # type: ignore[union-attr]
-        return observed.with_columns(pl.col(WEATHER).cast(pl.Float64)).unique(["origin", "observed_at"], keep="first").sort("observed_at", "origin")
+        return (
+            observed.with_columns(pl.col(WEATHER).cast(pl.Float64))
+            .unique(["origin", "observed_at"], keep="first")
+            .sort("observed_at", "origin")
+        )
     if name == "planes":
         return frame.select("tailnum", pl.col("year").cast(pl.Int64).alias("built"), pl.col("seats").cast(pl.Int64))
     local = pl.datetime("year", "month", "day", "hour", "minute").alias("departs_local")

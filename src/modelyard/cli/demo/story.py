@@ -54,9 +54,7 @@ def prepare_data(told: Telling, project: Any, home: Path, chapter: Chapter, plan
     """Stage 1: datasets from files, exact versions, a bad batch stopped, features computed as of departure."""
     paths = extract(home / "data")
     flights = project.dataset("flights", source=paths["flights"].as_uri(), key="flight_id", time="departs_at")
-    weather = project.dataset(
-        "weather", source=paths["weather"].as_uri(), key=("origin", "observed_at"), time="observed_at"
-    )
+    weather = project.dataset("weather", source=paths["weather"].as_uri(), key=("origin", "observed_at"), time="observed_at")
     planes = project.dataset("planes", source=paths["planes"].as_uri(), key="tailnum")
     versions = [one.snapshot(until=SPRING) for one in (flights, weather)] + [planes.snapshot()]
     for version in versions:
@@ -127,7 +125,9 @@ def register(told: Telling, project: Any, chapter: Chapter, plan: Plan) -> None:
     version = model.register(chapter.study.best, alias="challenger")
     version.promote("champion")
     for form in version.forms:
-        told.detail(f"{form.name}: {form.size_bytes / 1024:,.0f} KiB, {form.latency_us:,.0f} µs a row, differs by {form.max_abs_diff:.0e}")
+        told.detail(
+            f"{form.name}: {form.size_bytes / 1024:,.0f} KiB, {form.latency_us:,.0f} µs a row, differs by {form.max_abs_diff:.0e}"
+        )
     told.fact(f"{MODEL} v{version.number} is champion: the gate held, {len(version.slices)} slices measured")
 
 

@@ -56,6 +56,7 @@ class Passengers:
     def __init__(self, gateway: str, token: str, model: str, inputs: Sequence[str], counts: Counts, answers: Answers) -> None:
         self._url = f"{gateway}/v2/models/{model}/infer"
         self._flush_url = f"{gateway}/v1/ledger/flush"
+        self._status_url = f"{gateway}/v1/status"
         self._inputs = list(inputs)
         self._counts = counts
         self._answers = answers
@@ -85,6 +86,13 @@ class Passengers:
     async def flush(self) -> dict[str, Any]:
         """Have the gateway ship its ledger now."""
         answer = await self._client.post(self._flush_url)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def status(self) -> dict[str, Any]:
+        """Return what the gateway says of itself."""
+        answer = await self._client.get(self._status_url)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found

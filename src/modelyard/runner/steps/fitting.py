@@ -3,7 +3,7 @@
 import io
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from modelyard.adapters import FRAMEWORK, names
 from modelyard.core import Digest, Problem, missing
-from modelyard.data import DatasetVersion, Split
-from modelyard.data.service import get_version_by_id, read
+from modelyard.data import Dataset, DatasetVersion, Split, reading
 from modelyard.data.split import split_frame
 from modelyard.prepare import FittedPipeline, Transform, fit, load, user_code_boundary
 from modelyard.runner.context import StepContext
@@ -87,8 +86,8 @@ class Trained:
 
 def rows_of(context: StepContext, version: DatasetVersion, *, since: datetime | None = None) -> pl.DataFrame:
     """Return the rows of a dataset version, those from `since` on when it is given."""
-    lazy = read(context.platform, context.project, version)
-    dataset_time = _time_column(context, version)
+    lazy = reading.read(context.platform, context.project, version)
+    dataset_time = dataset_of(context, version).time
     if since is not None and dataset_time is not None:
         lazy = lazy.filter(pl.col(dataset_time) >= since)
     return lazy.collect()
@@ -100,6 +99,7 @@ def fit_recipe(
     trainer: Trainer,
     recipe: Recipe,
     frames: tuple[pl.DataFrame, pl.DataFrame],
+    key: Sequence[str],
     progress: Callable[[float, str], None],
 ) -> Trained:
     """Fit a recipe on the first frame and measure it on the second.
@@ -107,12 +107,13 @@ def fit_recipe(
     Raises
     ------
     Problem
-        `code.failed` with the user's traceback; `model.invalid` when no framework knows what the trainer returned; `column.missing`.
+        `code.failed` with the user's traceback; `model.invalid` when no framework knows what the trainer returned;
+        `column.missing`.
     """
     fit_rows, test_rows = frames
     _check_label(trainer, fit_rows)
     random.seed(recipe.seed)
-    np.random.seed(recipe.seed % 2**32)  # noqa: NPY002 - user code may use the global generator
+    np.random.seed(recipe.seed % 2**32)
     progress(0.05, "fit the preparation")
     fitted = fit(trainer.pipeline, fit_rows, label=trainer.label)
     transform = Transform(fitted)
@@ -129,7 +130,7 @@ def fit_recipe(
     framework.save(model, path)
     handle.keep("model", path)
     handle.keep("pipeline", to_bytes(fitted.to_json()))
-    handle.keep("predictions", _predictions(parts[1], answers))
+    handle.keep("predictions", _predictions(parts[1], answers, key))
     return Trained(
         model=model,
         framework=framework,
@@ -158,10 +159,11 @@ def framework_of(context: StepContext, model: object) -> Framework:
     )
 
 
-def split_rows(context: StepContext, version: DatasetVersion, split: Split, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def split_rows(
+    context: StepContext, version: DatasetVersion, split: Split, rows: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows to fit on and those to test on."""
-    with context.platform.transaction() as tx:
-        dataset = next(one for one in tx.datasets.find(context.project) if one.id == version.dataset)
+    dataset = dataset_of(context, version)
     return split_frame(rows, split, key=dataset.key, time=dataset.time)
 
 
@@ -174,12 +176,13 @@ def load_json(context: StepContext, digest: Digest) -> Mapping[str, Any]:
 
 def version_of(context: StepContext, ref: str) -> DatasetVersion:
     """Return a dataset version by id."""
-    return get_version_by_id(context.platform, context.project, ref)
+    return reading.find_version(context.platform, context.project, ref)
 
 
-def _time_column(context: StepContext, version: DatasetVersion) -> str | None:
+def dataset_of(context: StepContext, version: DatasetVersion) -> Dataset:
+    """Return the dataset that a version is of."""
     with context.platform.transaction() as tx:
-        return next(one.time for one in tx.datasets.find(context.project) if one.id == version.dataset)
+        return next(one for one in tx.datasets.find(context.project) if one.id == version.dataset)
 
 
 def make_part(rows: pl.DataFrame, transform: Transform, fitted: FittedPipeline, label: str) -> Part:
@@ -201,8 +204,11 @@ def _check_label(trainer: Trainer, rows: pl.DataFrame) -> None:
         )
 
 
-def _predictions(part: Part, answers: NDArray[Any]) -> bytes:
-    frame = pl.DataFrame({"label": part.y, "answer": answers if answers.ndim == 1 else [list(row) for row in answers]})
+def _predictions(part: Part, answers: NDArray[Any], key: Sequence[str]) -> bytes:
+    told = {"label": part.y, "answer": answers if answers.ndim == 1 else answers.tolist()}
+    frame = part.frame.select(name for name in key if name in part.frame.columns).with_columns(
+        pl.Series(name, values) for name, values in told.items()
+    )
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()

@@ -48,7 +48,7 @@ def build_package(
     if converted is not None:
         forms.append(converted)
     transform = Transform(fitted)
-    forms = [_with_latency(context, form, transform, test) for form in forms]
+    forms = [_with_latency(context, form, transform, test, [c.name for c in fitted.inputs]) for form in forms]
     slices = _slices(test, _answers(framework, model, test))
     green = all(not one.rows_failed for one in data.outcomes if one.check.severity is Severity.ERROR)
     signature = Signature(
@@ -114,7 +114,7 @@ def edge_rows(rows: Features, thresholds: Sequence[NDArray[np.float32]]) -> Feat
     return found[:MAX_EDGE_ROWS]
 
 
-def _with_latency(context: StepContext, form: Form, transform: Transform, test: Part) -> Form:
+def _with_latency(context: StepContext, form: Form, transform: Transform, test: Part, inputs: Sequence[str]) -> Form:
     """Return the form with the median time of one row, raw columns in, in microseconds."""
     if not len(test):
         return form
@@ -122,8 +122,7 @@ def _with_latency(context: StepContext, form: Form, transform: Transform, test: 
     path = context.scratch / f"{form.name}.loaded"
     context.platform.objects.fetch(context.project, form.digest, path)
     loaded = framework.load(path)
-    names = [column.name for column in transform.inputs]
-    rows = test.frame.select(names).head(LATENCY_ROUNDS).to_dicts()
+    rows = test.frame.select(inputs).head(LATENCY_ROUNDS).to_dicts()
     took = []
     for row in rows:
         began = time.perf_counter()
@@ -199,7 +198,13 @@ def _card(
     lines += ["## Inputs", "", *_table(("column", "type"), [(c.name, c.dtype) for c in signature.inputs])]
     lines += ["## Forms", ""]
     shown = [
-        (f.name, f"{f.size_bytes / 1024:,.0f} KiB", f"{f.rows_compared:,}", f"{f.max_abs_diff:.1e}", f"{f.latency_us or 0:,.0f} µs")
+        (
+            f.name,
+            f"{f.size_bytes / 1024:,.0f} KiB",
+            f"{f.rows_compared:,}",
+            f"{f.max_abs_diff:.1e}",
+            f"{f.latency_us or 0:,.0f} µs",
+        )
         for f in forms
     ]
     lines += _table(("form", "size", "rows compared", "largest difference", "one row"), shown)
@@ -211,7 +216,7 @@ def _shown(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -219,4 +224,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         return ["none", ""]
     body = ["| " + " | ".join(cells) + " |" for cells in rows]
     return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body, ""]
-

@@ -57,4 +57,3 @@ def register_run(context: StepContext) -> Mapping[str, object]:
     if payload.get("alias"):
         promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
     return {"model": version.model, "version": version.number}
-

@@ -1,8 +1,8 @@
 """The job `deployment.retrain`: the champion's recipe on fresh rows.
 
-Three recorded steps: the dataset grows by the labelled predictions; the recipe is fitted without the newest stretch and judged on it
-beside the champion; the same recipe is fitted again with that stretch included. The refit is what is registered: it carries the
-recipe's judgement to the gate, and is itself judged live, as a canary.
+Three recorded steps: the dataset grows by the labelled predictions; the recipe is fitted without the newest stretch and
+judged on it beside the champion; the same recipe is fitted again with that stretch included. The refit is what is registered:
+it carries the recipe's judgement to the gate, and is itself judged live, as a canary.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from modelyard.registry import Evaluation, ModelVersion
 from modelyard.registry.service import get_version as get_model_version
 from modelyard.registry.service import register
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.fitting import Trained, fit_recipe, rows_of
+from modelyard.runner.steps.fitting import Trained, dataset_of, fit_recipe, rows_of
 from modelyard.runner.steps.packaging import build_package
 from modelyard.runner.steps.train import finish_run
 from modelyard.serving import Deployment
@@ -57,7 +57,9 @@ def retrain(context: StepContext) -> Mapping[str, object]:
         )
     split = Split(SplitKind.TIME, boundary=boundary)
     earlier = rows.filter(pl.col(dataset.time or "") < boundary)
-    judged, judged_run = _fit(context, trainer, champion.recipe, data, RunKind.RETRAIN, split, (earlier, held_back), (0.1, 0.45))
+    judged, judged_run = _fit(
+        context, trainer, champion.recipe, data, RunKind.RETRAIN, split, (earlier, held_back), (0.1, 0.45)
+    )
     evaluation = _beside_champion(context, deployment, champion, trainer, judged_run, judged, held_back, boundary)
     refit, refit_run = _fit(
         context,
@@ -169,7 +171,7 @@ def _fit(
     def progress(fraction: float, message: str) -> None:
         context.progress(low + (high - low) * fraction, f"{kind.value}: {message}")
 
-    trained = fit_recipe(context, run.id, trainer, recipe, frames, progress)
+    trained = fit_recipe(context, run.id, trainer, recipe, frames, dataset_of(context, data).key, progress)
     return trained, finish_run(context, run, trainer, trained)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from modelyard.core import ProblemKind, Problem
+from modelyard.core import Problem, ProblemKind
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.fitting import Trained, fit_recipe, rows_of, split_rows, version_of
+from modelyard.runner.steps.fitting import Trained, dataset_of, fit_recipe, rows_of, split_rows, version_of
 from modelyard.training import Run, RunId, RunState, Trainer
 from modelyard.training.documents import environment, to_bytes
 from modelyard.training.service import Outputs, begin, end_badly, finish, load_trainer
@@ -18,7 +18,7 @@ def run_training(context: StepContext) -> Mapping[str, object]:
     version = version_of(context, run.data)
     frames = split_rows(context, version, run.split, rows_of(context, version))
     try:
-        trained = fit_recipe(context, run.id, trainer, run.recipe, frames, context.progress)
+        trained = fit_recipe(context, run.id, trainer, run.recipe, frames, dataset_of(context, version).key, context.progress)
     except Problem as problem:
         if problem.kind in (ProblemKind.FAILED, ProblemKind.INVALID, ProblemKind.MISSING, ProblemKind.REFUSED):
             told = {
