@@ -1,6 +1,10 @@
 """Datasets and their exact versions: schema, checks, profile, split, lineage."""
 
+from modelyard.data import quality
+from modelyard.data.asof import last_before
+from modelyard.data.lineage import Edge, Graph, Node
 from modelyard.data.profile import CategoryProfile, NumericProfile, Profile
+from modelyard.data.split import split_frame
 from modelyard.data.store import DatasetStore, DataTransaction, SourceReader, TableStore
 from modelyard.data.types import (
     Admission,
@@ -30,6 +34,9 @@ __all__ = [
     "DatasetStore",
     "DatasetVersion",
     "DatasetVersionId",
+    "Edge",
+    "Graph",
+    "Node",
     "NumericProfile",
     "Parent",
     "Profile",
@@ -39,4 +46,7 @@ __all__ = [
     "Split",
     "SplitKind",
     "TableStore",
+    "last_before",
+    "quality",
+    "split_frame",
 ]

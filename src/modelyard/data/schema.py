@@ -7,7 +7,7 @@ import polars as pl
 from modelyard.core import Problem, nearest
 from modelyard.data.types import Column, Schema
 
-RESERVED = ("_commit", "_reasons", "_batch", "_at", "_row", "_digest")
+RESERVED = ("_commit", "_reasons", "_batch", "_at", "_row")
 
 _STORED: dict[type[pl.DataType], pl.DataType] = {
     pl.Categorical: pl.String(),

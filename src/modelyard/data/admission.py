@@ -1,0 +1,122 @@
+"""What becomes of a batch: each row is clean or bad, and every row that does not enter the dataset enters its quarantine."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from modelyard.core import Problem, digest_json
+from modelyard.data.content import batch_digest
+from modelyard.data.findings import failing, find, joined
+from modelyard.data.rules import is_stopped, promises
+from modelyard.data.types import Check, CheckOutcome, Dataset, DatasetVersion, Severity
+
+STOPPED = "batch stopped"
+QUARANTINE_COLUMNS = pl.Schema(
+    {"_reasons": pl.List(pl.String()), "_batch": pl.String(), "_at": pl.Datetime("us", "UTC"), "_row": pl.Int64()}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A batch, parted. `reasons` has the columns `row` (counted from 0) and `reasons`, for each row of `bad`."""
+
+    clean: pl.DataFrame
+    bad: pl.DataFrame
+    reasons: pl.DataFrame
+    outcomes: tuple[CheckOutcome, ...]
+    stopped: bool
+
+
+def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None, now: datetime) -> Judgement:
+    """Part the rows of a batch (in the dataset's types) by the dataset's checks and the keys that it holds already.
+
+    A batch with a larger share of bad rows than `dataset.stop_share` is stopped: then all its rows are bad.
+
+    Raises
+    ------
+    Problem
+        `column.missing` for a column of the key, the time or a check; `column.invalid` when the time column holds no times;
+        `check.invalid`.
+    """
+    found = find(rows, promises(dataset), now=now)
+    _check_time(rows, dataset)
+    if dataset.key and known_keys is not None:
+        check = Check("new", dataset.key, severity=Severity.ERROR)
+        found = joined([found, failing(check, _already_there(rows, dataset, known_keys))])
+    reasons = found.reasons()
+    stopped = is_stopped(rows.height, reasons.height, dataset.stop_share)
+    if stopped:
+        reasons = _all_stopped(rows, reasons)
+    outcomes = found.outcomes(rows, show=[*dataset.key, *([dataset.time] if dataset.time else [])])
+    clean = rows
+    if reasons.height:
+        clean = rows.filter(~pl.int_range(pl.len()).is_in(reasons["row"].implode()))
+    return Judgement(clean, rows[reasons["row"].to_list()], reasons, outcomes, stopped)
+
+
+def batch_id(dataset: Dataset, before: DatasetVersion | None, rows: pl.DataFrame) -> str:
+    """Return the id of a batch upon a version; a retry has it again."""
+    told = digest_json([dataset.id, before.id if before else None, batch_digest(rows)])
+    return f"batch_{told.partition(':')[2][:26]}"
+
+
+def quarantine_rows(judgement: Judgement, batch: str, now: datetime) -> pl.DataFrame:
+    """Return the bad rows as a quarantine keeps them: every value as text, so that no type can keep a row out, and the reasons.
+
+    `_row` is the row's place in its batch, counted from 0.
+    """
+    texts = as_texts(judgement.bad)
+    return texts.with_columns(
+        judgement.reasons["reasons"].alias("_reasons"),
+        pl.lit(batch).alias("_batch"),
+        pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("_at"),
+        judgement.reasons["row"].alias("_row"),
+    )
+
+
+def without_quarantined(rows: pl.DataFrame, quarantine: pl.LazyFrame) -> pl.DataFrame:
+    """Return those rows that the quarantine does not hold, but for rows of stopped batches, which get another try."""
+    names = [name for name in quarantine.collect_schema().names() if name not in QUARANTINE_COLUMNS]
+    held = quarantine.filter(~pl.col("_reasons").list.contains(STOPPED)).select(names)
+    texts = as_texts(rows)
+    both = [name for name in names if name in texts.columns]
+    found = texts.with_row_index("_row").lazy().join(held, on=both, how="semi", nulls_equal=True).select("_row").collect()
+    return rows.filter(~pl.int_range(pl.len()).is_in(found["_row"].implode()))
+
+
+def as_texts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return every value as text: times in ISO 8601, bytes in hexadecimal, lists and structs as JSON."""
+    return rows.select(_text(name, dtype) for name, dtype in rows.schema.items())
+
+
+def _text(name: str, dtype: pl.DataType) -> pl.Expr:
+    value = pl.col(name)
+    if isinstance(dtype, pl.Binary):
+        return value.bin.encode("hex")
+    if dtype.is_nested():
+        return pl.when(value.is_not_null()).then(pl.struct(value).struct.json_encode()).alias(name)
+    return value.dt.to_string("iso:strict") if dtype.is_temporal() else value.cast(pl.String)
+
+
+def _check_time(rows: pl.DataFrame, dataset: Dataset) -> None:
+    if dataset.time is not None and not isinstance(rows.schema[dataset.time], pl.Date | pl.Datetime):
+        why = f"it is the time of {dataset.name}, and its values are {rows.schema[dataset.time]}"
+        detail = {"column": dataset.time}
+        raise Problem(
+            "column.invalid", f"The column '{dataset.time}' holds no times", why, "cast it to a date or datetime", detail
+        )
+
+
+def _already_there(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame) -> pl.Series:
+    """Return which rows have a key that the dataset holds. The known keys stream past those of the batch, which are fewer."""
+    keys = rows.select(dataset.key)
+    met = known_keys.select(dataset.key).join(keys.lazy().unique(), on=list(dataset.key), how="semi").unique().collect()
+    found = keys.with_row_index("_row").join(met, on=list(dataset.key), how="semi")["_row"]
+    return pl.select(pl.int_range(rows.height).is_in(found.implode())).to_series()
+
+
+def _all_stopped(rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
+    every = pl.DataFrame({"row": pl.int_range(rows.height, dtype=pl.Int64, eager=True)})
+    own = every.join(reasons, on="row", how="left", maintain_order="left")
+    return own.with_columns(reasons=pl.concat_list(pl.col("reasons").fill_null([]), pl.lit(STOPPED)))

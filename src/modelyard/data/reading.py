@@ -1,0 +1,109 @@
+"""What catalogue and lake hold, for code that acts for the platform; people come by `data.service`, which authorises."""
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import polars as pl
+
+from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
+from modelyard.core.pages import MAX_LIMIT
+from modelyard.data.profile import Profile, from_json
+from modelyard.data.rules import VERSION_PREFIX, parse_ref, table_of
+from modelyard.data.store import DataTransaction, TableStore
+from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
+
+
+class Ports(Protocol):
+    """What reading needs of the platform."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store."""
+        ...
+
+    @property
+    def lake(self) -> TableStore:
+        """The lake."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[DataTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+def find_dataset(ports: Ports, project: ProjectId, name: str) -> Dataset:
+    """Return the dataset. Problem `dataset.missing`, with the nearest names."""
+    with ports.transaction() as tx:
+        known = {dataset.name: dataset for dataset in tx.datasets.find(project)}
+    if name not in known:
+        raise missing("dataset", name[:200], known, "yard dataset list")
+    return known[name]
+
+
+def latest_version(ports: Ports, project: ProjectId, name: str) -> DatasetVersion | None:
+    """Return the dataset's newest version; None: it has none yet."""
+    with ports.transaction() as tx:
+        return next(iter(tx.datasets.versions(project, PageRequest(limit=1), name=name).items), None)
+
+
+def get_version_by_id(ports: Ports, project: ProjectId, version: DatasetVersionId) -> DatasetVersion:
+    """Return the version. Problem `dataset.missing`."""
+    with ports.transaction() as tx:
+        [found] = tx.datasets.get_versions(project, [version])
+    return found
+
+
+def find_version(ports: Ports, project: ProjectId, ref: str) -> DatasetVersion:
+    """Return the version that `flights@3`, `flights@latest`, `flights` or an id names.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing`, `dataset_version.missing`, `dataset_version.invalid` for another form.
+    """
+    if ref.startswith(f"{VERSION_PREFIX}_"):
+        return get_version_by_id(ports, project, DatasetVersionId(ref))
+    name, number = parse_ref(ref)
+    dataset = find_dataset(ports, project, name)
+    newest = latest_version(ports, project, dataset.name)
+    if newest is None:
+        step = f"yard dataset snapshot {name}"
+        raise Problem("dataset_version.missing", f"The dataset '{name}' has no version", "no batch was admitted yet", step)
+    if number in (None, newest.number):
+        return newest
+    with ports.transaction() as tx:
+        for version in newest_first(tx, project, name):
+            if version.number == number:
+                return version
+    raise Problem("dataset_version.missing", f"There is no {name}@{number}", f"the newest is {name}@{newest.number}")
+
+
+def newest_first(tx: DataTransaction, project: ProjectId, name: str | None = None) -> Iterator[DatasetVersion]:
+    """Give every version (of one dataset when named), newest first, page by page."""
+    after: str | None = None
+    while True:
+        page = tx.datasets.versions(project, PageRequest(after, MAX_LIMIT), name=name)
+        yield from page.items
+        after = page.next_key
+        if after is None:
+            return
+
+
+def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFrame:
+    """Return exactly the version's rows, lazily, in the order they came.
+
+    Only the commits of recorded versions are read: what a killed or overtaken writer left in the table stays unseen.
+    """
+    with ports.transaction() as tx:
+        earlier = [one for one in newest_first(tx, project, version.name) if one.number <= version.number]
+    commits = [one.digest for one in reversed(earlier)]
+    rows = ports.lake.scan(project, table_of(version.name), version=version.table_version, commits=commits)
+    return rows.select(column.name for column in version.schema.columns)
+
+
+def profile_of(ports: Ports, project: ProjectId, version: DatasetVersion) -> Profile:
+    """Return what the version's columns look like."""
+    [content] = ports.objects.get(project, [version.profile])
+    return from_json(json.loads(content))

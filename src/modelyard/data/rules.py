@@ -1,0 +1,83 @@
+"""Pure decisions about datasets: their names and tables, what is promised of every row, when a batch is stopped."""
+
+from collections.abc import Sequence
+
+from modelyard.core import Problem, check_name
+from modelyard.data.quality import not_null, unique
+from modelyard.data.types import Check, Dataset
+
+VERSION_PREFIX = "dsv"
+LATEST = "latest"
+
+
+def check_dataset_name(name: str) -> str:
+    """Return `name` when a dataset may have it. Problem `dataset.invalid` for another form, or one that looks like an id."""
+    if name.startswith(f"{VERSION_PREFIX}_"):
+        raise Problem(
+            "dataset.invalid", f"{name!r} is no name for a dataset", "it looks like the id of a version", "choose another"
+        )
+    return check_name("dataset", name)
+
+
+def check_columns_of(key: Sequence[str], time: str | None) -> None:
+    """Return when the columns can be a dataset's key and time. Problem `dataset.invalid` for empty or repeated names."""
+    if not all(key) or len(set(key)) < len(key) or time == "":
+        raise Problem(
+            "dataset.invalid", f"The key {list(key)} or the time {time!r} cannot be", "a name is empty or there twice"
+        )
+
+
+def check_stop_share(share: float) -> None:
+    """Return when `share` is one. Problem `dataset.invalid` else."""
+    if not 0 <= share <= 1:
+        raise Problem("dataset.invalid", f"The stop share {share} is none", "it is a share of a batch's rows, from 0 to 1")
+
+
+def table_of(name: str) -> str:
+    """Return the lake table that a dataset's rows are in."""
+    return f"datasets/{name}"
+
+
+def quarantine_of(name: str) -> str:
+    """Return the lake table that a dataset's quarantined rows are in."""
+    return f"quarantine/{name}"
+
+
+def promises(dataset: Dataset) -> tuple[Check, ...]:
+    """Return every check of the dataset's rows: key and time are there, the key is unique, and what its owner asked for.
+
+    That no key is there already (`new`) is judged against the table, and so not among these.
+    """
+    named = tuple(dict.fromkeys([*dataset.key, *([dataset.time] if dataset.time else [])]))
+    own = [not_null(*named)] if named else []
+    own += [unique(*dataset.key)] if dataset.key else []
+    return (*own, *(check for check in dataset.checks if check not in own))
+
+
+def is_stopped(rows: int, bad: int, stop_share: float) -> bool:
+    """Return whether a batch with `bad` bad rows among `rows` is stopped as a whole.
+
+    >>> is_stopped(100, 5, 0.05), is_stopped(100, 6, 0.05), is_stopped(0, 0, 0.0)
+    (False, True, False)
+    """
+    return bad > stop_share * rows
+
+
+def parse_ref(ref: str) -> tuple[str, int | None]:
+    """Return name and number that `flights@3`, `flights@latest` or `flights` say; None: the latest.
+
+    Raises
+    ------
+    Problem
+        `dataset_version.invalid` for what is none of these.
+
+    >>> parse_ref("flights@3"), parse_ref("flights@latest"), parse_ref("flights")
+    (('flights', 3), ('flights', None), ('flights', None))
+    """
+    name, at, number = ref.partition("@")
+    if not at or number == LATEST:
+        return name, None
+    if not number.isascii() or not number.isdigit() or int(number) < 1:
+        why = "after the @ comes a number from 1, or `latest`"
+        raise Problem("dataset_version.invalid", f"{ref[:200]!r} names no dataset version", why, "write it as flights@3")
+    return name, int(number)

@@ -1,0 +1,165 @@
+"""Writing what was decided of a batch: first the content, which nobody sees, then the record that makes it a version."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Protocol
+
+import polars as pl
+
+from modelyard.core import Digest, IdMaker, ObjectStore, ProjectId, canonical_json, to_text
+from modelyard.data import reading
+from modelyard.data.admission import Judgement, quarantine_rows
+from modelyard.data.content import batch_digest, chain
+from modelyard.data.profile import Profile, merge, profile, to_json
+from modelyard.data.rules import VERSION_PREFIX, quarantine_of, table_of
+from modelyard.data.schema import schema_of
+from modelyard.data.store import DataTransaction, TableStore
+from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId, Parent
+from modelyard.events import Fact
+
+
+class Ports(Protocol):
+    """What writing needs of the platform."""
+
+    @property
+    def ids(self) -> IdMaker:
+        """The maker of ids."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store."""
+        ...
+
+    @property
+    def lake(self) -> TableStore:
+        """The lake."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[DataTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the sender of a batch says of it."""
+
+    parents: tuple[Parent, ...]
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A judged batch, upon the version that it was judged against."""
+
+    dataset: Dataset
+    before: DatasetVersion | None
+    held: pl.LazyFrame | None  # the rows of `before`
+    judgement: Judgement
+    id: str  # a retry upon the same version has it again; "" where no row is bad
+    member: str
+    now: datetime
+    origin: Origin
+
+    @property
+    def project(self) -> ProjectId:
+        """The project it is in."""
+        return self.dataset.project
+
+
+def write_quarantine(lake: TableStore, batch: Batch) -> str | None:
+    """Write the bad rows, and return the table they are in; None: there are none."""
+    if not batch.judgement.bad.height:
+        return None
+    table = quarantine_of(batch.dataset.name)
+    lake.append(batch.project, table, quarantine_rows(batch.judgement, batch.id, batch.now), commit=batch.id)
+    return table
+
+
+def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
+    """Write the clean rows and the profile, and return the record that will make them seen.
+
+    The digest is the commit id: a retry of the same batch upon the same version finds its rows written already.
+    """
+    clean, before = batch.judgement.clean, batch.before
+    digest = chain(before.digest if before else None, batch_digest(clean))
+    table_version = ports.lake.append(batch.project, table_of(batch.dataset.name), clean, commit=digest)
+    first, last = _event_range(batch.dataset, clean)
+    starts = [at for at in (before.event_from if before else None, first) if at is not None]
+    ends = [at for at in (before.event_until if before else None, last) if at is not None]
+    return DatasetVersion(
+        id=DatasetVersionId(ports.ids(VERSION_PREFIX)),
+        project=batch.project,
+        dataset=batch.dataset.id,
+        name=batch.dataset.name,
+        number=before.number + 1 if before else 1,
+        digest=digest,
+        rows=(before.rows if before else 0) + clean.height,
+        size_bytes=(before.size_bytes if before else 0) + int(clean.estimated_size()),
+        schema=schema_of(clean),
+        profile=_keep_profile(ports, batch),
+        # One that was overtaken may have written before the version that now is the one before it.
+        table_version=max(table_version, before.table_version if before else 0),
+        parents=batch.origin.parents,
+        outcomes=batch.judgement.outcomes,
+        event_from=min(starts, default=None),
+        event_until=max(ends, default=None),
+        created_by=batch.member,
+        created_at=batch.now,
+        note=batch.origin.note,
+    )
+
+
+def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
+    """Make the version seen, and say what became of the batch. Problem `dataset.conflict` when another came first."""
+    facts = []
+    bad, name = batch.judgement.bad.height, batch.dataset.name
+    if bad:
+        kind = "batch.stopped" if batch.judgement.stopped else "batch.quarantined"
+        facts.append(Fact(kind, name, {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height}))
+    with ports.transaction() as tx:
+        if version is not None:
+            tx.datasets.add_versions(batch.project, [version])
+            facts.append(Fact("dataset_version.created", name, _told(version)))
+        tx.events.add(batch.project, facts, actor=batch.member, at=batch.now)
+
+
+def _told(version: DatasetVersion) -> dict[str, object]:
+    until = {"event_until": to_text(version.event_until)} if version.event_until else {}
+    return {"version": version.id, "number": version.number, "rows": version.rows, "digest": version.digest, **until}
+
+
+def _keep_profile(ports: Ports, batch: Batch) -> Digest:
+    [kept] = ports.objects.put(batch.project, [canonical_json(to_json(_profile(ports, batch))).encode()])
+    return kept
+
+
+def _profile(ports: Ports, batch: Batch) -> Profile:
+    """Count the whole content anew whenever its rows have doubled or a column is new; in between add the batch's counts.
+
+    So over a dataset's life it costs no more than twice the rows, the slots are cut by at least half of them, and the error of
+    merged quantiles does not pile up.
+    """
+    clean, before = batch.judgement.clean, batch.before
+    if before is None or batch.held is None:
+        return profile(clean)
+    doubled = (before.rows + clean.height).bit_length() > before.rows.bit_length()
+    if doubled or clean.columns != [column.name for column in before.schema.columns]:
+        return profile(pl.concat([batch.held.collect(), clean], how="diagonal").select(clean.columns))
+    earlier = reading.profile_of(ports, batch.project, before)
+    return merge(earlier, profile(clean, earlier))
+
+
+def _event_range(dataset: Dataset, rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
+    if dataset.time is None:
+        return None, None
+    column = rows[dataset.time]
+    return _utc(column.min()), _utc(column.max())
+
+
+def _utc(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return datetime.combine(value, time(), UTC) if isinstance(value, date) else None
