@@ -56,10 +56,7 @@ class Follower:
         self.problems: dict[str, str] = {}  # by project/deployment
 
     def start(self) -> None:
-        """Take up the last catalogue from the disk, then follow."""
-        kept = self._read_kept()
-        if kept is not None:
-            self.apply(kept)
+        """Take up the last catalogue from the disk, then follow; both in the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -138,6 +135,7 @@ class Follower:
         self._swap(table)
 
     def _run(self) -> None:
+        self._take_up(self._read_kept())
         pause = FIRST_RETRY_S
         while not self._stop.is_set():
             try:

@@ -7,9 +7,10 @@ from datetime import datetime
 from modelyard.core import PageRequest, Problem, ProjectId, missing
 from modelyard.events import Fact
 from modelyard.registry import Alias
+from modelyard.serving.judgement import Judgement
 from modelyard.serving.rules import ALL, OPEN, live_version, move
 from modelyard.serving.store import ServingTransaction
-from modelyard.serving.types import Deployment, DeploymentId, Judgement, Revision, Rollout, RolloutState, Route
+from modelyard.serving.types import Deployment, DeploymentId, Revision, Rollout, RolloutState, Route
 
 
 @dataclass(frozen=True)

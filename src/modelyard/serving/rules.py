@@ -7,7 +7,8 @@ from hashlib import blake2b
 from itertools import pairwise
 
 from modelyard.core import Problem
-from modelyard.serving.types import Judgement, Revision, Rollout, RolloutState, Route, RouteKind
+from modelyard.serving.judgement import Judgement
+from modelyard.serving.types import Revision, Rollout, RolloutState, Route, RouteKind
 
 ALL = 100  # per cent
 LOSSES = ("log_loss", "brier", "squared_error", "absolute_error")

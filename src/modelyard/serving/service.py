@@ -25,6 +25,7 @@ from modelyard.events import Event
 from modelyard.registry import Alias, ModelVersion
 from modelyard.registry.service import promote, require_gate, restore
 from modelyard.serving.change import Change, running
+from modelyard.serving.judgement import Judgement
 from modelyard.serving.rules import (
     ALL,
     DEFAULT_CANARY,
@@ -41,7 +42,6 @@ from modelyard.serving.types import (
     Catalogue,
     Deployment,
     DeploymentId,
-    Judgement,
     Revision,
     Rollout,
     RolloutId,
@@ -89,6 +89,14 @@ class Ports(Protocol):
 
     def transaction(self) -> AbstractContextManager[ServingTransaction]:
         """Open or join a transaction."""
+        ...
+
+
+class CataloguePorts(Ports, Protocol):
+    """What the catalogue needs besides: gateways ask for it all the time, and must not wait for writers."""
+
+    def reading(self) -> AbstractContextManager[ServingTransaction]:
+        """Open a transaction that only reads."""
         ...
 
 
@@ -378,17 +386,17 @@ def follow_aliases(
     return made
 
 
-def catalogue_position(ports: Ports, actor: Actor) -> int:
+def catalogue_position(ports: CataloguePorts, actor: Actor) -> int:
     """Return the position of the newest event that a gateway has to learn of, in all projects that the actor sees; 0: none."""
-    with ports.transaction() as tx:
+    with ports.reading() as tx:
         streams = [project.id for project in find_projects(ports, actor)] + [organisation_stream(actor.organisation)]
         newest = [tx.events.read(stream, kinds=CATALOGUE_FACTS, newest_first=True, limit=1) for stream in streams]
     return max((events[0].position for events in newest if events), default=0)
 
 
-def catalogue(ports: Ports, actor: Actor) -> Catalogue:
+def catalogue(ports: CataloguePorts, actor: Actor) -> Catalogue:
     """Return all that a gateway has to know of the projects that the actor sees."""
-    with ports.transaction() as tx:
+    with ports.reading() as tx:
         position = catalogue_position(ports, actor)
         projects = [one for one in find_projects(ports, actor) if role_in(actor, one.id) is not None]
         served: list[ServedDeployment] = []

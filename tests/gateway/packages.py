@@ -1,0 +1,121 @@
+"""Small real packages for the gateway's tests: a pipeline and a boosted model in ONNX form, and a scikit-learn one."""
+
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from modelyard.adapters.file import FileObjects
+from modelyard.adapters.onnx import OnnxFramework
+from modelyard.adapters.sklearn import SklearnFramework
+from modelyard.core import Digest, ProjectId, canonical_json
+from modelyard.data import Column
+from modelyard.prepare import Pipeline, Step, Transform, fit, function_step, prep
+from modelyard.registry import Signature
+from modelyard.serving import ServedForm
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+def per_seat(rows: pl.DataFrame) -> pl.DataFrame:
+    """Distance per seat."""
+    return rows.with_columns(per_seat=pl.col("distance") / pl.col("seats"))
+
+
+def flights(rows: int, seed: int = 0) -> pl.DataFrame:
+    """Return raw rows of 7 columns of all kinds, and whether each was late."""
+    draw = np.random.default_rng(seed)
+    frame = pl.DataFrame(
+        {
+            "at": [START + timedelta(minutes=int(m)) for m in draw.integers(0, 500_000, rows)],
+            "carrier": draw.choice(["UA", "AA", "DL", "B6"], rows),
+            "distance": draw.integers(80, 4983, rows),
+            "seats": draw.integers(2, 379, rows),
+            "wind": draw.normal(10, 5, rows),
+            "visible": draw.random(rows) < 0.9,
+            "day": [(START + timedelta(days=int(d))).date() for d in draw.integers(0, 364, rows)],
+        },
+        schema_overrides={"at": pl.Datetime("us", "UTC")},
+    )
+    score = frame["wind"] / 10 + frame["distance"] / 5000 + frame["at"].dt.hour() / 24
+    return frame.with_columns(late=(score + draw.normal(0, 0.3, rows) > score.median()).cast(pl.Int64))
+
+
+@dataclass(frozen=True)
+class Package:
+    """A version in the object store, and what it answers."""
+
+    form: ServedForm
+    transform: Transform
+    model: HistGradientBoostingClassifier
+
+    def expected(self, frame: pl.DataFrame) -> NDArray[np.float64]:
+        """Return the probabilities by the trainer's own way."""
+        shares: NDArray[np.float64] = self.model.predict_proba(self.transform.matrix(frame))
+        return shares[:, 1]
+
+
+def build(
+    objects: FileObjects, project: ProjectId, folder: Path, version: int, *, function: bool = False, form: str = "onnx"
+) -> Package:
+    """Return a version whose answers differ from those of every other number."""
+    rows = flights(600, seed=version)
+    steps: tuple[Step, ...] = (
+        prep.date_parts("at", "hour", "weekday"),
+        prep.date_parts("day", "month"),
+        prep.fill_null("wind", strategy="mean"),
+        prep.one_hot("carrier"),
+        *([function_step(per_seat)] if function else []),
+    )
+    fitted = fit(Pipeline(steps), rows, "late")
+    transform = Transform(fitted)
+    model = HistGradientBoostingClassifier(max_iter=10, random_state=version).fit(
+        transform.matrix(rows), rows["late"].to_numpy()
+    )
+    [pipeline] = objects.put(project, [canonical_json(fitted.to_json()).encode()])
+    return Package(
+        ServedForm(
+            version=version,
+            signature=Signature(
+                tuple(Column(column.name, column.dtype) for column in fitted.inputs), (Column("probability", "Float64"),)
+            ),
+            pipeline=pipeline,
+            form=form,
+            model=_model(objects, project, folder, model, len(fitted.features), form),
+            framework="onnxruntime" if form == "onnx" else "sklearn",
+        ),
+        transform,
+        model,
+    )
+
+
+def _model(objects: FileObjects, project: ProjectId, folder: Path, model: object, features: int, form: str) -> Digest:
+    framework = SklearnFramework()
+    if form == "onnx":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # skl2onnx's own, about NumPy
+            return objects.put(project, [framework.to_onnx(model, features)])[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    framework.save(model, folder / "model")
+    return objects.put_files(project, [folder / "model"])[0]
+
+
+def tensors(frame: pl.DataFrame, columns: tuple[Column, ...]) -> list[dict[str, Any]]:
+    """Return the protocol's input tensors for raw rows."""
+    found = []
+    for column in columns:
+        series = frame[column.name]
+        kind = column.dtype.partition("[")[0]
+        datatype = {"Int64": "INT64", "Float64": "FP64", "Boolean": "BOOL"}.get(kind, "BYTES")
+        values = [value.isoformat() if hasattr(value, "isoformat") else value for value in series.to_list()]
+        found.append({"name": column.name, "shape": [len(values)], "datatype": datatype, "data": values})
+    return found
+
+
+__all__ = ["OnnxFramework", "Package", "build", "flights", "per_seat", "tensors"]

@@ -1,0 +1,288 @@
+"""What goes wrong around a gateway, and what its callers notice of it: nothing."""
+
+import os
+import resource
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+import httpx
+import numpy as np
+import polars as pl
+
+from modelyard.core import digest_bytes
+from modelyard.serving import Route, RouteKind
+from modelyard.serving.rules import choose
+from tests.gateway.packages import flights
+from tests.gateway.world import PROJECT, World
+
+INFER = "/v2/models/delay/infer"
+
+
+def ask(client: httpx.Client, world: World, frame: pl.DataFrame, **rest: Any) -> dict[str, Any]:
+    answer = client.post(INFER, json=world.body(frame, **rest))
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_answers_go_on_without_the_control_plane_and_it_catches_up_afterwards(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    assert world.start()["ready"]
+    row = flights(1, seed=2)
+    with world.client() as client:
+        world.control.kill()
+        world.wait(lambda status: not status["control"]["reachable"])
+        assert ask(client, world, row)["model_version"] == "1"
+        position = world.publish(world.served(Route(2, 100)))
+        world.control.start()
+        world.taken_up(position)
+        told = ask(client, world, row)
+    assert told["model_version"] == "2"
+    assert np.allclose(told["outputs"][0]["data"], world.package(2).expected(row), atol=1e-6, rtol=0)
+
+
+def test_it_starts_and_serves_from_its_disk_with_everything_away(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    assert world.stop() == 0
+    world.control.kill()
+    (world.home / "objects").rename(world.folder / "gone")
+    assert world.start()["ready"]
+    with world.client() as client:
+        assert ask(client, world, flights(1))["model_version"] == "1"
+
+
+def test_without_a_catalogue_it_is_live_but_not_ready(world: World) -> None:
+    world.control.kill()
+    assert not world.start()["ready"]
+    assert httpx.get(world.url + "/v2/health/live").status_code == 200
+    assert httpx.get(world.url + "/v2/health/ready").status_code == 503
+    position = world.publish(world.served(Route(1, 100)))
+    world.control.start()
+    while httpx.get(world.url + "/v2/health/ready").status_code == 503:
+        pass
+    world.taken_up(position)
+
+
+def test_acknowledged_predictions_outlive_kill_9(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--ship-every-s", "1000")
+    with world.client() as client:
+        for number in range(20):
+            ask(client, world, flights(3, seed=number), id=f"r{number}")
+    world.kill()
+    assert world.ledger().is_empty()
+    [segment] = (world.home / "gateway" / "ledger").glob("*.jsonl")
+    with segment.open("ab") as stream:
+        stream.write(b'{"p": "prj_fli')  # a line that the kill cut off: its answer was never sent
+    world.control.kill()
+    world.start("--ship-every-s", "1000")
+    world.wait(lambda status: status["ledger"]["rows_shipped"] == 60)
+    kept = world.ledger()
+    assert kept.height == 60
+    assert kept["id"].n_unique() == 60
+    assert kept["request"].unique().sort().to_list() == sorted(f"r{number}" for number in range(20))
+
+
+def test_a_segment_that_was_shipped_before_the_kill_is_not_shipped_twice(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--ship-every-s", "1000")
+    with world.client() as client:
+        ask(client, world, flights(5))
+        folder = world.home / "gateway" / "ledger"
+        [segment] = folder.glob("*.jsonl")
+        kept = segment.read_bytes()
+        assert client.post("/v1/ledger/flush").json()["rows"] == 5
+    world.kill()
+    segment.write_bytes(kept)  # as if the kill had come between the commit and the deletion
+    world.start("--ship-every-s", "1000")
+    world.wait(lambda status: status["ledger"]["backlog"]["segments"] == 0)
+    assert world.ledger().height == 5
+
+
+def test_a_corrupt_version_leaves_the_one_before_in_place_and_is_told(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    good = world.package(2).form
+    [nonsense] = world.objects.put(PROJECT, [b"no model at all"])
+    broken = [
+        replace(good, model=nonsense),
+        replace(good, pipeline=nonsense),
+        replace(good, model=digest_bytes(b"never stored")),
+        replace(good, model=world.package(3, function=True).form.model),  # takes other features
+        replace(good, framework="fortran"),
+    ]
+    row = flights(1)
+    with world.client() as client:
+        for form in broken:
+            served = world.served(Route(1, 50), Route(2, 50, RouteKind.CANARY), forms=(world.package(1).form, form))
+            status = world.taken_up(world.publish(served))
+            assert list(status["problems"]) == ["flights/delay"]
+            assert [one["revision"] for one in status["deployments"]] == [1]
+            assert {ask(client, world, row, id=f"r{n}")["model_version"] for n in range(20)} == {"1"}
+        status = world.taken_up(world.publish(world.served(Route(2, 100))))
+        assert status["problems"] == {}
+        assert ask(client, world, row)["model_version"] == "2"
+
+
+def test_a_package_that_rotted_on_the_disk_is_fetched_anew(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    world.stop()
+    for file in (world.home / "gateway" / "packages").glob("*/*"):
+        file.write_bytes(file.read_bytes()[:-1])
+    world.start()
+    with world.client() as client:
+        assert ask(client, world, flights(1))["model_version"] == "1"
+
+
+def test_flips_under_traffic_lose_no_request_and_mix_no_answer(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    frame = flights(8, seed=5)
+    expected = {str(version): world.package(version).expected(frame) for version in (1, 2, 3)}
+    over = Event()
+
+    def traffic(number: int) -> tuple[Counter[str], int]:
+        seen: Counter[str] = Counter()
+        mixed = asked = 0
+        with world.client() as client:
+            while not over.is_set():
+                told = ask(client, world, frame, id=f"{number}-{asked}")
+                asked += 1
+                seen[told["model_version"]] += 1
+                mixed += not np.allclose(told["outputs"][0]["data"], expected[told["model_version"]], atol=1e-6, rtol=0)
+        return seen, mixed
+
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(traffic, number) for number in range(4)]
+        for flip in range(30):
+            live = flip % 3 + 1
+            routes = (Route(live, 60), Route(live % 3 + 1, 40, RouteKind.CANARY)) if flip % 2 else (Route(live, 100),)
+            world.taken_up(world.publish(world.served(*routes)))
+        over.set()
+        found = [run.result() for run in runs]
+    seen = sum((one for one, _ in found), Counter())
+    assert sum(mixed for _, mixed in found) == 0
+    assert set(seen) == {"1", "2", "3"}
+    with world.client() as client:
+        client.post("/v1/ledger/flush")
+    assert world.ledger().height == 8 * seen.total()
+
+
+def test_a_canary_gets_its_share_by_key_and_keeps_its_keys(world: World) -> None:
+    served = world.served(Route(1, 90), Route(2, 10, RouteKind.CANARY))
+    world.publish(served)
+    world.start()
+    keys = [f"flight-{number}" for number in range(300)]
+    row = flights(1)
+    with world.client() as client:
+        first = {key: ask(client, world, row, parameters={"ids": [key]}) for key in keys}
+        world.taken_up(world.publish(world.served(Route(1, 50), Route(2, 50, RouteKind.CANARY))))
+        later = {key: ask(client, world, row, parameters={"key": key}) for key in keys}
+    canary = {key for key, told in first.items() if told["parameters"]["route"] == "canary"}
+    wider = {key for key, told in later.items() if told["parameters"]["route"] == "canary"}
+    assert canary == {key for key in keys if choose(served.revision, key).version == 2}
+    assert canary < wider
+    assert all(first[key]["model_version"] == "2" for key in canary)
+
+
+def test_the_native_form_and_function_steps_answer_as_the_trainer_does(world: World) -> None:
+    made = {"native": world.package(4, form="native"), "function": world.package(5, function=True)}
+    position = world.publish(
+        *(world.served(Route(one.form.version, 100), name=name, forms=(one.form,)) for name, one in made.items())
+    )
+    world.start()
+    world.taken_up(position)
+    frame = flights(20, seed=8)
+    with world.client() as client:
+        for name, one in made.items():
+            answer = client.post(f"/v2/models/{name}/infer", json=world.body(frame))
+            assert np.allclose(answer.json()["outputs"][0]["data"], one.expected(frame), atol=1e-6, rtol=0), answer.text
+
+
+def test_a_removed_deployment_is_no_longer_answered_for(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    world.taken_up(world.publish())
+    with world.client() as client:
+        assert client.post(INFER, json=world.body(flights(1))).status_code == 404
+
+
+def test_a_full_disk_costs_the_ledger_its_rows_but_no_answer(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--ship-every-s", "1000")
+    assert world.process is not None
+    resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    with world.client() as client:
+        for number in range(10):
+            ask(client, world, flights(1, seed=number))
+        status = client.get("/v1/status").json()["ledger"]
+        assert status["rows_lost"] > 0
+        assert status["rows_lost"] + status["rows_written"] == 10
+        assert f"modelyard_ledger_rows_lost_total {float(status['rows_lost'])}" in client.get("/metrics").text
+        resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        ask(client, world, flights(1), id="after")
+        assert client.post("/v1/ledger/flush").json()["rows"] == status["rows_written"] + 1
+    assert world.ledger().height == status["rows_written"] + 1
+
+
+def test_a_lake_that_is_away_keeps_the_rows_here_and_gets_them_later(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--ship-every-s", "1000")
+    lake = world.home / "lake"
+    lake.write_text("no folder")
+    with world.client() as client:
+        ask(client, world, flights(2))
+        refused = client.post("/v1/ledger/flush")
+        assert (refused.status_code, refused.json()["code"]) == (503, "ledger.unavailable")
+        assert client.get("/v1/status").json()["ledger"]["backlog"]["segments"] == 1
+        ask(client, world, flights(3))
+        lake.unlink()
+        assert client.post("/v1/ledger/flush").json()["rows"] == 5
+    assert world.ledger().height == 5
+
+
+def test_a_column_that_changed_its_type_stands_beside_the_old_one(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--ship-every-s", "1000")
+    with world.client() as client:
+        ask(client, world, flights(1))
+        client.post("/v1/ledger/flush")
+    table = "ledger/delay"
+    world.lake.replace(PROJECT, table, world.ledger().with_columns(pl.lit("far").alias("input.distance")), commit="other")
+    with world.client() as client:
+        ask(client, world, flights(1, seed=3))
+        assert client.post("/v1/ledger/flush").json()["rows"] == 1
+    kept = world.ledger()
+    assert sorted(kept["input.distance"].drop_nulls()) == ["far"]
+    assert kept["input.distance:Int64"].drop_nulls().to_list() == flights(1, seed=3)["distance"].to_list()
+
+
+def test_two_gateways_never_share_a_home(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    other = World(world.folder, world.control)
+    try:
+        other.start()
+    except AssertionError as error:
+        assert "Another gateway works in" in str(error)
+    else:
+        raise AssertionError("the second one started")
+    finally:
+        assert other.process is not None
+        other.process.wait()
+        other._drop()
+
+
+def test_sigterm_ships_the_ledger_before_the_end(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--ship-every-s", "1000")
+    with world.client() as client:
+        ask(client, world, flights(4))
+    assert world.stop() == 0
+    assert world.ledger().height == 4
+    assert os.listdir(world.home / "gateway" / "ledger") == []
