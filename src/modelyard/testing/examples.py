@@ -48,13 +48,13 @@ from modelyard.serving import (
     Deployment,
     DeploymentId,
     Judgement,
-    Verdict,
     Revision,
     Rollout,
     RolloutId,
     RolloutState,
     Route,
     RouteKind,
+    Verdict,
 )
 from modelyard.tenancy import Member, Organisation, Project, Role, Token, TokenId
 from modelyard.training import (
