@@ -10,8 +10,7 @@ from modelyard.core.pages import MAX_LIMIT
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import get_project, identify
 from modelyard.wiring import Platform
-
-COOKIE = "modelyard_token"
+from modelyard.wiring.cookie import COOKIE
 
 
 @dataclass(frozen=True)
