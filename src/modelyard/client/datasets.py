@@ -1,0 +1,213 @@
+"""Datasets and their versions."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from modelyard.client.connection import Connection, part
+from modelyard.core import Problem
+from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.profile import from_json
+
+ARROW = "application/vnd.apache.arrow.file"
+
+
+@dataclass(frozen=True)
+class DatasetVersionClient:
+    """One immutable version of a dataset."""
+
+    record: DatasetVersion
+    admission: Admission | None  # of the batch that made it, where this process sent that
+    _connection: Connection
+    _project: str
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.record.name
+
+    @property
+    def number(self) -> int:
+        """Its number, from 1."""
+        return self.record.number
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.record.rows
+
+    @property
+    def ref(self) -> str:
+        """What names it: `flights@3`."""
+        return f"{self.record.name}@{self.record.number}"
+
+    def frame(self, limit: int | None = None) -> pl.DataFrame:
+        """Return its rows, or the first `limit` of them."""
+        most = max(self.record.rows if limit is None else limit, 1)
+        return read_frame(self._connection, f"{self._path}/rows", limit=most)
+
+    def profile(self) -> Profile:
+        """Return what its columns look like."""
+        return from_json(self._connection.get(f"{self._path}/profile", dict[str, Any]))
+
+    @property
+    def _path(self) -> str:
+        return f"{self._project}/datasets/{part(self.record.name)}/versions/{self.record.number}"
+
+
+class DatasetClient:
+    """A dataset by name."""
+
+    def __init__(self, connection: Connection, project: str, record: Dataset) -> None:
+        self.record = record
+        self._connection = connection
+        self._project = project
+        self._path = f"{project}/datasets/{part(record.name)}"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+    def snapshot(self, *, since: datetime | None = None, until: datetime | None = None, note: str = "") -> DatasetVersionClient:
+        """Read the source, those rows of [since, until) by event time, and return the version that holds what is new of them.
+
+        Raises
+        ------
+        Problem
+            `batch.refused` when too many rows failed the checks; all of them are in quarantine, with their reasons.
+        """
+        body = {"since": since, "until": until, "note": note}
+        return self._admitted(self._connection.post(f"{self._path}/snapshot", Admission, body))
+
+    def append(
+        self, frame: pl.DataFrame, *, parents: Sequence[Parent | DatasetVersionClient] = (), note: str = ""
+    ) -> DatasetVersionClient:
+        """Add the rows of a frame as a new version. Raises as `snapshot`.
+
+        `parents` say where the rows came from.
+        """
+        buffer = io.BytesIO()
+        frame.write_ipc(buffer, compression="zstd")
+        told = [_parent(one) for one in parents]
+        answer = self._connection.send(
+            "POST",
+            f"{self._path}/rows",
+            params={"parent": [f"{one.kind}|{one.ref}|{one.told}" for one in told], "note": note},
+            content=buffer.getvalue(),
+            headers={"Content-Type": ARROW},
+        )
+        return self._admitted(msgspec.json.decode(answer.content, type=Admission))
+
+    def version(self, what: int | str = "latest") -> DatasetVersionClient:
+        """Return a version by number, or the latest."""
+        return self._client(self._connection.get(f"{self._path}/versions/{part(what)}", DatasetVersion))
+
+    def versions(self) -> Iterator[DatasetVersionClient]:
+        """Yield the versions, newest first."""
+        for record in self._connection.pages(f"{self._path}/versions", DatasetVersion):
+            yield self._client(record)
+
+    def frame(self, limit: int | None = None) -> pl.DataFrame:
+        """Return the rows of the latest version."""
+        return self.version().frame(limit)
+
+    def profile(self) -> Profile:
+        """Return what the columns of the latest version look like."""
+        return self.version().profile()
+
+    def quarantined(self) -> pl.DataFrame:
+        """Return the rows that were kept out, with the reasons."""
+        return read_frame(self._connection, f"{self._path}/quarantine")
+
+    def _admitted(self, admission: Admission) -> DatasetVersionClient:
+        if admission.version is None:
+            raise Problem(
+                "batch.refused",
+                f"The batch for {self.record.name} was stopped",
+                f"{admission.quarantined:,} of {admission.rows:,} rows failed its checks",
+                f"yard dataset quarantine {self.record.name} shows each row with its reasons",
+                {"admission": msgspec.to_builtins(admission)},
+            )
+        return self._client(admission.version, admission)
+
+    def _client(self, record: DatasetVersion, admission: Admission | None = None) -> DatasetVersionClient:
+        return DatasetVersionClient(record, admission, self._connection, self._project)
+
+
+def open_dataset(
+    connection: Connection,
+    project: str,
+    name: str,
+    *,
+    source: str | Path | None = None,
+    key: str | Sequence[str] = (),
+    time: str | None = None,
+    checks: Sequence[Check] = (),
+    stop_share: float | None = None,
+) -> DatasetClient:
+    """Return the dataset of this name: made when anything is said of it and it is not there.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing` when it is not there and nothing else was said of it; `dataset.conflict` when it was declared
+        otherwise.
+    """
+    said: dict[str, Any] = {
+        "source": _source(source),
+        "key": (key,) if isinstance(key, str) else tuple(key),
+        "time": time,
+        "checks": tuple(checks),
+        "stop_share": stop_share,
+    }
+    said = {name: value for name, value in said.items() if value not in (None, ())}
+    try:
+        record = connection.get(f"{project}/datasets/{part(name)}", Dataset)
+    except Problem as problem:
+        if problem.code != "dataset.missing" or not said:
+            raise
+        record = connection.post(f"{project}/datasets", Dataset, {"name": name, **said})
+    _check_same(record, said)
+    return DatasetClient(connection, project, record)
+
+
+def read_frame(connection: Connection, path: str, **query: Any) -> pl.DataFrame:
+    """Return the frame that a GET answers with."""
+    return pl.read_ipc(io.BytesIO(connection.send("GET", path, params=query).content))
+
+
+def _source(source: str | Path | None) -> str | None:
+    """Return the source as the server finds it: a path that is not absolute is meant from the working folder."""
+    if source is None or "://" in str(source):
+        return None if source is None else str(source)
+    return str(Path.cwd() / Path(source).expanduser())
+
+
+def _parent(told: Parent | DatasetVersionClient) -> Parent:
+    if isinstance(told, Parent):
+        return told
+    return Parent("dataset_version", told.record.id, f"{told.record.name} v{told.record.number}")
+
+
+def _check_same(record: Dataset, said: Mapping[str, Any]) -> None:
+    for name, value in said.items():
+        kept = getattr(record, name)
+        if msgspec.to_builtins(kept) != msgspec.to_builtins(value):
+            raise Problem(
+                "dataset.conflict",
+                f"The dataset '{record.name}' is there already with another {name}",
+                f"it has {_short(kept)}, and {_short(value)} was asked for",
+                f"ask for it by its name alone, or take another name: yard dataset show {record.name}",
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(msgspec.to_builtins(value))
+    return text if len(text) <= 200 else text[:200] + "…"  # noqa: PLR2004 - what a line holds

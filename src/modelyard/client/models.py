@@ -1,0 +1,124 @@
+"""Models, their versions, and the gates before their aliases."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from modelyard.client.connection import Connection, part
+from modelyard.client.objects import download
+from modelyard.client.runs import RunClient
+from modelyard.client.studies import StudyClient
+from modelyard.client.waiting import wait_for_job
+from modelyard.jobs import Job
+from modelyard.registry import Alias, Approval, Condition, Gate, GateResult, ModelVersion
+
+
+class VersionClient:
+    """One immutable version of a model."""
+
+    def __init__(self, connection: Connection, project: str, record: ModelVersion) -> None:
+        self.record = record
+        self._connection = connection
+        self._project = project
+        self._path = f"{project}/models/{part(record.model)}"
+
+    @property
+    def number(self) -> int:
+        """Its number, from 1."""
+        return self.record.number
+
+    @property
+    def ref(self) -> str:
+        """What names it: `churn@7`."""
+        return f"{self.record.model}@{self.record.number}"
+
+    @property
+    def card(self) -> str:
+        """Its card, as Markdown."""
+        return download(self._connection, self._project, self.record.card).decode()
+
+    def promote(self, alias: str = "champion") -> "VersionClient":
+        """Move an alias to this version. Problem `gate.refused`, naming each demand that failed."""
+        self._connection.put(f"{self._path}/aliases/{part(alias)}", Alias, {"version": self.record.number})
+        return self
+
+    def check(self, alias: str = "champion") -> GateResult:
+        """Return what the gate of an alias comes to for this version, and change nothing."""
+        return self._connection.get(f"{self._path}/aliases/{part(alias)}/gate/{self.record.number}", GateResult)
+
+    def approve(self, alias: str = "champion", *, reason: str) -> Approval:
+        """Record a yes to this version under an alias."""
+        return self._approve({"alias": alias, "reason": reason})
+
+    def break_glass(self, alias: str = "champion", *, reason: str) -> Approval:
+        """Let this version pass the gate of an alias although it fails: for admins, on record."""
+        return self._approve({"alias": alias, "reason": reason, "break_glass": True})
+
+    def _approve(self, body: dict[str, Any]) -> Approval:
+        return self._connection.post(f"{self._path}/versions/{self.record.number}/approvals", Approval, body)
+
+    def __repr__(self) -> str:
+        """Return its name and number."""
+        return f"<{self.ref}>"
+
+
+class ModelClient:
+    """A model by name; it comes to be with its first version or gate."""
+
+    def __init__(self, connection: Connection, project: str, name: str) -> None:
+        self.name = name
+        self._connection = connection
+        self._project = project
+        self._path = f"{project}/models/{part(name)}"
+
+    def register(
+        self,
+        candidate: RunClient | StudyClient | str | int,
+        *,
+        alias: str | None = None,
+        note: str = "",
+        timeout_s: float | None = None,
+    ) -> VersionClient:
+        """Make a version of a finished run, or of a study's best; wait until it is measured and return it.
+
+        Parameters
+        ----------
+        candidate
+            A run (waited for), a study, or a run's number or id.
+        alias
+            Moved to the version when its gate lets it through.
+
+        Raises
+        ------
+        Problem
+            What the registration failed with; `gate.refused` when the version is there but the alias did not move.
+        """
+        run = candidate.best if isinstance(candidate, StudyClient) else candidate
+        if isinstance(run, RunClient):
+            run = run.wait().record.id
+        job = self._connection.post(f"{self._path}/versions", Job, {"run": str(run), "alias": alias, "note": note})
+        done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
+        return self.version((done.result or {})["version"])
+
+    def version(self, what: int | str = "latest") -> VersionClient:
+        """Return a version by number, alias or `latest`."""
+        record = self._connection.get(f"{self._path}/versions/{part(what)}", ModelVersion)
+        return VersionClient(self._connection, self._project, record)
+
+    def versions(self) -> Iterator[VersionClient]:
+        """Yield the versions, newest first."""
+        for record in self._connection.pages(f"{self._path}/versions", ModelVersion):
+            yield VersionClient(self._connection, self._project, record)
+
+    def aliases(self) -> list[Alias]:
+        """Return the aliases with their gates."""
+        return self._connection.get(f"{self._path}/aliases", list[Alias])
+
+    def gate(self, alias: str, *conditions: Condition) -> Alias:
+        """Put a gate before an alias, of these demands; none takes it away. It holds for everybody from now on."""
+        return self._connection.put(f"{self._path}/aliases/{part(alias)}/gate", Alias, msgspec.to_builtins(Gate(conditions)))
+
+    def __repr__(self) -> str:
+        """Return its name."""
+        return f"<model {self.name}>"

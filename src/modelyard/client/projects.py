@@ -1,0 +1,287 @@
+"""The project: where everything begins."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from modelyard.client.connection import Connection, part
+from modelyard.client.datasets import DatasetClient, open_dataset
+from modelyard.client.decisions import DecisionClient
+from modelyard.client.deployments import DeploymentClient
+from modelyard.client.gate import direction_of
+from modelyard.client.models import ModelClient
+from modelyard.client.monitors import MonitorClient
+from modelyard.client.policies import PolicyClient, WrittenRule, apply
+from modelyard.client.runs import RunClient
+from modelyard.client.steps import DeclaredPipeline, StepFunction, declare_pipeline
+from modelyard.client.studies import StudyClient, StudyWithTrials
+from modelyard.client.trainers import TrainerClient, limits_of
+from modelyard.core import Problem, missing
+from modelyard.data import Check, Dataset, Split
+from modelyard.monitoring import Alert, Monitor
+from modelyard.prepare import DeclaredStep, FunctionStep
+from modelyard.reactions import Decision
+from modelyard.registry import Model
+from modelyard.registry.rules import parse_reference
+from modelyard.serving import Deployment
+from modelyard.tenancy import Project
+from modelyard.training import Run
+
+
+class ProjectClient:
+    """A project by name."""
+
+    def __init__(self, connection: Connection, record: Project) -> None:
+        self.record = record
+        self.connection = connection
+        self.path = f"/v1/projects/{part(record.id)}"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+    # data
+
+    def dataset(
+        self,
+        name: str,
+        *,
+        source: str | Path | None = None,
+        key: str | Sequence[str] = (),
+        time: str | None = None,
+        checks: Sequence[Check] = (),
+        stop_share: float | None = None,
+    ) -> DatasetClient:
+        """Return a dataset; the first time, say what it is.
+
+        Parameters
+        ----------
+        source
+            Where `snapshot()` reads: a path or URL of files, as the server sees it; None: rows come by `append`.
+        key
+            The columns that name a row.
+        time
+            The column of event time.
+        checks
+            What rows must keep, of `quality`; those that do not are quarantined.
+        stop_share
+            A batch with a larger share of bad rows is stopped as a whole.
+
+        Raises
+        ------
+        Problem
+            `dataset.missing` when it is not there and nothing else was said of it; `dataset.conflict` when it was declared
+            otherwise.
+        """
+        return open_dataset(
+            self.connection, self.path, name, source=source, key=key, time=time, checks=checks, stop_share=stop_share
+        )
+
+    def datasets(self) -> list[DatasetClient]:
+        """Return the datasets, by name."""
+        found = self.connection.get(f"{self.path}/datasets", list[Dataset])
+        return [DatasetClient(self.connection, self.path, record) for record in found]
+
+    # prepare and train
+
+    def step(self, function: Callable[[pl.DataFrame], pl.DataFrame]) -> StepFunction:
+        """Declare a row-wise function as a step: `@project.step`."""
+        return StepFunction(function)
+
+    def pipeline(
+        self, *steps: DeclaredStep | FunctionStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> DeclaredPipeline:
+        """Return the pipeline of these steps, in order."""
+        return declare_pipeline(steps)
+
+    def trainer(
+        self,
+        features: DeclaredPipeline,
+        *,
+        label: str,
+        metric: str,
+        direction: str | None = None,
+        resources: Mapping[str, Any] | None = None,
+        split: Split | None = None,
+        name: str | None = None,
+    ) -> Callable[[Callable[..., Any]], TrainerClient]:
+        """Declare a function `(run, fit, test, **params)` as a trainer: `@project.trainer(features, label=…, metric=…)`.
+
+        Parameters
+        ----------
+        features
+            The preparation: fitted on the rows to fit on, and part of the model from then on.
+        label
+            The column to predict.
+        metric
+            What runs are ranked by: one that every run is measured by, or one that the function logs.
+        direction
+            `maximise` or `minimise`; known for the usual metrics.
+        resources
+            What one run may use: `{"time": "1h", "memory": "4GiB"}`.
+        split
+            Which rows to fit and to test on; None: the last fifth by time is tested on.
+        name
+            None: the function's.
+        """
+        way = direction_of(metric, direction)
+        limits = limits_of(resources or {})
+
+        def declare(function: Callable[..., Any]) -> TrainerClient:
+            return TrainerClient(
+                self.connection,
+                self.path,
+                function,
+                pipeline=features,
+                label=label,
+                metric=metric,
+                direction=way,
+                limits=limits,
+                split=split or Split(),
+                name=name or function.__name__,
+            )
+
+        return declare
+
+    def run(self, what: int | str) -> RunClient:
+        """Return a run by number or id."""
+        return RunClient(self.connection, self.path, self.connection.get(f"{self.path}/runs/{part(what)}", Run))
+
+    def runs(
+        self,
+        *,
+        where: str | Sequence[str] = (),
+        sort: str | None = None,
+        experiment: str | None = None,
+        most: int | None = None,
+    ) -> Iterator[RunClient]:
+        """Yield runs, newest first, or by a metric: `runs(where="roc_auc > 0.9", sort="-roc_auc")`."""
+        conditions = [where] if isinstance(where, str) else list(where)
+        query = {"where": conditions or None, "sort": sort, "experiment": experiment}
+        for record in self.connection.pages(f"{self.path}/runs", Run, most=most, **query):
+            yield RunClient(self.connection, self.path, record)
+
+    def study(self, what: str) -> StudyClient:
+        """Return a study by id."""
+        found = self.connection.get(f"{self.path}/studies/{part(what)}", StudyWithTrials)
+        return StudyClient(self.connection, self.path, found.study)
+
+    # register and serve
+
+    def model(self, name: str) -> ModelClient:
+        """Return the model of this name; it comes to be with its first version."""
+        return ModelClient(self.connection, self.path, name)
+
+    def models(self) -> list[ModelClient]:
+        """Return the models, by name."""
+        return [self.model(record.name) for record in self.connection.get(f"{self.path}/models", list[Model])]
+
+    def deploy(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        canary: Sequence[int] | None = None,
+        time: str | None = None,
+        tolerance: float | None = None,
+        loss: str | None = None,
+    ) -> DeploymentClient:
+        """Serve what an alias names, from now on and as it moves: `deploy("churn@champion", canary=[5, 25, 100])`.
+
+        Parameters
+        ----------
+        reference
+            `MODEL@ALIAS`.
+        name
+            Of the deployment, in requests; None: the model's.
+        canary
+            Per cent of each step on a new version's way.
+        time
+            The raw column of event time; None: the time of answering.
+        tolerance
+            A canary's mean loss may be worse by less than this.
+        loss
+            How a canary is judged: log_loss, brier, squared_error or absolute_error.
+        """
+        model, alias = parse_reference(reference)
+        if "@" not in reference or alias.isdecimal():
+            why = "a deployment follows an alias"
+            raise Problem("reference.invalid", f"'{reference}' cannot be deployed", why, f"deploy('{model}@champion')")
+        said = {
+            "canary": tuple(canary) if canary is not None else None,
+            "time": time,
+            "tolerance": tolerance,
+            "loss": loss,
+        }
+        body: dict[str, Any] = {"name": name or model, "model": model, "alias": alias}
+        body |= {key: value for key, value in said.items() if value is not None}
+        return self._deployment(self.connection.post(f"{self.path}/deployments", Deployment, body))
+
+    def deployment(self, name: str) -> DeploymentClient:
+        """Return a deployment by name."""
+        return self._deployment(self.connection.get(f"{self.path}/deployments/{part(name)}", Deployment))
+
+    def deployments(self) -> list[DeploymentClient]:
+        """Return the deployments, by name."""
+        return [self._deployment(one) for one in self.connection.get(f"{self.path}/deployments", list[Deployment])]
+
+    # monitor and react
+
+    def monitor(self, name: str) -> MonitorClient:
+        """Return a monitor by name."""
+        found = {one.name: one for one in self.monitors()}
+        if name not in found:
+            raise missing("monitor", name, found, "yard monitor list")
+        return found[name]
+
+    def monitors(self) -> list[MonitorClient]:
+        """Return the monitors, by name."""
+        found = self.connection.get(f"{self.path}/monitors", list[Monitor])
+        return [MonitorClient(self.connection, self.path, record) for record in found]
+
+    def alerts(self) -> Iterator[Alert]:
+        """Yield all that monitors raised, newest first."""
+        return self.connection.pages(f"{self.path}/alerts", Alert)
+
+    def policy(
+        self,
+        *rules: WrittenRule,
+        budget: str = "4/month",
+        deployment: str | DeploymentClient | None = None,
+        name: str | None = None,
+        enabled: bool = True,
+    ) -> PolicyClient:
+        """Declare the loop of a deployment; one of this name takes the new form.
+
+        Parameters
+        ----------
+        rules
+            `on(watch.degraded).do(train.retrain()).at_most("1/14d")`, and the like.
+        budget
+            How many retrainings in which time, over all rules.
+        deployment
+            None: the one that the rules are about.
+        name
+            None: the deployment's.
+        """
+        return apply(self.connection, self.path, rules, budget=budget, deployment=deployment, name=name, enabled=enabled)
+
+    def decisions(self, *, deployment: str | None = None) -> Iterator[DecisionClient]:
+        """Yield what was decided, newest first."""
+        for record in self.connection.pages(f"{self.path}/decisions", Decision, deployment=deployment):
+            yield DecisionClient(self.connection, self.path, record)
+
+    def _deployment(self, record: Deployment) -> DeploymentClient:
+        return DeploymentClient(self.connection, self.path, self.record.name, record)
+
+    def __repr__(self) -> str:
+        """Return its name."""
+        return f"<project {self.name}>"
+
+
+def open_project(connection: Connection, name: str) -> ProjectClient:
+    """Return the project of this name, made when it is not there."""
+    return ProjectClient(connection, connection.post("/v1/projects", Project, {"name": name, "ensure": True}))

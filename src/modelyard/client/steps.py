@@ -1,0 +1,59 @@
+"""Preparation as a user writes it: function steps and pipelines."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from modelyard.core import Problem
+from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, Step, function_step
+
+Written = "DeclaredStep | FunctionStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame]"
+
+
+class StepFunction:
+    """A row-wise function that a pipeline can hold; called, it is the plain function."""
+
+    def __init__(self, function: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+        self.__wrapped__ = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return what the function gives."""
+        return self.__wrapped__(rows)
+
+    def step(self) -> FunctionStep:
+        """Return the step, with the function's code as it is now."""
+        return function_step(self.__wrapped__)
+
+
+@dataclass(frozen=True)
+class DeclaredPipeline:
+    """The steps of a pipeline as they were written. A function's code is taken when a run is asked for."""
+
+    steps: tuple[Any, ...]
+
+    def build(self) -> Pipeline:
+        """Return the pipeline with the code of its functions."""
+        return Pipeline(tuple(_built(step) for step in self.steps))
+
+
+def declare_pipeline(steps: Sequence[Any]) -> DeclaredPipeline:
+    """Return a pipeline of these steps. Problem `pipeline.invalid` for anything that is no step."""
+    for place, step in enumerate(steps):
+        if not callable(step) and not isinstance(step, DeclaredStep | FunctionStep):
+            raise Problem(
+                "pipeline.invalid",
+                f"Step {place + 1} of the pipeline is no step",
+                f"it is a {type(step).__name__}",
+                "write prep.fill_null(…) and the like, or a function from a frame to a frame",
+            )
+    return DeclaredPipeline(tuple(steps))
+
+
+def _built(step: Any) -> Step:
+    if isinstance(step, DeclaredStep | FunctionStep):
+        return step
+    return step.step() if isinstance(step, StepFunction) else function_step(step)

@@ -1,0 +1,80 @@
+"""Raw rows as the input tensors of the Open Inference Protocol: one a column."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from math import isfinite
+from typing import Any
+
+import polars as pl
+
+from modelyard.core import Problem
+
+Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]] | pl.DataFrame
+
+
+def tensors_of(rows: Rows, types: Callable[[], Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return one input tensor a column; missing values, NaN among them, are null.
+
+    `types` gives the datatypes that the model wants, for columns in which every value is missing.
+
+    Raises
+    ------
+    Problem
+        `input.invalid` for no rows, uneven rows, and values that have no datatype.
+
+    >>> tensors_of({"tenure": 12, "contract": "monthly"}, dict)[0]
+    {'name': 'tenure', 'shape': [1], 'datatype': 'INT64', 'data': [12]}
+    """
+    columns = _columns(rows)
+    count = len(next(iter(columns.values()), ()))
+    if not count:
+        raise Problem("input.invalid", "There is no row to ask about", "", "predict({…}), predict([{…}, …]) or predict(frame)")
+    tensors = []
+    for name, raw in columns.items():
+        values = [_plain(value) for value in raw]
+        datatype = _datatype(name, values) or types().get(name, "BYTES")
+        tensors.append({"name": name, "shape": [count], "datatype": datatype, "data": values})
+    return tensors
+
+
+def _columns(rows: Rows) -> dict[str, list[Any]]:
+    if isinstance(rows, pl.DataFrame):
+        return {column.name: column.to_list() for column in rows}
+    listed = [rows] if isinstance(rows, Mapping) else list(rows)
+    names = list(listed[0]) if listed else []
+    for place, row in enumerate(listed):
+        if row.keys() != listed[0].keys():
+            differing = ", ".join(sorted(set(row) ^ set(names)))
+            raise Problem("input.invalid", f"Row {place} has other columns than row 0", f"they differ in {differing}")
+    return {name: [row[name] for row in listed] for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if hasattr(value, "item") and not isinstance(value, str | bytes):
+        value = value.item()  # a NumPy scalar
+    if isinstance(value, float):
+        return None if value != value else value  # noqa: PLR0124 - NaN alone differs from itself
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _datatype(name: str, values: Sequence[Any]) -> str | None:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and float in kinds:
+        for value in values:
+            if value is not None and not isfinite(value):
+                raise Problem(
+                    "input.invalid", f"The column '{name}' holds {value}", "JSON has no infinite numbers", "send null"
+                )
+        return "FP64"
+    if len(kinds) == 1:
+        found = {bool: "BOOL", int: "INT64", str: "BYTES"}.get(kinds.pop())
+        if found is not None:
+            return found
+    if not kinds:
+        return None
+    told = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise Problem("input.invalid", f"The column '{name}' cannot be sent", f"it holds {told}", "one kind of value a column")
