@@ -7,7 +7,7 @@ itself tells two racing ones apart. Other engines see the column `_commit`; the 
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -112,37 +112,39 @@ class DeltaLake:
         for _ in range(_ROUNDS):
             with _told(place.name):
                 opened = _open(place)
-                if opened is not None and opened.transaction_version(commit) is not None:
+                if opened is None:
+                    _make(place, _conformed(frame, None))
+                    continue
+                if opened.transaction_version(commit) is not None:
                     return opened.version()
                 rows = _conformed(frame, opened if mode == "append" else None)
-                try:
-                    return _commit_rows(opened, place, rows, commit, mode)
-                except CommitFailedError:
-                    continue  # another writer changed what this one stood on, or made this very commit
-                except DeltaError:
-                    if opened is not None or _open(place) is None:
-                        raise  # no lost race to make the table
-        raise Problem(
-            "table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first", "try again"
-        )
+                with suppress(CommitFailedError):  # another writer changed what this one stands on, or made this very commit
+                    return _commit_rows(opened, rows, commit, mode)
+        raise Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
 
 
-def _commit_rows(
-    opened: DeltaTable | None, place: Path, rows: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]
-) -> int:
-    # `opened` is passed on, not its path: conflicts are then judged from the state that was looked at.
-    if opened is None:
-        place.mkdir(parents=True, exist_ok=True)
+def _make(place: Path, rows: pl.DataFrame) -> None:
+    """Make the table without rows. Made together with its first ones, two writers of one commit would both be let in."""
+    place.mkdir(parents=True, exist_ok=True)
+    schema = pl.Schema({**rows.schema, COMMIT: pl.String()})
+    try:
+        DeltaTable.create(place, schema, partition_by=[COMMIT], configuration=_CONFIGURATION)
+    except DeltaError:
+        if _open(place) is None:
+            raise  # no lost race to make it
+
+
+def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
+    # The opened table is passed on, not its path: conflicts are then judged from the state that was looked at.
     write_deltalake(
-        place if opened is None else opened,
+        opened,
         rows.with_columns(pl.lit(commit).alias(COMMIT)),
         mode=mode,
         schema_mode="merge" if mode == "append" else "overwrite",
         partition_by=[COMMIT],
-        configuration=_CONFIGURATION if opened is None else None,
         commit_properties=CommitProperties(custom_metadata={"commit": commit}, app_transactions=[Transaction(commit, 1)]),
     )
-    return DeltaTable(place).version() if opened is None else opened.version()
+    return opened.version()
 
 
 def _open(place: Path, version: int | None = None) -> DeltaTable | None:

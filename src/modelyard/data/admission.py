@@ -55,9 +55,10 @@ def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None,
     return Judgement(clean, rows[reasons["row"].to_list()], reasons, outcomes, stopped)
 
 
-def batch_id(dataset: Dataset, before: DatasetVersion | None, rows: pl.DataFrame) -> str:
-    """Return the id of a batch upon a version; a retry has it again."""
-    told = digest_json([dataset.id, before.id if before else None, batch_digest(rows)])
+def batch_id(dataset: Dataset, before: DatasetVersion | None, rows: pl.DataFrame, judgement: Judgement) -> str:
+    """Return the id of a batch upon a version and what was found in it; a retry has it again, a batch judged anew has not."""
+    found = [batch_digest(rows), batch_digest(judgement.reasons)]
+    told = digest_json([dataset.id, before.id if before else None, *found])
     return f"batch_{told.partition(':')[2][:26]}"
 
 

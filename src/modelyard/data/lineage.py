@@ -84,7 +84,7 @@ def _downwards(
     edges: dict[Edge, None],
 ) -> None:
     children: dict[str, list[DatasetVersion]] = {}
-    for version in known.values():
+    for version in reversed(known.values()):
         for parent in version.parents:
             children.setdefault(parent.ref, []).append(version)
     row = [start]

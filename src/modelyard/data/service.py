@@ -291,7 +291,7 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
         repeated = _repeated(ports, dataset, before, rows, now)
         if repeated is not None:
             return repeated
-    told = batch_id(dataset, before, rows) if judgement.bad.height else ""
+    told = batch_id(dataset, before, rows, judgement) if judgement.bad.height else ""
     batch = Batch(dataset, before, held, judgement, told, actor.member, now, origin)
     quarantine = write_quarantine(ports.lake, batch)
     version = write_version(ports, batch) if judgement.clean.height else None

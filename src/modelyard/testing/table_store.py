@@ -224,6 +224,14 @@ class TableStoreContract:
         found = opener().scan(FLIGHTS, TABLE).select("id").sort("id").collect()["id"].to_list()
         assert found == [n * 100 + i for n in range(4) for i in range(6)]
 
+    def test_writers_that_race_with_one_commit_write_it_once(self, opener: Opener) -> None:
+        with ThreadPoolExecutor(4) as threads:
+            for round_ in range(5):
+                list(threads.map(lambda _, n=round_: opener().append(FLIGHTS, f"t{n}", rows(0, 3), commit="a"), range(4)))
+                list(threads.map(lambda _, n=round_: opener().append(FLIGHTS, f"t{n}", rows(3, 5), commit="b"), range(4)))
+        for round_ in range(5):
+            assert opener().scan(FLIGHTS, f"t{round_}").collect().equals(rows(0, 5))
+
     def test_racing_writers_may_widen_the_table_at_once(self, opener: Opener) -> None:
         opener().append(FLIGHTS, TABLE, rows(0, 1), commit="first")
         with ThreadPoolExecutor(4) as threads:

@@ -1,0 +1,61 @@
+"""Lineage among dataset versions."""
+
+import pytest
+
+from modelyard.core import Problem
+from modelyard.data import DatasetVersion, DatasetVersionId, Parent
+from modelyard.data.lineage import Graph, lineage
+from modelyard.tenancy.service import create_project
+from tests.data.place import Place, flights, made
+
+
+def grown(place: Place, name: str, *parents: DatasetVersion | Parent) -> DatasetVersion:
+    place.dataset(name)
+    told = [Parent("dataset_version", one.id) if isinstance(one, DatasetVersion) else one for one in parents]
+    return made(place.append(flights(0, 2), name, told))
+
+
+def names(graph: Graph) -> tuple[list[str], set[tuple[str, str]]]:
+    known = {node.id: node.told for node in graph.nodes}
+    return [node.told for node in graph.nodes], {(known[edge.source], known[edge.target]) for edge in graph.edges}
+
+
+def of(place: Place, version: DatasetVersion, hops: int = 2) -> tuple[list[str], set[tuple[str, str]]]:
+    return names(lineage(place.ports, place.actor, place.project, version.id, hops))
+
+
+def test_lineage_goes_up_and_down_as_far_as_asked(place: Place) -> None:
+    raw = Parent("source", "file:///flights.csv", "flights.csv")
+    a = grown(place, "a", raw)
+    b = grown(place, "b")
+    c = grown(place, "c", a, b)
+    d = grown(place, "d", c)
+    grown(place, "sibling", a)
+    e = grown(place, "e", d, Parent("ledger", "ledger/delay"))
+    assert of(place, c, 1) == (["c v1", "a v1", "b v1", "d v1"], {("a v1", "c v1"), ("b v1", "c v1"), ("c v1", "d v1")})
+    nodes, edges = of(place, c)
+    assert nodes == ["c v1", "a v1", "b v1", "flights.csv", "d v1", "e v1"]
+    assert edges == {("flights.csv", "a v1"), ("a v1", "c v1"), ("b v1", "c v1"), ("c v1", "d v1"), ("d v1", "e v1")}
+    assert of(place, e, 1)[0] == ["e v1", "d v1", "ledger/delay"]
+    assert of(place, a, 0) == (["a v1"], set())
+    kinds = {node.told: node.kind for node in lineage(place.ports, place.actor, place.project, e.id).nodes}
+    assert kinds == {"e v1": "dataset_version", "d v1": "dataset_version", "ledger/delay": "ledger", "c v1": "dataset_version"}
+
+
+def test_a_thing_that_is_reached_on_two_ways_is_one_node(place: Place) -> None:
+    a = grown(place, "a")
+    b = grown(place, "b", a)
+    c = grown(place, "c", a, b)
+    nodes, edges = of(place, c)
+    assert nodes == ["c v1", "a v1", "b v1"]
+    assert edges == {("a v1", "c v1"), ("b v1", "c v1"), ("a v1", "b v1")}
+    assert of(place, a) == (["a v1", "b v1", "c v1"], edges)
+
+
+def test_an_unknown_version_or_another_projects_is_missing(place: Place) -> None:
+    a = grown(place, "a")
+    other = create_project(place.ports, place.actor, "churn").id
+    for project, version in ((place.project, DatasetVersionId("dsv_none")), (other, a.id)):
+        with pytest.raises(Problem) as told:
+            lineage(place.ports, place.actor, project, version)
+        assert told.value.code == "dataset.missing"
