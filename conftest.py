@@ -93,16 +93,21 @@ def service(variable: str) -> str:
     return value
 
 
+@pytest.fixture(scope="session")
+def postgresql_server() -> str:
+    """Return the URL of the PostgreSQL server's administrator."""
+    return service("MODELYARD_TEST_POSTGRESQL")
+
+
 @pytest.fixture
-def postgresql_url() -> Iterator[str]:
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """Return the URL of a fresh, empty PostgreSQL database, dropped after the test."""
     import psycopg  # noqa: PLC0415 - so that tests without a server run without its driver
 
-    administrator = service("MODELYARD_TEST_POSTGRESQL")
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(administrator, autocommit=True) as connection:
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        yield urlunsplit(urlsplit(administrator)._replace(path=f"/{name}"))
+        yield urlunsplit(urlsplit(postgresql_server)._replace(path=f"/{name}"))
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
