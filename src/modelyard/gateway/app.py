@@ -178,7 +178,7 @@ class Gateway:
             labels = (served.project_name, served.name, str(loaded.served.version), route)
             tensors, count = columns_of(request)
             ids = prediction_ids(request, request_id, count)
-            rows = rows_of(tensors, loaded.columns)
+            rows = rows_of(tensors, loaded.kinds)
             answers = loaded.infer(rows)
             now = self._clock()
             times = event_times(request, loaded.columns.get(served.time or ""), rows, now)

@@ -141,7 +141,7 @@ def _check_form(tensor: Tensor) -> None:
         raise _wrong(tensor, f"has {len(tensor.data)} values", f"its shape {shape} says {shape[0]}")
 
 
-def rows_of(tensors: Mapping[str, Tensor], columns: Mapping[str, InputColumn]) -> list[dict[str, Any]]:
+def rows_of(tensors: Mapping[str, Tensor], kinds: Mapping[str, ValueKind]) -> list[dict[str, Any]]:
     """Return the raw rows that the tensors hold, known columns only.
 
     A column that lacks its tensor is left out: the pipeline says which one it misses, and what was given instead.
@@ -151,17 +151,17 @@ def rows_of(tensors: Mapping[str, Tensor], columns: Mapping[str, InputColumn]) -
     Problem
         `tensor.invalid` where a tensor has a datatype that its column does not take.
     """
-    if not columns.keys() <= tensors.keys():
+    if not kinds.keys() <= tensors.keys():
         return [dict(zip(tensors, row, strict=True)) for row in zip(*(one.data for one in tensors.values()), strict=True)]
     data = []
-    for name, column in columns.items():
+    for name, kind in kinds.items():
         tensor = tensors[name]
-        if tensor.datatype not in TAKEN[column.kind]:
-            taken = ", ".join(sorted(TAKEN[column.kind]))
-            why = f"the column takes {column.kind.value}, as one of {taken}"
+        if tensor.datatype not in TAKEN[kind]:
+            taken = ", ".join(sorted(TAKEN[kind]))
+            why = f"the column takes {kind.value}, as one of {taken}"
             raise _wrong(tensor, f"has the datatype {tensor.datatype}", why)
         data.append(tensor.data)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*data, strict=True)]
+    return [dict(zip(kinds, row, strict=True)) for row in zip(*data, strict=True)]
 
 
 def prediction_ids(request: InferRequest, request_id: str, rows: int) -> list[str]:

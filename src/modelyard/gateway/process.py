@@ -42,6 +42,7 @@ SHIP_EVERY_S = 1.0
 KEEP_ALIVE_S = 120
 GRACE_S = 10
 FIRST_CATALOGUE_S = 60.0
+SWITCH_S = 0.0005  # the shipper and loading versions compute in threads: the loop must not wait 5 ms for each of its turns
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    sys.setswitchinterval(SWITCH_S)
     options = read_options(arguments)
     try:
         run(options, read_settings(home=options.home), os.environ.get("MODELYARD_TOKEN", ""))

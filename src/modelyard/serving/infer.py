@@ -56,6 +56,7 @@ class LoadedVersion:
 
     served: ServedForm
     columns: Mapping[str, InputColumn]  # the raw inputs, in the signature's order
+    kinds: Mapping[str, ValueKind]  # of the same
     outputs: tuple[str, ...]
     transform: Transform
     features: int  # how many the model takes
@@ -96,7 +97,7 @@ class LoadedVersion:
         Problem
             `version.failed` when the model does not take what the pipeline gives, or does not give what the signature says.
         """
-        row = {name: _NEUTRAL[column.kind] for name, column in self.columns.items()}
+        row = {name: _NEUTRAL[kind] for name, kind in self.kinds.items()}
         try:
             features = self._guarded("preparation", lambda: self.transform.rows([row]))
         except Problem:
@@ -168,9 +169,11 @@ def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: P
         fitted = FittedPipeline.from_json(msgspec.json.decode(_content(ports, project, served.pipeline, folder).read_bytes()))
     except msgspec.DecodeError as error:
         raise Problem("pipeline.invalid", f"The pipeline of version {served.version} cannot be read", str(error)) from error
+    columns = raw_columns(served.signature)
     loaded = LoadedVersion(
         served=served,
-        columns=raw_columns(served.signature),
+        columns=columns,
+        kinds={name: column.kind for name, column in columns.items()},
         outputs=tuple(column.name for column in served.signature.outputs),
         transform=Transform(fitted),
         features=len(fitted.features),

@@ -1,0 +1,118 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard.core import Problem
+from modelyard.gateway.oip import DATATYPES, InferRequest, columns_of, decode, event_times, prediction_ids, request_key, rows_of
+from modelyard.prepare.values import InputColumn, ValueKind
+
+NOW = datetime(2013, 6, 24, tzinfo=UTC)
+KINDS = {"wind": ValueKind.NUMBER, "carrier": ValueKind.TEXT}
+
+
+def request(**rest: Any) -> InferRequest:
+    inputs = [
+        {"name": "wind", "shape": [2], "datatype": "FP32", "data": [1, None]},
+        {"name": "carrier", "shape": [2, 1], "datatype": "BYTES", "data": [["UA"], ["AA"]]},
+    ]
+    return decode(json.dumps({"inputs": inputs, **rest}).encode())
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+tensors = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["wind", "carrier", ""]) | values,
+        "shape": st.lists(st.integers(-1, 4), max_size=3) | values,
+        "datatype": st.sampled_from(sorted(DATATYPES)) | values,
+        "data": st.lists(values, max_size=4) | values,
+    }
+)
+requests = st.fixed_dictionaries(
+    {"inputs": st.lists(tensors, max_size=3) | values}, optional={"id": values, "parameters": values, "outputs": values}
+)
+
+
+def read(body: bytes) -> int:
+    """Take a body through everything that looks at it before the model does."""
+    found = decode(body)
+    columns, count = columns_of(found)
+    prediction_ids(found, "r", count)
+    request_key(found, "r")
+    rows = rows_of(columns, KINDS)
+    event_times(found, None, rows, NOW)
+    assert len(rows) == count
+    return count
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_request_or_a_problem_told(body: bytes) -> None:
+    with pytest.raises(Problem):
+        read(body)
+
+
+@given(requests)
+def test_any_json_is_a_request_or_a_problem_told(document: dict[str, Any]) -> None:
+    try:
+        assert read(json.dumps(document).encode()) > 0
+    except Problem as problem:
+        assert problem.code in ("request.invalid", "tensor.invalid")
+
+
+@given(st.lists(st.floats() | st.none(), min_size=1, max_size=5))
+def test_every_float_arrives_as_it_was_also_those_that_json_lacks(sent: list[float | None]) -> None:
+    tensor = {"name": "wind", "shape": [len(sent)], "datatype": "FP64", "data": sent}
+    found = decode(json.dumps({"inputs": [tensor]}).encode()).inputs[0].data
+    assert repr(found) == repr(sent)
+
+
+def test_rows_are_the_tensors_turned() -> None:
+    columns, count = columns_of(request())
+    assert count == 2
+    assert rows_of(columns, KINDS) == [{"wind": 1, "carrier": "UA"}, {"wind": None, "carrier": "AA"}]
+
+
+def test_only_known_columns_become_rows() -> None:
+    columns, _ = columns_of(request())
+    assert rows_of(columns, {"wind": ValueKind.NUMBER}) == [{"wind": 1}, {"wind": None}]
+
+
+def test_ids_are_the_callers_or_the_requests() -> None:
+    assert prediction_ids(request(), "r7", 2) == ["r7-0", "r7-1"]
+    assert prediction_ids(request(parameters={"ids": ["a", "b"]}), "r7", 2) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "key"),
+    [({}, "r7"), ({"ids": ["a"]}, "a"), ({"ids": ["a", "b"]}, "r7"), ({"ids": ["a"], "key": "k"}, "k")],
+)
+def test_a_request_is_routed_by_its_key_its_only_id_or_its_own_id(parameters: dict[str, Any], key: str) -> None:
+    assert request_key(request(parameters=parameters), "r7") == key
+
+
+def test_event_time_is_the_callers_the_columns_or_now() -> None:
+    rows: list[dict[str, Any]] = [{"at": "2013-01-01T05:00:00+01:00"}, {"at": None}]
+    column = InputColumn("at", "Datetime[UTC]")
+    assert event_times(request(), None, rows, NOW) == [NOW, NOW]
+    assert event_times(request(), column, rows, NOW) == [datetime(2013, 1, 1, 4, tzinfo=UTC), NOW]
+    timed = request(parameters={"time": ["2013-02-01", "2013-02-02T00:00:00Z"]})
+    assert event_times(timed, column, rows, NOW) == [datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 2, 2, tzinfo=UTC)]
+    day = InputColumn("at", "Date")
+    assert event_times(request(), day, [{"at": "2013-03-01"}], NOW) == [datetime(2013, 3, 1, tzinfo=UTC)]
+
+
+def test_a_strict_and_a_loose_body_say_where_they_break() -> None:
+    with pytest.raises(Problem, match=r"inputs\[0\].shape"):
+        decode(msgspec.json.encode({"inputs": [{"name": "a", "shape": "1", "datatype": "FP64", "data": []}]}))
+    with pytest.raises(Problem, match="no infer request"):
+        decode(b'{"inputs": NaN}')
+    with pytest.raises(Problem, match="no JSON"):
+        decode(b'{"inputs": NaN')
