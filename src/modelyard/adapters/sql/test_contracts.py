@@ -15,6 +15,7 @@ from modelyard.adapters.sql.tables import METADATA
 from modelyard.testing.dataset_store import DatasetStoreContract
 from modelyard.testing.deployment_store import DeploymentStoreContract
 from modelyard.testing.event_store import EventStoreContract
+from modelyard.testing.isolation import IsolationContract
 from modelyard.testing.job_store import JobStoreContract, LeaseContract
 from modelyard.testing.metadata import MetadataContract, Opener
 from modelyard.testing.model_store import ModelStoreContract
@@ -98,3 +99,6 @@ class TestMonitorStore(OnSql, MonitorStoreContract): ...
 
 
 class TestPolicyStore(OnSql, PolicyStoreContract): ...
+
+
+class TestIsolation(OnSql, IsolationContract): ...
