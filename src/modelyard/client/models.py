@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from modelyard.client.connection import Connection, part
 from modelyard.client.objects import download
 from modelyard.client.runs import RunClient
+from modelyard.client.scoring import score
 from modelyard.client.studies import StudyClient
 from modelyard.client.waiting import wait_for_job
 from modelyard.jobs import Job
@@ -37,6 +39,10 @@ class VersionClient:
     def card(self) -> str:
         """Its card, as Markdown."""
         return download(self._connection, self._project, self.record.card).decode()
+
+    def score(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return raw rows with their answers and `model_version`, answered by a worker; it is waited for."""
+        return score(self._connection, self._project, self.ref, rows)
 
     def promote(self, alias: str = "champion") -> "VersionClient":
         """Move an alias to this version. Problem `gate.refused`, naming each demand that failed."""

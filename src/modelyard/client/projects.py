@@ -92,10 +92,15 @@ class ProjectClient:
         return StepFunction(function)
 
     def pipeline(
-        self, *steps: DeclaredStep | FunctionStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame]
+        self,
+        *steps: DeclaredStep | FunctionStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame],
+        checks: Sequence[Check] = (),
     ) -> DeclaredPipeline:
-        """Return the pipeline of these steps, in order."""
-        return declare_pipeline(steps)
+        """Return the pipeline of these steps, in order.
+
+        `checks`, of `quality`, are promises about the raw rows: a run on rows that break one is refused before it starts.
+        """
+        return declare_pipeline(steps, checks)
 
     def trainer(
         self,

@@ -7,9 +7,8 @@ from typing import Any
 import polars as pl
 
 from modelyard.core import Problem
+from modelyard.data import Check
 from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, Step, function_step
-
-Written = "DeclaredStep | FunctionStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame]"
 
 
 class StepFunction:
@@ -31,16 +30,20 @@ class StepFunction:
 
 @dataclass(frozen=True)
 class DeclaredPipeline:
-    """The steps of a pipeline as they were written. A function's code is taken when a run is asked for."""
+    """The steps of a pipeline as they were written. A function's code is taken when a run is asked for.
+
+    `checks` hold for the rows that a run is on: one that does not keep them is refused before it starts.
+    """
 
     steps: tuple[Any, ...]
+    checks: tuple[Check, ...] = ()
 
     def build(self) -> Pipeline:
         """Return the pipeline with the code of its functions."""
         return Pipeline(tuple(_built(step) for step in self.steps))
 
 
-def declare_pipeline(steps: Sequence[Any]) -> DeclaredPipeline:
+def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> DeclaredPipeline:
     """Return a pipeline of these steps. Problem `pipeline.invalid` for anything that is no step."""
     for place, step in enumerate(steps):
         if not callable(step) and not isinstance(step, DeclaredStep | FunctionStep):
@@ -50,7 +53,7 @@ def declare_pipeline(steps: Sequence[Any]) -> DeclaredPipeline:
                 f"it is a {type(step).__name__}",
                 "write prep.fill_null(…) and the like, or a function from a frame to a frame",
             )
-    return DeclaredPipeline(tuple(steps))
+    return DeclaredPipeline(tuple(steps), tuple(checks))
 
 
 def _built(step: Any) -> Step:

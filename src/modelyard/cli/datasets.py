@@ -1,0 +1,132 @@
+"""`yard dataset`."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.command import Json, Most, ProjectName, command, group
+from modelyard.cli.output import say, show
+from modelyard.cli.session import open_project
+
+noun = group("Datasets and their immutable versions.")
+
+VERSION = ["number", "rows", "size_bytes", "event_from", "event_until", "created_at", "note", "digest"]
+Name = Annotated[str, typer.Argument(help="The dataset's name.")]
+Time = Annotated[datetime | None, typer.Option(help="By event time, in UTC.")]
+
+
+@command(
+    noun,
+    "add",
+    "yard dataset add customers s3://lake/customers/*.parquet --key customer_id --time signed_at",
+    "yard dataset add flights flights.parquet --key flight_id",
+)
+def add(
+    name: Name,
+    source: Annotated[str | None, typer.Argument(help="Files to read, as the server sees them.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="A column that names a row; may be repeated.")] = None,
+    time: Annotated[str | None, typer.Option(help="The column of event time.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Declare a dataset."""
+    made = open_project(project).dataset(name, source=source, key=key or (), time=time)
+    show(made.record, as_json)
+
+
+@command(noun, "list", "yard dataset list")
+def list_datasets(project: ProjectName = None, as_json: Json = False) -> None:
+    """Show the datasets."""
+    found = [one.record for one in open_project(project).datasets()]
+    show(found, as_json, ["name", "key", "time", "source", "created_at"])
+
+
+@command(noun, "show", "yard dataset show flights", "yard dataset show flights --version 1")
+def show_dataset(
+    name: Name,
+    version: Annotated[str, typer.Option(help="A number, or latest.")] = "latest",
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show a dataset, with the columns of a version."""
+    from modelyard.core import Problem
+
+    dataset = open_project(project).dataset(name)
+    try:
+        found = dataset.version(version).record
+    except Problem as problem:
+        if version != "latest" or not problem.code.endswith(".missing"):
+            raise
+        found = None
+    if as_json:
+        show({"dataset": dataset.record, "version": found}, True)
+        return
+    show(dataset.record, False)
+    if found is None:
+        say(f"no version yet: yard dataset snapshot {name}, or yard dataset append {name} FILE")
+        return
+    show(found, False)
+    show(found.schema.columns, False, ["name", "dtype"])
+
+
+@command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01")
+def snapshot(
+    name: Name, since: Time = None, until: Time = None, note: str = "", project: ProjectName = None, as_json: Json = False
+) -> None:
+    """Read the source and keep what is new of it as a version."""
+    made = open_project(project).dataset(name).snapshot(since=_utc(since), until=_utc(until), note=note)
+    show(made.record, as_json)
+
+
+@command(noun, "append", "yard dataset append flights july.parquet --note 'July, from the airport'")
+def append(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="A .csv, .parquet, .ndjson or .arrow file on this machine.")],
+    note: str = "",
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Add the rows of a file as a version."""
+    from modelyard.cli.frames import read_frame
+    from modelyard.data import Parent
+
+    parent = Parent("source", file.resolve().as_uri(), file.name)
+    show(open_project(project).dataset(name).append(read_frame(file), parents=[parent], note=note).record, as_json)
+
+
+@command(noun, "versions", "yard dataset versions flights")
+def versions(name: Name, project: ProjectName = None, as_json: Json = False) -> None:
+    """Show all versions, newest first."""
+    show([one.record for one in open_project(project).dataset(name).versions()], as_json, VERSION)
+
+
+@command(noun, "quarantine", "yard dataset quarantine flights", "yard dataset quarantine flights --out bad.parquet")
+def quarantine(
+    name: Name,
+    out: Annotated[Path | None, typer.Option(help="Write all of them to a file.")] = None,
+    project: ProjectName = None,
+    most: Most = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the rows that the checks kept out, with their reasons."""
+    from modelyard.cli.frames import write_frame
+
+    found = open_project(project).dataset(name).quarantined()
+    if out is not None:
+        write_frame(found, out)
+        show({"file": str(out), "rows": found.height}, as_json)
+        return
+    if as_json:
+        show(found.head(most).to_dicts(), True)
+        return
+    show(found.head(most).to_dicts(), False, found.columns)
+    if found.height > most:
+        say(f"{found.height:,} rows in all; --out FILE writes them to a file")
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    from datetime import UTC
+
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

@@ -1,0 +1,125 @@
+"""`yard deployment` and `yard label`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.command import Json, ProjectName, command, group
+from modelyard.cli.output import show
+from modelyard.cli.session import open_project
+
+noun = group("Deployments: what answers, and how it moves from one version to the next.")
+label = group("Labels: the truth about predictions.")
+
+DEPLOYMENT = ["name", "model", "alias", "canary", "time", "tolerance", "loss", "created_at"]
+ROLLOUT = ["candidate", "base", "state", "step", "cause", "started_at", "finished_at", "judgement"]
+Name = Annotated[str, typer.Argument(help="The deployment's name.")]
+
+
+@command(
+    noun,
+    "create",
+    "yard deployment create churn@champion",
+    "yard deployment create churn@champion --name churn-eu --canary 5,25,100 --time scheduled",
+)
+def create(
+    reference: Annotated[str, typer.Argument(metavar="MODEL@ALIAS")],
+    *,
+    name: Annotated[str | None, typer.Option(help="In requests; the model's name when left out.")] = None,
+    canary: Annotated[str | None, typer.Option(help="Per cent of each step on a new version's way.")] = None,
+    time: Annotated[str | None, typer.Option(help="The raw column of event time.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="A canary's mean loss may be worse by less than this.")] = None,
+    loss: Annotated[str | None, typer.Option(help="log_loss, brier, squared_error or absolute_error.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Serve what an alias names, from now on and as it moves."""
+    steps = _steps(canary) if canary is not None else None
+    made = open_project(project).deploy(reference, name=name, canary=steps, time=time, tolerance=tolerance, loss=loss)
+    show(made.record, as_json)
+
+
+@command(noun, "list", "yard deployment list")
+def list_deployments(project: ProjectName = None, as_json: Json = False) -> None:
+    """Show the deployments."""
+    show([one.record for one in open_project(project).deployments()], as_json, DEPLOYMENT)
+
+
+@command(noun, "show", "yard deployment show churn")
+def show_deployment(name: Name, project: ProjectName = None, as_json: Json = False) -> None:
+    """Show a deployment with what it answers with now and its rollouts."""
+    found = open_project(project).deployment(name)
+    revision = next(found.revisions(), None)
+    rollouts = list(found.rollouts())
+    if as_json:
+        show({"deployment": found.record, "revision": revision, "rollouts": rollouts}, True)
+        return
+    show(found.record, False)
+    show(revision.routes if revision else (), False, ["version", "weight", "kind"])
+    show(rollouts, False, ROLLOUT)
+
+
+@command(noun, "canary", "yard deployment canary churn 8")
+def canary_version(name: Name, version: int, project: ProjectName = None, as_json: Json = False) -> None:
+    """Start the canary of a version that its gate lets through."""
+    show(open_project(project).deployment(name).start_rollout(version), as_json)
+
+
+@command(noun, "push", "yard deployment push churn 8 --reason 'the feed is being repaired'")
+def push(
+    name: Name,
+    version: int,
+    reason: Annotated[str, typer.Option(help="Kept for whoever asks later.")],
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Break the glass: start a canary past the gate, on record."""
+    show(open_project(project).deployment(name).push(version, reason), as_json)
+
+
+@command(noun, "roll-back", "yard deployment roll-back churn")
+def roll_back(name: Name, project: ProjectName = None, as_json: Json = False) -> None:
+    """End the canary under way, else return to the version before."""
+    show(open_project(project).deployment(name).roll_back(), as_json)
+
+
+@command(label, "add", "yard label add churn labels.csv", "yard label add churn truth.parquet --id flight --value late")
+def add_labels(
+    deployment: Name,
+    file: Annotated[Path, typer.Argument(help="A .csv, .parquet, .ndjson or .arrow file: one row a label.")],
+    *,
+    id_column: Annotated[str, typer.Option("--id", help="The column of prediction ids.")] = "id",
+    value: Annotated[str, typer.Option(help="The column of the truth.")] = "value",
+    time: Annotated[str | None, typer.Option(help="The column of when it became known; now when left out.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Send the truth about predictions, by id: late, twice and out of order as it comes."""
+    import polars as pl
+
+    from modelyard.cli.frames import read_frame
+    from modelyard.core import missing
+
+    rows = read_frame(file)
+    for column in (id_column, value, *([time] if time else [])):
+        if column not in rows.columns:
+            raise missing("column", column, rows.columns, "--id, --value and --time name the columns")
+    times = None
+    if time:
+        at = rows[time]
+        at = at.str.to_datetime(time_zone="UTC") if at.dtype == pl.String else at.cast(pl.Datetime("us", "UTC"))
+        times = at.to_list()
+    values = rows[value].cast(pl.Float64).to_list()
+    taken = open_project(project).deployment(deployment).labels(rows[id_column].cast(pl.String).to_list(), values, times)
+    show({"labels": taken}, as_json)
+
+
+def _steps(text: str) -> list[int]:
+    from modelyard.core import Problem
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        why = "they are whole per cent with commas between"
+        raise Problem("deployment.invalid", f"The canary steps '{text}' cannot be read", why, "--canary 10,50,100") from None

@@ -1,0 +1,135 @@
+"""`yard model`."""
+
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.command import Json, ProjectName, command, group
+from modelyard.cli.output import show
+from modelyard.cli.session import open_project
+
+noun = group("Models, their versions, and the gates before their aliases.")
+
+VERSION = ["number", "run", "metrics", "checks_green", "created_at", "note"]
+Name = Annotated[str, typer.Argument(help="The model's name.")]
+Number = Annotated[int, typer.Argument(help="The version's number.")]
+Alias = Annotated[str, typer.Argument(help="An alias, such as champion.")]
+Reason = Annotated[str, typer.Option(help="Kept for whoever asks later.")]
+
+
+@command(noun, "list", "yard model list")
+def list_models(project: ProjectName = None, as_json: Json = False) -> None:
+    """Show the models."""
+    from modelyard.registry import Model
+
+    opened = open_project(project)
+    show(opened.connection.get(f"{opened.path}/models", list[Model]), as_json, ["name", "description", "created_at"])
+
+
+@command(noun, "show", "yard model show churn", "yard model show churn@champion --json")
+def show_model(
+    reference: Annotated[str, typer.Argument(help="A model, or MODEL@NUMBER, MODEL@ALIAS, MODEL@latest.")],
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show a model with its versions and aliases, or one version."""
+    name, at, what = reference.partition("@")
+    model = open_project(project).model(name)
+    if at:
+        show(model.version(what).record, as_json)
+        return
+    versions = [one.record for one in model.versions()]
+    if as_json:
+        show({"name": name, "aliases": model.aliases(), "versions": versions}, True)
+        return
+    show(model.aliases(), False, ["name", "version", "previous", "moved_at", "moved_by"])
+    show(versions, False, VERSION)
+
+
+@command(noun, "register", "yard model register churn 12", "yard model register churn 12 --alias challenger")
+def register(
+    name: Name,
+    run: Annotated[str, typer.Argument(help="A finished run, by number or id.")],
+    alias: Annotated[str | None, typer.Option(help="Moved to the version, if its gate lets it through.")] = None,
+    note: str = "",
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Make a version of a run: converted, measured, and held against the native model."""
+    show(open_project(project).model(name).register(run, alias=alias, note=note).record, as_json)
+
+
+@command(noun, "promote", "yard model promote churn 7 champion")
+def promote(name: Name, version: Number, alias: Alias = "champion", project: ProjectName = None, as_json: Json = False) -> None:
+    """Move an alias to a version, through its gate."""
+    model = open_project(project).model(name)
+    model.version(version).promote(alias)
+    show(next(one for one in model.aliases() if one.name == alias), as_json)
+
+
+@command(noun, "approve", "yard model approve churn 7 champion --reason 'looked at the slices'")
+def approve(
+    name: Name, version: Number, alias: Alias, reason: Reason, project: ProjectName = None, as_json: Json = False
+) -> None:
+    """Record your yes to a version under an alias."""
+    show(open_project(project).model(name).version(version).approve(alias, reason=reason), as_json)
+
+
+@command(noun, "break-glass", "yard model break-glass churn 7 champion --reason 'the gate measures the wrong week'")
+def break_glass(
+    name: Name, version: Number, alias: Alias, reason: Reason, project: ProjectName = None, as_json: Json = False
+) -> None:
+    """Let a version pass a gate that it fails: for admins, on record."""
+    show(open_project(project).model(name).version(version).break_glass(alias, reason=reason), as_json)
+
+
+@command(
+    noun,
+    "gate",
+    "yard model gate churn champion",
+    "yard model gate churn champion --better log_loss:-0.005 --checks --latency 500 --parity 1e-6",
+    "yard model gate churn champion --version 7",
+)
+def gate(
+    name: Name,
+    alias: Alias = "champion",
+    *,
+    better: Annotated[str | None, typer.Option(metavar="METRIC[:BY]", help="Better than the current one by so much.")] = None,
+    checks: Annotated[bool, typer.Option("--checks", help="The data's checks are green.")] = False,
+    latency: Annotated[float | None, typer.Option(help="At most so many microseconds a row.")] = None,
+    parity: Annotated[float | None, typer.Option(help="Every form answers as the native one, to within this.")] = None,
+    approvals: Annotated[int | None, typer.Option(help="So many people said yes.")] = None,
+    version: Annotated[int | None, typer.Option(help="Show what the gate comes to for this version.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show the gate of an alias; put one there; or ask what it comes to for a version."""
+    from modelyard.client import gate as demands
+
+    model = open_project(project).model(name)
+    if version is not None:
+        found = model.version(version).check(alias)
+        show(found, True) if as_json else show(found.results, False, ["passed", "condition.kind", "told"])
+        return
+    wanted = []
+    if better is not None:
+        metric, _, by = better.partition(":")
+        wanted.append(demands.better(metric, _number(by) if by else 0.0))
+    wanted += [demands.checks()] if checks else []
+    wanted += [demands.latency(latency)] if latency is not None else []
+    wanted += [demands.parity(parity)] if parity is not None else []
+    wanted += [demands.approvals(approvals)] if approvals is not None else []
+    kept = model.gate(alias, *wanted) if wanted else next((one for one in model.aliases() if one.name == alias), None)
+    if as_json:
+        show(kept, True)
+        return
+    show(kept.gate.conditions if kept else (), False, ["kind", "metric", "direction", "limit"])
+
+
+def _number(text: str) -> float:
+    from modelyard.core import Problem
+
+    try:
+        return float(text)
+    except ValueError:
+        raise Problem("gate.invalid", f"'{text}' is no number", "the form is METRIC:BY", "--better log_loss:0.002") from None

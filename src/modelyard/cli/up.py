@@ -1,0 +1,101 @@
+"""`yard up`."""
+
+import json
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelyard.cli.command import Home, Json
+from modelyard.cli.output import say
+
+if TYPE_CHECKING:
+    from modelyard.embedded.family import Addresses
+
+USUAL_PORT = 7878
+
+
+def up(
+    *,
+    home: Home = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of console and API; 0: a free one.")] = USUAL_PORT,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    gateway_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions; 0: a free one.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="How many worker processes.")] = 2,
+    open_to_network: Annotated[
+        bool, typer.Option("--open-to-network", help="Listen on other than loopback, although nothing here is encrypted.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start the platform, and keep it up until SIGTERM or Ctrl-C.
+
+    The first start in a home prints a token; make others with `yard token create`, on this machine and with this home.
+    """
+    from modelyard.embedded.family import Plan, running
+
+    check_host(host, open_to_network=open_to_network)
+    plan = Plan(home=_home(home), host=host, port=port, gateway_port=gateway_port, workers=workers)
+    stop = threading.Event()
+    stopping: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        stopping.append(number)
+        stop.set()
+        if len(stopping) == 1 and not answering:
+            raise KeyboardInterrupt  # also while it starts
+
+    answering: list[Addresses] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    try:
+        with running(plan, say) as family:
+            answering.append(family.addresses)
+            _tell(family.addresses, plan.home, as_json)
+            stop.wait()
+            say("ending")
+    except KeyboardInterrupt:
+        say("ended while starting")
+
+
+def check_host(host: str, *, open_to_network: bool) -> None:
+    """Return when `host` is this machine's own, or somebody said that it may be another.
+
+    Raises
+    ------
+    Problem
+        `host.refused`.
+    """
+    from modelyard.core import Problem
+    from modelyard.embedded.family import LOOPBACK
+
+    if host in LOOPBACK:
+        return
+    if not open_to_network:
+        why = "tokens and rows would travel over the network in plain text"
+        step = "put a proxy with TLS before it, or add --open-to-network if you are sure"
+        raise Problem("host.refused", f"{host} is not loopback", why, step)
+    say(f"warning: listening on {host}: tokens and rows travel in plain text to whoever reaches this machine")
+
+
+def _home(told: str | None) -> Path:
+    from modelyard.wiring.settings import read_settings
+
+    return read_settings(home=Path(told) if told else None).home
+
+
+def _tell(addresses: "Addresses", home: Path, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(addresses)) + "\n")
+        sys.stdout.flush()
+        return
+    lines = [f"console and API  {addresses.url}", f"predictions      {addresses.gateway}", f"home             {home}"]
+    if addresses.token is not None:
+        lines.append(f"token            {addresses.token}   (shown this once)")
+    else:
+        lines.append("token            as before; a further one: yard token create NAME")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
