@@ -13,9 +13,9 @@ from typing import Any, Final
 from modelyard.core import Problem
 from modelyard.prepare.code import CAPTURED, PRIVATE, Code
 from modelyard.prepare.origins import (
-    HOUSE,
     find_module,
     is_house_file,
+    is_house_name,
     is_installed,
     is_installed_file,
     source_of_module,
@@ -45,7 +45,7 @@ def capture(function: Callable[..., Any]) -> Code:
     Problem
         `code.invalid` with the name and type of what cannot travel and what to do; `code.too_large` over 4 MiB.
     """
-    inner = inspect.unwrap(function)
+    inner = _unwrapped(function)
     known = getattr(inner, "__globals__", {}).get(CAPTURED)
     if isinstance(known, Code) and known.entry == getattr(inner, "__name__", None):
         return known
@@ -88,8 +88,9 @@ class _Slice:
 
     def take(self, name: str, value: object) -> None:
         """Take one thing along under a name. Raises `Problem("code.invalid")`."""
+        text = _value_text(value)
         if name in self.taken:
-            if self.taken[name] is not value and self.taken[name] != value:
+            if self.taken[name] is not value and (text is None or _value_text(self.taken[name]) != text):
                 raise Problem(
                     "code.invalid",
                     f"The code of '{self.entry}' knows two things as '{name}'",
@@ -98,8 +99,7 @@ class _Slice:
                 )
             return
         self.taken[name] = value
-        text = _value_text(value)
-        inner = inspect.unwrap(value) if callable(value) else value
+        inner = _unwrapped(value)
         if text is not None:
             self.values[name] = text
         elif isinstance(value, ModuleType):
@@ -153,9 +153,9 @@ class _Slice:
     def _from_module(self, name: str, value: object, names: Mapping[str, object]) -> bool:
         """Bundle the whole module of a thing that another file of the user's defines, and say whether it is so."""
         first = self.taken.get(self.entry)
-        home = getattr(inspect.unwrap(first), "__globals__", None) if callable(first) else None
-        module = sys.modules.get(getattr(value, "__module__", None) or "")
-        attribute = getattr(value, "__qualname__", "")
+        home = getattr(_unwrapped(first), "__globals__", None)
+        module = sys.modules.get(_word(value, "__module__"))
+        attribute = _word(value, "__qualname__")
         if module is None or module.__name__ == "__main__" or vars(module) is not names or names is home:
             return False
         if getattr(module, attribute, _ABSENT) is not value:
@@ -258,8 +258,21 @@ def _is_users_class(kind: type) -> bool:
 
 
 def _function(member: object) -> FunctionType | None:
-    found = inspect.unwrap(member) if callable(member) else getattr(member, "__func__", getattr(member, "fget", None))
+    found = _unwrapped(member if callable(member) else getattr(member, "__func__", getattr(member, "fget", None)))
     return found if isinstance(found, FunctionType) else None
+
+
+def _unwrapped(value: object) -> object:
+    """Return what a decorator has wrapped, told by `functools.wraps`. Objects that answer to any name (`polars.col`) stay."""
+    while (inner := inspect.getattr_static(value, "__wrapped__", None)) is not None:
+        value = inner
+    return value
+
+
+def _word(value: object, attribute: str) -> str:
+    """Return an attribute that is text, else the empty text."""
+    word = getattr(value, attribute, None)
+    return word if isinstance(word, str) else ""
 
 
 def _scope_of(function: FunctionType) -> dict[str, object]:
@@ -281,8 +294,8 @@ def _is_ours(decorator: ast.expr, scope: Mapping[str, object]) -> bool:
     value = scope[root] if root in scope else _of_callers(root)
     for attribute in [None, *attributes]:
         value = value if attribute is None else inspect.getattr_static(value, attribute, None)
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if HOUSE in {str(name).partition(".")[0], type(value).__module__.partition(".")[0]}:
+        name = value.__name__ if isinstance(value, ModuleType) else _word(value, "__module__")
+        if is_house_name(name) or is_house_name(type(value).__module__):
             return True
     return False
 
@@ -308,20 +321,24 @@ def _of_callers(name: str) -> object:
 
 def _import_line(name: str, value: object) -> str | None:
     """Return the import that binds a thing of an installed package, None where there is none."""
-    own = (getattr(value, "__module__", None) or "", getattr(value, "__qualname__", None) or "")
-    for module, attribute in [own, *_places(name, value)]:
-        found = sys.modules.get(module)
-        if found is not None and attribute and getattr(found, attribute, _ABSENT) is value and is_installed(found):
+    own = (_word(value, "__module__"), _word(value, "__qualname__"))
+    home = sys.modules.get(own[0])
+    places = [own] if home is not None and own[1] and getattr(home, own[1], _ABSENT) is value else _places(name, value)
+    for module, attribute in places:
+        if is_installed(sys.modules[module]):
             return f"from {module} import {attribute}" + (f" as {name}" if attribute != name else "")
     return None
 
 
 def _places(name: str, value: object) -> list[tuple[str, str]]:
     """Return where else a thing may be had, for those that do not know it: `polars.col`, `numpy.log`."""
-    roots = {type(value).__module__.partition(".")[0], str(getattr(value, "__module__", "")).partition(".")[0]}
+    roots = {type(value).__module__.partition(".")[0], _word(value, "__module__").partition(".")[0]}
     modules = sorted((m for m in list(sys.modules) if m.partition(".")[0] in roots), key=lambda m: (m.count("."), m))
-    attributes = [name, getattr(value, "__name__", name)]
-    return [(module, str(attribute)) for module in modules for attribute in attributes]
+    attributes = (name, _word(value, "__name__"))
+    # Only what a module has already: asking one for more may import half of the world.
+    return [
+        (module, word) for module in modules for word in attributes if vars(sys.modules[module]).get(word, _ABSENT) is value
+    ]
 
 
 def _submodules(name: str, module: ModuleType, text: str) -> list[ModuleType]:

@@ -157,9 +157,10 @@ def _cast(raw: pl.Series, column: InputColumn) -> pl.Series | None:
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum) and column.kind is ValueKind.TEXT:
         return raw.cast(pl.String)
     if isinstance(dtype, pl.Datetime) and column.kind is ValueKind.DATETIME:
-        return _instants(raw, dtype)
-    is_date = dtype == pl.Date and column.kind is ValueKind.DATE and _within(raw.cast(pl.Int32).cast(pl.Int64), 1 / 86_400)
-    return raw if is_date or (dtype == pl.Boolean and column.kind is ValueKind.BOOLEAN) else None
+        return _instants(raw, dtype, column)
+    if dtype == pl.Date and column.kind is ValueKind.DATE:
+        return _days(raw, column)
+    return raw if dtype == pl.Boolean and column.kind is ValueKind.BOOLEAN else None
 
 
 def _is_plain_number(dtype: pl.DataType) -> bool:
@@ -173,20 +174,24 @@ def _whole(raw: pl.Series) -> pl.Series | None:
     return whole if (same | present.is_null()).all() else None
 
 
-def _instants(raw: pl.Series, dtype: pl.Datetime) -> pl.Series | None:
-    if not _within(raw.cast(pl.Int64), _TICKS[dtype.time_unit]):
-        return None
+def _instants(raw: pl.Series, dtype: pl.Datetime, column: InputColumn) -> pl.Series:
+    _check_years(raw, raw.cast(pl.Int64), _TICKS[dtype.time_unit], column)
     times = raw.cast(pl.Datetime("us", dtype.time_zone))
     return times.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else times
 
 
-def _within(ticks: pl.Series, per_second: float) -> bool:
-    """Whether all moments (ticks since 1970) lie in the usable years; those that do not are told value by value."""
-    least, most = ticks.min(), ticks.max()
-    if least is None:
-        return True
+def _days(raw: pl.Series, column: InputColumn) -> pl.Series:
+    _check_years(raw, raw.cast(pl.Int32).cast(pl.Int64), 1 / 86_400, column)
+    return raw
+
+
+def _check_years(raw: pl.Series, ticks: pl.Series, per_second: float, column: InputColumn) -> None:
+    """Refuse moments (ticks since 1970) outside the usable years, which Polars has and Python has not."""
     first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * per_second for day in (FIRST_DAY, LAST_DAY))
-    return bool(first <= least and most <= last)  # type: ignore[operator]  # Int64 has integers as extremes
+    outside = ((ticks < int(first)) | (ticks > int(last))).fill_null(value=False)
+    if outside.any():
+        row = int(outside.arg_max() or 0)
+        raise wrong_value(column, row, f"{ticks[row]} of {raw.dtype}")
 
 
 def _unwrapped(raw: object) -> object:

@@ -25,12 +25,21 @@ def is_installed_name(name: str, files: tuple[str, ...]) -> bool:
 
     Tests of this package beside its code count as a user's.
     """
-    top, _, last = name.partition(".")[0], None, name.rpartition(".")[2]
+    top = name.partition(".")[0]
     if top == HOUSE:
-        return not last.startswith("test_")
+        return is_house_name(name)
     if not files:
         return top in sys.stdlib_module_names
     return all(is_installed_file(file) for file in files)
+
+
+def is_house_name(name: str) -> bool:
+    """Whether a module of this name is this package's own, its tests apart.
+
+    >>> is_house_name("modelyard.prepare.fit"), is_house_name("modelyard.prepare.test_fit"), is_house_name("polars")
+    (True, False, False)
+    """
+    return name.partition(".")[0] == HOUSE and not name.rpartition(".")[2].startswith("test_")
 
 
 def is_installed_file(file: str) -> bool:

@@ -93,7 +93,7 @@ def date_format(text: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
                 "use %Y %m %d %H %M %S %f once each, or None for ISO 8601",
             )
     if not {"year", "month", "day"} <= set(fields):
-        raise Problem("step.invalid", f"The date format '{text}' names no full date", "it needs %Y, %m and %d")
+        raise Problem("step.invalid", f"The date format '{text}' names no full date", "it lacks a part", "use %Y, %m and %d")
     return re.compile("".join(pieces), re.ASCII), tuple(fields)
 
 
