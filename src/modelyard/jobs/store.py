@@ -76,7 +76,7 @@ class JobStore(Protocol):
         ...
 
     def requeue(self, project: ProjectId, jobs: Sequence[JobId]) -> list[Job]:
-        """Queue failed jobs again, with all their tries before them; others stay as they are. Return them as they then stand."""
+        """Queue failed jobs again, with all their tries; others stay as they are. Return them as they then stand."""
         ...
 
     def log(self, project: ProjectId, job: JobId, lines: Sequence[tuple[datetime, str, str]]) -> None:

@@ -9,7 +9,7 @@ from modelyard.core import Clock
 Line = tuple[datetime, str, str]  # time, stream, text
 
 MAX_LINE = 10_000  # characters; the rest of a longer line goes into further ones
-MAX_KEPT_BYTES = 32 << 20  # of one try; a job that prints more is told so, once
+MAX_KEPT_BYTES = 32 << 20
 
 
 @dataclass
@@ -18,6 +18,7 @@ class LineBatch:
 
     clock: Clock
     mask: Callable[[str], str]
+    most_bytes: int = MAX_KEPT_BYTES  # of one try; a job that prints more is told so, once
     lines: list[Line] = field(default_factory=list)
     _rest: dict[str, bytes] = field(default_factory=dict)
     _kept_bytes: int = 0
@@ -50,11 +51,11 @@ class LineBatch:
         del self.lines[:count]
 
     def _add(self, stream: str, line: bytes) -> None:
-        if self._kept_bytes > MAX_KEPT_BYTES:
+        if self._kept_bytes > self.most_bytes:
             return
         self._kept_bytes += len(line) + 1
-        if self._kept_bytes > MAX_KEPT_BYTES:
-            self.tell(f"the job printed more than {MAX_KEPT_BYTES >> 20} MiB: what follows is not kept")
+        if self._kept_bytes > self.most_bytes:
+            self.tell(f"the job printed more than {self.most_bytes:,} bytes: what follows is not kept")
             return
         # Of a progress bar that is drawn over itself, what it came to; no database keeps a NUL in text.
         text = line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace").replace("\x00", "␀")
