@@ -15,6 +15,8 @@ from tests.gateway.world import World
 
 INFER = "/v2/models/delay/infer"
 
+pytestmark = pytest.mark.contract
+
 
 @pytest.fixture
 def client(shared: World) -> Iterator[httpx.Client]:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import polars as pl
+import pytest
 
 from modelyard.core import digest_bytes
 from modelyard.serving import Route, RouteKind
@@ -19,6 +20,8 @@ from tests.gateway.packages import flights
 from tests.gateway.world import PROJECT, World
 
 INFER = "/v2/models/delay/infer"
+
+pytestmark = pytest.mark.contract
 
 
 def ask(client: httpx.Client, world: World, frame: pl.DataFrame, **rest: Any) -> dict[str, Any]:
