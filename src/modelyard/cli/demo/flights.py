@@ -55,7 +55,7 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
     """
     known = last_before(flights, weather, on="departs_at", right_on="observed_at", by="origin", tolerance="6h")
     joined = known.join(planes, on="tailnum", how="left", maintain_order="left")
-    crowd = pl.len().over("origin", pl.col("departs_at").dt.truncate("1h")).alias("departures_in_hour")
+    crowd = pl.len().over("origin", pl.col("departs_at").dt.truncate("1h")).cast(pl.Int64).alias("departures_in_hour")
     local = pl.col("departs_local")
     shift = pl.col("departs_at").dt.replace_time_zone(None)
     in_feed = pl.when(local.dt.date() >= FAULT_FROM).then(shift).otherwise(local) if faulty else local

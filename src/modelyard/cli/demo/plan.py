@@ -11,7 +11,7 @@ class Plan:
     canary: tuple[int, ...] = (10, 50, 100)
     tolerance: float = 0.03  # of the canary's mean log loss
     gate_margin: float = 0.005  # a recipe may be worse by less than this on the week held back
-    latency_us: float = 5_000.0
+    latency_us: float = 50_000.0
     alarm_tolerance: float = 0.01  # of the Brier loss
     held_back_days: int = 7
     cooldown_days: int = 14

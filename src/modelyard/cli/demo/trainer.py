@@ -1,4 +1,4 @@
-"""What a data scientist writes for the demo: preparation, trainer, search space, policy. The rest of the demo is traffic and telling."""
+"""What a data scientist writes for the demo: preparation, search space, trainer. The rest of the demo is traffic and telling."""
 
 from typing import Any
 
@@ -32,13 +32,12 @@ def clock_of_day(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def steps() -> list[Any]:
-    """Return the declared steps that follow the function step."""
+    """Return the declared steps that follow the function step; the last one names the features."""
     return [
         prep.date_parts("scheduled", "weekday"),
-        prep.one_hot("origin"),
-        prep.ordinal("carrier"),
+        prep.one_hot("origin", "carrier"),
         prep.target_mean("dest"),
-        prep.drop("scheduled"),
+        prep.drop("flight_id", "departs_at"),
     ]
 
 

@@ -12,10 +12,9 @@ import polars as pl
 
 from modelyard.cli.demo.flights import FAULT_FROM
 from modelyard.cli.demo.plan import Plan
-from modelyard.cli.demo.server import Platform
 from modelyard.cli.demo.telling import Bar, Telling
-from modelyard.cli.demo.world import Arrivals, Counts, Passengers, days_of
-from modelyard.core import Problem, to_text
+from modelyard.cli.demo.world import Answers, Arrivals, Counts, Passengers, days_of
+from modelyard.core import FileClock, Problem, to_text
 
 SETTLE_S = 240.0
 PROBE_AFTER_S = 0.5
@@ -38,12 +37,13 @@ class Incident:
 class Replay:
     """One year's replay: passengers ask, arrivals come back, the clock moves on, the loop is waited for."""
 
-    platform: Platform
+    clock: FileClock
     project: str
     deployment: str
     passengers: Passengers
     arrivals: Arrivals
     counts: Counts
+    answers: Answers
     told: Telling
     plan: Plan
     incident: Incident
@@ -58,29 +58,36 @@ class Replay:
             if day.date() == FAULT_FROM:
                 self.told.mark("bold yellow", f"{day:%d %b}  planted: from today the feed sends scheduled times in UTC, not local time")
             await self.passengers.ask(flights)
+            self._check_answers()
             self.arrivals.happen(number, flights)
             await self._send_labels(self.arrivals.due(number))
             await self.passengers.flush()
-            self.platform.clock.set(day + timedelta(days=1))
+            self.clock.set(day + timedelta(days=1))
             await self._settle(flights)
             await self._tell_news()
             await self._incident(day + timedelta(days=1))
         await self._send_labels(list(self.arrivals.rest()))
-        self.platform.clock.set(days[-1][0] + timedelta(days=12))
+        self.clock.set(days[-1][0] + timedelta(days=12))
         await self._settle(days[-1][1])
         await self._tell_news()
+
+    def _check_answers(self) -> None:
+        """Stop when nobody was answered: a replay of failures shows nothing."""
+        if self.counts.failed_requests and not self.answers.ids:
+            raise Problem("demo.failed", "The gateway answers no request", self.counts.failures[0], "see logs in the demo's home")
 
     async def _send_labels(self, labels: Sequence[tuple[str, float, datetime]]) -> None:
         for place in range(0, len(labels), 5000):
             part = labels[place : place + 5000]
+            ids = [label[0] for label in part]
             body = {
-                "predictions": [label[0] for label in part],
+                "predictions": ids,
                 "values": [label[1] for label in part],
                 "times": [to_text(label[2]) for label in part],
             }
             await self._post(f"/deployments/{self.deployment}/labels", body)
             self.counts.labels_sent += len(part)
-            self.counts.labelled_ids.update(body["predictions"])
+            self.counts.labelled_ids.update(ids)
 
     async def _settle(self, flights: pl.DataFrame) -> None:
         """Wait until everything due by the clock has been done; passengers go on asking meanwhile."""

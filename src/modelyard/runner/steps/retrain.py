@@ -131,7 +131,14 @@ def take_in_labels(
         parents=[parent],
         note=f"{frame.height:,} labelled predictions",
     )
-    return admission.version or newest
+    if admission.version is None:
+        raise Problem(
+            "retraining.refused",
+            f"The labelled predictions of {deployment.name} were stopped by the checks of {dataset.name}",
+            f"{admission.quarantined:,} of {admission.rows:,} rows failed",
+            f"yard dataset quarantine {dataset.name}",
+        )
+    return admission.version
 
 
 def _stretch(
