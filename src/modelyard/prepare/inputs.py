@@ -158,9 +158,10 @@ def _cast(raw: pl.Series, column: InputColumn) -> pl.Series | None:
         return raw.cast(pl.String)
     if isinstance(dtype, pl.Datetime) and column.kind is ValueKind.DATETIME:
         return _instants(raw, dtype, column)
-    if dtype == pl.Date and column.kind is ValueKind.DATE:
-        return _days(raw, column)
-    return raw if dtype == pl.Boolean and column.kind is ValueKind.BOOLEAN else None
+    is_day = dtype == pl.Date and column.kind is ValueKind.DATE
+    if is_day:
+        _check_years(raw, raw.cast(pl.Int32).cast(pl.Int64), 1, column)
+    return raw if is_day or (dtype == pl.Boolean and column.kind is ValueKind.BOOLEAN) else None
 
 
 def _is_plain_number(dtype: pl.DataType) -> bool:
@@ -175,20 +176,16 @@ def _whole(raw: pl.Series) -> pl.Series | None:
 
 
 def _instants(raw: pl.Series, dtype: pl.Datetime, column: InputColumn) -> pl.Series:
-    _check_years(raw, raw.cast(pl.Int64), _TICKS[dtype.time_unit], column)
+    _check_years(raw, raw.cast(pl.Int64), 86_400 * _TICKS[dtype.time_unit], column)
     times = raw.cast(pl.Datetime("us", dtype.time_zone))
     return times.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else times
 
 
-def _days(raw: pl.Series, column: InputColumn) -> pl.Series:
-    _check_years(raw, raw.cast(pl.Int32).cast(pl.Int64), 1 / 86_400, column)
-    return raw
-
-
-def _check_years(raw: pl.Series, ticks: pl.Series, per_second: float, column: InputColumn) -> None:
+def _check_years(raw: pl.Series, ticks: pl.Series, ticks_a_day: int, column: InputColumn) -> None:
     """Refuse moments (ticks since 1970) outside the usable years, which Polars has and Python has not."""
-    first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * per_second for day in (FIRST_DAY, LAST_DAY))
-    outside = ((ticks < int(first)) | (ticks > int(last))).fill_null(value=False)
+    first, last = ((day - date(1970, 1, 1)).days for day in (FIRST_DAY, LAST_DAY))
+    least, most = max(first * ticks_a_day, -_INTEGER_LIMIT), min((last + 1) * ticks_a_day, _INTEGER_LIMIT) - 1
+    outside = ((ticks < least) | (ticks > most)).fill_null(value=False)
     if outside.any():
         row = int(outside.arg_max() or 0)
         raise wrong_value(column, row, f"{ticks[row]} of {raw.dtype}")

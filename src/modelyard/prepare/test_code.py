@@ -322,7 +322,8 @@ def test_a_changed_file_is_noticed(folder: Path) -> None:
 def test_a_script_run_as_main_can_be_captured(folder: Path) -> None:
     script = folder / "script.py"
     script.write_text(
-        "from modelyard.prepare import capture\nK = 3\n\n\ndef f(x):\n    return g(x) * K\n\n\ndef g(x):\n    return x + 1\n\n\n"
+        "from modelyard.prepare import capture\nK = 3\n\n\ndef f(x):\n    return g(x) * K\n\n\n"
+        "def g(x):\n    return x + 1\n\n\n"
         "if __name__ == '__main__':\n    import json\n    print(json.dumps(capture(f).to_json()))\n"
     )
     spoken = subprocess.run([sys.executable, str(script)], capture_output=True, check=True, text=True)

@@ -436,6 +436,8 @@ def test_frames_with_wrong_columns_are_refused_with_the_row() -> None:
 
 def test_times_that_python_does_not_know_are_refused() -> None:
     transform = Transform(fit(Pipeline((prep.date_parts("at", "year"),)), pl.DataFrame({"at": [START]})))
+    edge = pl.DataFrame({"at": [datetime(9999, 12, 30, 23, 59, 59, 999_999), datetime(1, 1, 2)]})
+    assert transform.frame(edge)["at_year"].to_list() == [9999.0, 1.0]
     far = pl.DataFrame({"at": [0, 2**60]}).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
     with pytest.raises(Problem) as caught:
         transform.frame(far)
