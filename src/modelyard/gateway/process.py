@@ -70,7 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when a native framework loads; as with ONNX, processes are what scales
     options = read_options(arguments)
     try:
         run(options, read_settings(home=options.home), os.environ.get("MODELYARD_TOKEN", ""))
