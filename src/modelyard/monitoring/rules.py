@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_CATCH_UP = 400  # windows looked at in one go; the rest follow at the next
+REMIND_AFTER = timedelta(days=14)
 QUIET_WINDOWS = 3  # a notice closes after this many windows without it
 
 
@@ -51,6 +52,14 @@ def floor_time(at: datetime, length: timedelta) -> datetime:
     """
     past = at.timestamp() % length.total_seconds()
     return at - timedelta(seconds=past)
+
+
+def is_alarm_due(last: str | None, now: datetime) -> bool:
+    """Return whether an alarm on harm is raised now; `last`: when the same loss of the same version last raised one.
+
+    Harm that goes on is told once, and again after `REMIND_AFTER`: an alarm that repeats itself daily is not heard.
+    """
+    return last is None or now - from_text(last) >= REMIND_AFTER
 
 
 def window_metrics(rows: pl.DataFrame) -> dict[str, float]:

@@ -18,6 +18,7 @@ from modelyard.core import (
     ProjectId,
     check_name,
     missing,
+    to_text,
 )
 from modelyard.data import Profile, TableStore, reading
 from modelyard.data.profile import profile
@@ -25,7 +26,7 @@ from modelyard.events import Fact
 from modelyard.monitoring.drift import ColumnDrift, drift, usual_spread
 from modelyard.monitoring.harm import EDetector
 from modelyard.monitoring.labels import labelled_rows
-from modelyard.monitoring.rules import Span, due_windows, metrics_by_version, opened_notices, window_metrics
+from modelyard.monitoring.rules import Span, due_windows, is_alarm_due, metrics_by_version, opened_notices, window_metrics
 from modelyard.monitoring.store import MonitoringTransaction
 from modelyard.monitoring.types import Alert, AlertId, AlertKind, Monitor, MonitorId, MonitorTest, Window
 from modelyard.registry import ModelVersion
@@ -191,7 +192,8 @@ def _look(
         at=ports.clock(),
     )
     if rows.height:
-        number = int(rows["version"].mode().sort()[0])
+        live = rows.filter(pl.col("route") == "live")
+        number = int((live if live.height else rows)["version"].mode().sort()[0])
         version = get_version(ports, actor, project, f"{deployment.model}@{number}")
         known = rows.filter(pl.col("label").is_not_null())
         window = replace(
@@ -276,7 +278,9 @@ def _look_for_harm(
     losses = ROW_LOSSES["brier"](labels, answers if test.metric == "brier" else (answers >= 0.5).astype(np.float64))  # noqa: PLR2004
     detector, alarms = detector.update(losses)
     alerts = []
-    if alarms:
+    alarmed = state.get("alarmed", {}) if state.get("watched") == version.number else {}
+    if alarms and is_alarm_due(alarmed.get(test.metric or ""), window.end):
+        alarmed = {**alarmed, test.metric or "": to_text(window.end)}
         mean = float(losses.mean())
         told = (
             f"{test.metric} loss {mean:.3f} in this window against {expected:.3f} on held-out rows "
@@ -299,7 +303,8 @@ def _look_for_harm(
             )
         )
     shown = replace(window, reference_loss=expected, evidence=min(detector.level, 1e12))
-    return shown, {**state, "watched": version.number, "detector": dict(detector.to_json())}, alerts
+    kept = {"watched": version.number, "detector": dict(detector.to_json()), "alarmed": alarmed}
+    return shown, {**state, **kept}, alerts
 
 
 def _notice(ports: Ports, monitor: Monitor, moved: ColumnDrift, version: int, span: Span) -> Alert:

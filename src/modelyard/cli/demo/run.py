@@ -101,8 +101,7 @@ def platform_at(options: Options, told: Telling) -> Iterator[tuple[Family, FileC
     options.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = FileClock(options.home / "clock")
     clock.set(SPRING)
-    # One thread a model: two workers share two cores, and a model is then the same whichever machine trains it.
-    os.environ |= {"MODELYARD_CLOCK": (options.home / "clock").as_uri(), "OMP_NUM_THREADS": "1"}
+    os.environ["MODELYARD_CLOCK"] = (options.home / "clock").as_uri()
     plan = FamilyPlan(options.home, options.host, options.port, options.gateway_port, WORKERS)
     with running(plan, told.detail) as family:
         yield family, clock
