@@ -1,7 +1,8 @@
 """Engines: one for each kind of database, with what each needs to be safe under many writers."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,66 +16,63 @@ from modelyard.core import Problem
 READ_ONLY = "modelyard_read_only"
 
 # A writer waits this long for the others. Transactions last milliseconds, so only a fault makes anyone wait so long.
-BUSY_TIMEOUT_S = 60
+BUSY_TIMEOUT_S = 60.0
 _KNOCK_MS = 8  # how long one try to begin waits
-
-_SQLITE = (
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-    "PRAGMA foreign_keys = ON",
-    # In WAL mode a killed process loses nothing; a power cut may lose the last moments, never the database's soundness.
-    # FULL would sync the disk at each commit: about 5 ms each on common SSDs, for every heartbeat.
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -16000",  # KiB
-)
-_POSTGRESQL = (
-    "SET TIME ZONE 'UTC'",
-    f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'",
-    # A process that stops in the middle of a transaction must not hold a project for ever.
-    f"SET idle_in_transaction_session_timeout = '{2 * BUSY_TIMEOUT_S}s'",
-)
+_POOL_SIZE = 10
+_MAX_OVERFLOW = 40  # the control plane answers forty requests at once
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """Return the engine of a metadata URL, `sqlite:////path/file` or `postgresql://user@host/name`; nothing is connected yet.
 
     Raises
     ------
     Problem
-        `metadata.invalid` for a URL that names no database file or server.
+        `metadata.invalid` for a URL that names no database file or server, `metadata.missing` for a file in a folder that is
+        not there, `adapter.unavailable` when the driver is not installed.
     """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise _invalid(url, "it is not a URL") from error
-    if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed)
-    if parsed.get_backend_name() == "postgresql":
-        return _open_postgresql(parsed)
-    raise _invalid(url, "only SQLite and PostgreSQL keep metadata")
+        raise _invalid(url.partition("://")[0], "it is not a URL") from error
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        return _open_sqlite(parsed, busy_timeout_s)
+    if kind == "postgresql":
+        return _open_postgresql(parsed, busy_timeout_s)
+    raise _invalid(parsed.render_as_string(), "only SQLite and PostgreSQL keep metadata")
 
 
 def told(engine: Engine) -> str:
     """Return how to name the database to people: without the password."""
     url = engine.url
-    return f"The database {url.database}" if engine.dialect.name == "sqlite" else f"The database {url.render_as_string()}"
+    return f"The database {url.database if engine.dialect.name == 'sqlite' else url.render_as_string()}"
 
 
-def _open_sqlite(url: URL) -> Engine:
+def _open_sqlite(url: URL, busy_timeout_s: float) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise _invalid(str(url), "several processes share the metadata, so it is a file")
+        raise _invalid(url.render_as_string(), "several processes share the metadata, so it is a file")
     folder = Path(url.database).parent
     if not folder.is_dir():
         what, why = f"There is no folder {folder}", "the database is to be made there"
         raise Problem("metadata.missing", what, why, f"mkdir -p {folder}")
-    engine = sa.create_engine(url.set(drivername="sqlite"), pool_size=10, max_overflow=40)
+    engine = sa.create_engine(url.set(drivername="sqlite"), pool_size=_POOL_SIZE, max_overflow=_MAX_OVERFLOW)
+    settings = (
+        f"PRAGMA busy_timeout = {busy_timeout_s * 1000:.0f}",
+        "PRAGMA foreign_keys = ON",
+        # In WAL mode a killed process loses nothing; a power cut may lose the last moments, never the database's soundness.
+        # FULL would sync the disk at each commit: milliseconds for every heartbeat.
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA temp_store = MEMORY",
+        "PRAGMA cache_size = -16000",  # KiB
+    )
     # Python's own handling of transactions would begin them late and without IMMEDIATE.
-    _at_connect(engine, _SQLITE, lambda connection: setattr(connection, "isolation_level", None))
-    sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "connect", partial(_connected, settings, lambda driver: setattr(driver, "isolation_level", None)))
+    sa.event.listen(engine, "begin", partial(_begin_sqlite, busy_timeout_s))
     return engine
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(busy_timeout_s: float, connection: Connection) -> None:
     """Begin at once as a writer, unless told that the transaction only reads.
 
     A reader that turns writer fails at once when another wrote in between, however long it would have waited; and a use case
@@ -85,13 +83,13 @@ def _begin_sqlite(connection: Connection) -> None:
         return
     # SQLite waits in longer and longer sleeps, so a newcomer overtakes whoever has waited long. Begun anew, it stays awake.
     driver: Any = connection.connection.driver_connection
-    last_knock = monotonic() + BUSY_TIMEOUT_S
+    last_knock = monotonic() + busy_timeout_s
     driver.execute(f"PRAGMA busy_timeout = {_KNOCK_MS}")
     while _is_busy(driver) and monotonic() < last_knock:
         pass
-    driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     if not driver.in_transaction:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises as every other statement does
+    driver.execute(f"PRAGMA busy_timeout = {busy_timeout_s * 1000:.0f}")
 
 
 def _is_busy(driver: sqlite3.Connection) -> bool:
@@ -103,29 +101,37 @@ def _is_busy(driver: sqlite3.Connection) -> bool:
     return False
 
 
-def _open_postgresql(url: URL) -> Engine:
-    engine = sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=10,
-        max_overflow=40,
-        pool_pre_ping=True,  # a restarted server is met by a new connection, not by an error
-        isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 10, "application_name": "modelyard"},
+def _open_postgresql(url: URL, busy_timeout_s: float) -> Engine:
+    try:
+        engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=_POOL_SIZE,
+            max_overflow=_MAX_OVERFLOW,
+            pool_pre_ping=True,  # a restarted server is met by a new connection, not by an error
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": 10, "application_name": "modelyard"},
+        )
+    except ModuleNotFoundError as error:
+        what, step = f"The metadata database 'postgresql' needs the package {error.name}", "pip install 'modelyard[postgresql]'"
+        raise Problem("adapter.unavailable", what, "it is not installed", step) from error
+    settings = (
+        "SET TIME ZONE 'UTC'",
+        f"SET lock_timeout = '{busy_timeout_s * 1000:.0f}ms'",
+        # A process that stands still in the middle of a transaction must not hold a project for ever.
+        f"SET idle_in_transaction_session_timeout = '{2000 * busy_timeout_s:.0f}ms'",
     )
-    _at_connect(engine, _POSTGRESQL, lambda connection: None)
+    sa.event.listen(engine, "connect", partial(_connected, settings, lambda driver: None))
     return engine
 
 
-def _at_connect(engine: Engine, statements: tuple[str, ...], prepare: Callable[[Any], None]) -> None:
-    def connected(connection: Any, record: object) -> None:
-        prepare(connection)
-        cursor = connection.cursor()
-        for statement in statements:
-            cursor.execute(statement)
-        cursor.close()
-        connection.commit()
-
-    sa.event.listen(engine, "connect", connected)
+def _connected(settings: Sequence[str], prepare: Callable[[Any], None], driver: Any, record: object) -> None:
+    """Set up a new connection."""
+    prepare(driver)
+    cursor = driver.cursor()
+    for setting in settings:
+        cursor.execute(setting)
+    cursor.close()
+    driver.commit()
 
 
 def _invalid(url: str, why: str) -> Problem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from modelyard.adapters.sql.engine import READ_ONLY, open_engine, told
+from modelyard.adapters.sql.engine import BUSY_TIMEOUT_S, READ_ONLY, open_engine, told
 from modelyard.adapters.sql.problems import problem_of
 from modelyard.adapters.sql.session import Session
 from modelyard.adapters.sql.transaction import SqlTransaction
@@ -37,10 +37,12 @@ class SqlMetadata:
     ----------
     url
         `sqlite:////path/metadata.sqlite` or `postgresql://user@host:5432/name`.
+    busy_timeout_s
+        How long a transaction waits for others before it gives up with `metadata.unavailable`.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self._engine = open_engine(url, busy_timeout_s=busy_timeout_s)
         self._told = told(self._engine)
         self._thread = _ThisThread()
         # SQLite has one writer at a time. Threads of this process wait here, woken as soon as it is free, rather than in

@@ -10,6 +10,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
 from modelyard.adapters.sql.tables import EVENT
+from modelyard.core import Problem
 
 # The first half of PostgreSQL's advisory-lock keys: what a lock is for.
 LOCK_SCOPE = 7_401
@@ -41,6 +42,7 @@ class Session:
         """Run one statement, for many rows at once when they are given."""
         if self.read_only and isinstance(statement, UpdateBase):
             raise RuntimeError("a write inside a transaction that only reads")
+        self.check()
         return self.connection.execute(statement, rows)
 
     def hold(self, *scopes: str) -> None:
@@ -59,6 +61,7 @@ class Session:
 
     def write_facts(self) -> None:
         """Write the facts that are kept, after every transaction that wrote some before."""
+        self.check()
         if not self._facts:
             return
         if self.is_postgresql:
@@ -70,9 +73,28 @@ class Session:
     def savepoint(self) -> Iterator[None]:
         """Undo what the block did, and nothing else, when it raises."""
         kept = list(self._facts)
+        nested = self.connection.begin_nested()
         try:
-            with self.connection.begin_nested():
-                yield
+            yield
         except BaseException:
             self._facts = kept
+            if self._is_open():
+                nested.rollback()
             raise
+        nested.commit()
+
+    def check(self) -> None:
+        """Raise when the engine has undone the transaction already.
+
+        SQLite does so by itself after some errors, a full disk among them. What came after would then be written at once, each
+        statement alone, if somebody caught the error and went on.
+        """
+        if not self._is_open():
+            what, why = "The transaction was undone", "an error before this ended it"
+            raise Problem("metadata.unavailable", what, why, "do the whole of it again")
+
+    def _is_open(self) -> bool:
+        if self.is_postgresql:
+            return True  # its server refuses everything by itself once a statement has failed
+        driver: Any = self.connection.connection.driver_connection
+        return bool(driver.in_transaction)

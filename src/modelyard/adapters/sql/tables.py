@@ -147,6 +147,12 @@ Index(
     sqlite_where=sa.text("state IN ('queued', 'running')"),
     postgresql_where=sa.text("state IN ('queued', 'running')"),
 )
+Index(
+    "ix_job_lease",
+    JOB.c.lease_until,
+    sqlite_where=sa.text("state = 'running'"),
+    postgresql_where=sa.text("state = 'running'"),
+)
 JOB_LOG = Table(
     "job_log",
     METADATA,
