@@ -111,23 +111,22 @@ def slots(since: datetime, until: datetime, width: timedelta) -> tuple[datetime,
 
 def layers(traffic: Traffic, starts: tuple[datetime, ...], width: timedelta) -> tuple[Layer, ...]:
     """Return what each version answered in each slot: live by version, then canaries."""
-    place = {start: n for n, start in enumerate(starts)}
+    place = {int(start.timestamp()): n for n, start in enumerate(starts)}
+    canary = (pl.col("route") == "canary").alias("canary")
+    sums = traffic.cells.group_by(_slot(width), canary, "version").agg(pl.col("rows").sum())
     found: dict[tuple[bool, int], list[int]] = {}
-    for hour, version, route, rows in traffic.cells.select("hour", "version", "route", "rows").iter_rows():
-        slot = place.get(_floor(hour, width))
-        if slot is not None:
-            found.setdefault((route == "canary", version), [0] * len(starts))[slot] += rows
-    return tuple(Layer(version, canary, tuple(rows)) for (canary, version), rows in sorted(found.items()))
+    for slot, is_canary, version, rows in sums.rows():
+        if slot in place:
+            found.setdefault((is_canary, version), [0] * len(starts))[place[slot]] += rows
+    return tuple(Layer(version, is_canary, tuple(rows)) for (is_canary, version), rows in sorted(found.items()))
 
 
 def losses(traffic: Traffic, width: timedelta) -> tuple[LossPoint, ...]:
     """Return the mean loss of each slot that has labels."""
-    seconds = int(width.total_seconds())
-    slot = (pl.col("hour").dt.epoch("s") // seconds * seconds).alias("slot")
-    sums = traffic.cells.group_by(slot).agg(pl.col("labelled", "loss", "squares").sum()).sort("slot")
+    sums = traffic.cells.group_by(_slot(width)).agg(pl.col("labelled", "loss", "squares").sum()).sort("slot")
     return tuple(
         LossPoint(datetime.fromtimestamp(start, UTC), total / rows, half_width(rows, total, squares), rows)
-        for start, rows, total, squares in sums.iter_rows()
+        for start, rows, total, squares in sums.rows()
         if rows
     )
 
@@ -152,7 +151,7 @@ def by_version(traffic: Traffic) -> tuple[VersionFigures, ...]:
             p50=quantile(traffic, 0.5, version),
             p99=quantile(traffic, 0.99, version),
         )
-        for version, rows, labelled, total in sums.iter_rows()
+        for version, rows, labelled, total in sums.rows()
     )
 
 
@@ -165,9 +164,7 @@ def quantile(traffic: Traffic, of: float, version: int | None = None) -> float |
 
 def latency_series(traffic: Traffic, starts: tuple[datetime, ...], width: timedelta, of: float) -> tuple[float | None, ...]:
     """Return a quantile of the latencies of each slot, in µs."""
-    seconds = int(width.total_seconds())
-    slot = (pl.col("hour").dt.epoch("s") // seconds * seconds).alias("slot")
-    sums = traffic.latencies.group_by(slot, "bucket").agg(pl.col("rows").sum()).sort("bucket")
+    sums = traffic.latencies.group_by(_slot(width), "bucket").agg(pl.col("rows").sum()).sort("bucket")
     found = {int(key[0]): _quantile(part, of) for key, part in sums.partition_by("slot", as_dict=True).items()}
     return tuple(found.get(int(start.timestamp())) for start in starts)
 
@@ -178,6 +175,12 @@ def _quantile(buckets: pl.DataFrame, of: float) -> float | None:
     reached = buckets["rows"].cum_sum()
     index = int((reached < of * int(reached[-1])).sum())
     return float(BUCKET ** (int(buckets["bucket"][min(index, buckets.height - 1)]) + 0.5))
+
+
+def _slot(width: timedelta) -> pl.Expr:
+    """Return the start of each hour's slot, in seconds since 1970."""
+    seconds = int(width.total_seconds())
+    return (pl.col("hour").dt.epoch("s") // seconds * seconds).alias("slot")
 
 
 def _floor(at: datetime, width: timedelta) -> datetime:
@@ -249,6 +252,11 @@ class TrafficBook:
             traffic = read_traffic(self._platform, project, deployment)
             self._kept[key] = _Kept(traffic, tables, now, self._monotonic() - now)
             return traffic
+
+    def shown(self, project: ProjectId, deployment: Deployment) -> tuple[int | None, int | None]:
+        """Return the versions of the tables that `of` returns the traffic of."""
+        self.of(project, deployment)
+        return self._kept[(project, deployment.id)].tables
 
     def tables(self, project: ProjectId, deployment: Deployment) -> tuple[int | None, int | None]:
         """Return the versions of the tables that the traffic is made from."""

@@ -1,0 +1,1 @@
+"""The console over a platform with real records."""
