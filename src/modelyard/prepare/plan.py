@@ -44,16 +44,17 @@ def plan(fitted: FittedPipeline) -> Plan:
         `pipeline.invalid` when its steps do not give its features; `step.invalid` when one has not been fitted.
     """
     scope = Scope((*fitted.inputs, *fitted.unused))
-    for step in fitted.steps:
-        apply(step, scope)
+    try:
+        for step in fitted.steps:
+            apply(step, scope)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f"what a step learned is not in its form ({type(error).__name__}: {error})"
+        raise Problem("pipeline.invalid", "The fitted pipeline does not fit together", why, "fit it again") from error
     found = trimmed(scope, (*fitted.inputs, *fitted.unused))
     short = {column.name for column in found.inputs} - {column.name for column in fitted.inputs}
     if tuple(found.features) != fitted.features or short:
-        raise Problem(
-            "pipeline.invalid",
-            "The fitted pipeline does not fit together",
-            "its steps give other features, or read other columns",
-        )
+        why = "its steps give other features, or read other columns"
+        raise Problem("pipeline.invalid", "The fitted pipeline does not fit together", why, "fit it again")
     return replace(found, inputs=fitted.inputs)
 
 
@@ -65,7 +66,8 @@ def apply(step: Step, scope: Scope) -> None:
         writes = {column["name"]: InputColumn.from_json(column) for column in step.fitted["writes"]}
         scope.call(step, writes, step.fitted["needs"], step.fitted["own"])
     else:
-        definition(step).write(step, scope)
+        defined = definition(step)
+        defined.write(defined.checked(step), scope)  # checked: one of an older version gets the defaults of new parameters
 
 
 def trimmed(scope: Scope, inputs: tuple[InputColumn, ...]) -> Plan:

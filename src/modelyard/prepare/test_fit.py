@@ -125,6 +125,8 @@ def test_a_fitted_pipeline_that_was_tampered_with_is_refused() -> None:
     told = json.loads(json.dumps(fitted.to_json()))
     with pytest.raises(Problem, match="does not fit together"):
         Transform(FittedPipeline.from_json(told | {"features": ["other"]}))
+    with pytest.raises(Problem, match="is not in its form"):
+        Transform(FittedPipeline.from_json(told | {"steps": [told["steps"][0] | {"fitted": {"x": {}}}]}))
     del told["steps"][0]["fitted"]
     with pytest.raises(Problem, match="has learned nothing yet"):
         Transform(FittedPipeline.from_json(told))

@@ -14,6 +14,7 @@ from modelyard.prepare.fit import fit
 from modelyard.prepare.inputs import check_row, raw_frame, working_frame, wrong_value
 from modelyard.prepare.plan import plan
 from modelyard.prepare.types import FittedPipeline, Pipeline, Step
+from modelyard.prepare.values import InputColumn
 
 ROWS_BY_PYTHON: Final = 256  # up to so many rows the row function is taken; see bench/prepare for where they cross
 
@@ -43,6 +44,11 @@ class Transform:
     def features(self) -> tuple[str, ...]:
         """The names of the output columns, in order."""
         return self.fitted.features
+
+    @property
+    def inputs(self) -> tuple[InputColumn, ...]:
+        """The raw columns that a row must have, with their dtypes."""
+        return self.fitted.inputs
 
     def frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the features of a raw frame as Float32 with NaN as missing; rows keep their order.
