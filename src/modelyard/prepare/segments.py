@@ -1,11 +1,15 @@
 """The text of one function or class, cut out of the file, notebook cell or doctest that it was written in."""
 
+import __future__
+
 import ast
 import inspect
 import symtable
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from types import CodeType, FunctionType
 from typing import Final
 
@@ -14,7 +18,7 @@ from modelyard.prepare.origins import source_lines
 
 FUTURE: Final = "from __future__ import annotations\n"
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_FUTURE_FLAGS: Final = 0x1FFF000 & ~0x1000  # the bits of co_flags that `from __future__` sets
+_FUTURE_FLAGS: Final = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,8 @@ def _global_names(text: str) -> tuple[str, ...]:
     waiting = top.get_children()
     while waiting:
         table = waiting.pop()
+        if "annotation" in str(table.get_type()).lower():  # never evaluated; Python 3.14 has tables for them all the same
+            continue
         names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
         waiting += table.get_children()
     return tuple(sorted(names - defined))

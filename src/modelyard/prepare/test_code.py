@@ -134,6 +134,32 @@ def test_decorators_of_others_stay() -> None:
     assert "@cache" in capture(uses).source
 
 
+class Wrapped:
+    """Stands for what `@project.step` leaves in the place of a function."""
+
+    __module__ = "modelyard.client.steps"
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self.__wrapped__(*args)
+
+
+def test_a_function_that_modelyard_wraps_travels_as_the_plain_one() -> None:
+    @Wrapped
+    def inner(value: int) -> int:
+        return value + 1
+
+    def outer(value: int) -> int:
+        return int(inner(value)) * 2
+
+    assert load(capture(inner))(1) == 2
+    code = capture(outer)
+    assert load(code)(1) == 4
+    assert "Wrapped" not in code.source
+
+
 def test_closures_and_defaults_travel_by_value() -> None:
     def make(factor: int, shift: list[int]) -> Callable[..., Any]:
         def inner(value: int, power: int = factor, *, plus: int = 3) -> Any:
