@@ -50,8 +50,9 @@ def fail(context: StepContext) -> Result:
 
 
 def refuse(context: StepContext) -> Result:
+    labels: dict[str, str] = {}
     try:
-        {}["label"]
+        labels[context.job.kind]
     except KeyError as error:
         raise Problem(context.job.payload["code"], "The trainer raised", "it is wrong") from error
     return {}

@@ -1,14 +1,18 @@
+"""What a fork server imports before it forks."""
+
 import subprocess
 import sys
 
+import pytest
+
 from modelyard.runner.forkserver import PRELOAD
+
+pytestmark = pytest.mark.contract
 
 # In a process of its own: a fork of pytest would have pytest's threads and modules.
 FORK_AND_END = """
 import importlib, os, sys
 import polars
-
-pytestmark = pytest.mark.contract
 for module in sys.argv[1].split(","):
     try:
         importlib.import_module(module)

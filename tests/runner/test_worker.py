@@ -79,7 +79,7 @@ def test_a_failure_that_would_come_again_is_not_tried_again(busy_yard: Yard, cod
     job = busy_yard.run("refuse", {"code": code})
     problem = assert_failed(job, code)
     assert job.attempts == 1
-    assert "KeyError: 'label'" in problem["detail"]["traceback"]
+    assert "KeyError: 'strange.refuse'" in problem["detail"]["traceback"]
 
 
 def test_an_unknown_kind_is_told_with_the_nearest(busy_yard: Yard) -> None:

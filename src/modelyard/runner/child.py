@@ -63,8 +63,8 @@ def _checked(job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
 def _settle(assignment: Assignment) -> None:
     """Make this process a fit place for a stranger's code."""
     # New objects, since those of a forked process know the files of its parent. By lines, so that a crash loses none.
-    sys.stdout = sys.__stdout__ = _by_lines(1)
-    sys.stderr = sys.__stderr__ = _by_lines(2)
+    sys.stdout = _by_lines(1)
+    sys.stderr = _by_lines(2)
     with suppress(RuntimeError, OSError):
         faulthandler.enable()  # so that a crash leaves its Python frames in the log
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -18,7 +18,8 @@ class QuickExit:
         atexit.register(self._leave)
 
     def _leave(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             with suppress(OSError, ValueError):
-                stream.flush()
+                if stream is not None:
+                    stream.flush()
         os._exit(self.status)
