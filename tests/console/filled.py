@@ -89,7 +89,7 @@ class Filled:
         return self.project.id
 
 
-def open_filled(home: Path, *, weeks: int = 39, a_day: int = 40) -> Filled:
+def open_filled(home: Path, *, weeks: int = 39, a_day: int = 160) -> Filled:
     """Return a platform that has lived `weeks` weeks, with about `a_day` answers a day."""
     opened = open_platform(read_settings(home=home, environment={}, folder=home))
     clock = ManualClock(SPRING - timedelta(days=1))
@@ -145,7 +145,11 @@ def fill_data(made: Filled) -> None:
     weather = pl.DataFrame({"origin": ["JFK"] * 600, "observed_at": hours, "wind_speed": made.rng.gamma(4, 2.5, 600)})
     parent = append(ports, actor, project, "weather", weather).version
     assert parent is not None
-    checks = [quality.not_null("late", "carrier"), quality.one_of("origin", ["EWR", "JFK", "LGA"]), quality.between("hour", 0, 23)]
+    checks = [
+        quality.not_null("late", "carrier"),
+        quality.one_of("origin", ["EWR", "JFK", "LGA"]),
+        quality.between("hour", 0, 23),
+    ]
     create_dataset(ports, actor, project, "departures", key=["flight_id"], time="scheduled", checks=checks)
     rows = raw_rows(made, SPRING - timedelta(days=60), 60, 40).drop("_logit")
     source = Parent("source", "file:///data/flights.csv", "flights.csv")
@@ -160,7 +164,9 @@ def fill_training(made: Filled) -> None:
     """A study of twelve trials, one failed run."""
     ports, actor, project = made.platform, made.actor, made.id
     assert made.data is not None
-    pipeline = Pipeline((prep.one_hot("origin", "carrier"), prep.standardise("wind_speed", "temp"), prep.drop("flight_id", "scheduled")))
+    pipeline = Pipeline(
+        (prep.one_hot("origin", "carrier"), prep.standardise("wind_speed", "temp"), prep.drop("flight_id", "scheduled"))
+    )
     rows = raw_rows(made, SPRING - timedelta(days=60), 30, 20).drop("_logit")
     fitted = fit(pipeline, rows, label="late")
     [made.fitted] = ports.objects.put(project, [to_bytes(fitted.to_json())])
@@ -168,7 +174,9 @@ def fill_training(made: Filled) -> None:
     trainer = Trainer("delay", code, pipeline, "late", "log_loss", Direction.MINIMISE)
     made.trainer = save_trainer(ports, actor, project, trainer)
     space = Space({"rate": Float(0.01, 0.3, log=True)}, {"leaves": Int(8, 48)}, {"family": Choice(("boosting", "linear"))})
-    study = start_study(ports, actor, project, trainer=made.trainer, space=space, data=made.data.id, trials=12, sampler="random")
+    study = start_study(
+        ports, actor, project, trainer=made.trainer, space=space, data=made.data.id, trials=12, sampler="random"
+    )
     while True:
         _, trials = get_study(ports, actor, project, study.id)
         waiting = [run for run in trials if run.state is RunState.PENDING]
@@ -189,11 +197,23 @@ def end_run(made: Filled, run: Run, *, loss: float | None = None) -> Run:
     begin(ports, actor, project, run.id)
     made.clock.advance(seconds=20)
     if run.trial == 5:
-        problem = {"code": "code.failed", "what": "The trainer delay raised ValueError", "why": HOSTILE, "next_step": "", "detail": {}}
+        problem = {
+            "code": "code.failed",
+            "what": "The trainer delay raised ValueError",
+            "why": HOSTILE,
+            "next_step": "",
+            "detail": {},
+        }
         return end_badly(ports, actor.member, project, run.id, RunState.FAILED, problem)
-    value = loss if loss is not None else 0.46 + 0.5 * abs(float(run.recipe.params.get("rate", 0.1)) - 0.08) + made.rng.normal(0, 0.004)
+    value = (
+        loss
+        if loss is not None
+        else 0.46 + 0.5 * abs(float(run.recipe.params.get("rate", 0.1)) - 0.08) + made.rng.normal(0, 0.004)
+    )
     curve = value + 0.25 * np.exp(-np.arange(25) / 6) + made.rng.normal(0, 0.002, 25)
-    log_metrics(ports, actor, project, run.id, [MetricPoint("valid_loss", n, float(v), made.clock()) for n, v in enumerate(curve)])
+    log_metrics(
+        ports, actor, project, run.id, [MetricPoint("valid_loss", n, float(v), made.clock()) for n, v in enumerate(curve)]
+    )
     [model] = ports.objects.put(project, [f"model of {run.id}".encode()])
     [env] = ports.objects.put(project, [to_bytes(environment())])
     metrics = {"log_loss": value, "roc_auc": 0.9 - value / 3, "brier": value / 3, "rows": 480.0}
@@ -223,21 +243,46 @@ def fill_registry(made: Filled) -> None:
     new_version(made, "delay", skill=0.8, loss=0.47)
     promote(ports, actor, project, "delay", 1, "challenger")
     promote(ports, actor, project, "delay", 1, "champion")
-    set_gate(ports, actor, project, "crew-risk", "champion", Gate((Condition(ConditionKind.APPROVALS, 1), Condition(ConditionKind.CHECKS))))
+    set_gate(
+        ports,
+        actor,
+        project,
+        "crew-risk",
+        "champion",
+        Gate((Condition(ConditionKind.APPROVALS, 1), Condition(ConditionKind.CHECKS))),
+    )
     new_version(made, "crew-risk", skill=0.5, loss=0.31)
 
 
 def new_version(
-    made: Filled, model: str, *, skill: float, loss: float, kind: RunKind = RunKind.TRAIN, against: int | None = None, **more: Any
+    made: Filled,
+    model: str,
+    *,
+    skill: float,
+    loss: float,
+    kind: RunKind = RunKind.TRAIN,
+    against: int | None = None,
+    **more: Any,
 ) -> ModelVersion:
     """Train a run in no time and register it."""
     ports, actor, project = made.platform, made.actor, made.id
     assert made.trainer and made.data and made.fitted
-    new = NewRun(Recipe(made.trainer, {"family": "boosting", "rate": 0.08}, 7), made.data.id, kind, queued=False, experiment="delay", **more)
+    new = NewRun(
+        Recipe(made.trainer, {"family": "boosting", "rate": 0.08}, 7),
+        made.data.id,
+        kind,
+        queued=False,
+        experiment="delay",
+        **more,
+    )
     [run] = start_runs(ports, actor, project, [new])
     run = end_run(made, run, loss=loss)
     [native, onnx] = ports.objects.put(project, [f"native {run.id}".encode(), f"onnx {run.id}".encode()])
-    inputs = tuple(Column(name, "Float64" if name in ("hour", "wind_speed", "temp") else "String") for name in INPUTS if name != "scheduled")
+    inputs = tuple(
+        Column(name, "Float64" if name in ("hour", "wind_speed", "temp") else "String")
+        for name in INPUTS
+        if name != "scheduled"
+    )
     evaluation = Evaluation(
         run.id, against, 1400, "labelled, the newest week", "log_loss", loss, loss + 0.009 if against else None,
         {"log_loss": loss, "brier": loss / 3}, {"log_loss": loss + 0.009} if against else {}, made.clock(),
@@ -246,8 +291,14 @@ def new_version(
         run=run,
         pipeline=made.fitted,
         signature=Signature((Column("scheduled", "Datetime[UTC]"), *inputs), (Column("probability", "Float64"),)),
-        forms=(Form("native", native, 181_000, "sklearn", 0, 0.0, 412.0), Form("onnx", onnx, 96_000, "onnxruntime", 20_480, 3e-8, 31.0)),
-        slices=tuple(Slice("origin", o, 160, {"log_loss": loss + d, "roc_auc": 0.74 - d}) for o, d in (("EWR", 0.02), ("JFK", -0.01), ("LGA", 0.0))),
+        forms=(
+            Form("native", native, 181_000, "sklearn", 0, 0.0, 412.0),
+            Form("onnx", onnx, 96_000, "onnxruntime", 20_480, 3e-8, 31.0),
+        ),
+        slices=tuple(
+            Slice("origin", o, 160, {"log_loss": loss + d, "roc_auc": 0.74 - d})
+            for o, d in (("EWR", 0.02), ("JFK", -0.01), ("LGA", 0.0))
+        ),
         evaluations=(evaluation,),
         checks_green=True,
         card=f"# {model}\n\nPredicts whether a flight arrives **more than 15 minutes late**.\n\n- trained on departures\n- {HOSTILE}\n",
@@ -262,15 +313,27 @@ def new_version(
 def fill_serving(made: Filled) -> None:
     """A deployment with a monitor and a policy, and members."""
     ports, actor, project = made.platform, made.actor, made.id
-    deploy(ports, actor, project, "delay", model="delay", canary=(10, 50, 100), time="scheduled", tolerance=0.03)
+    deploy(ports, actor, project, "delay", model="delay", canary=(10, 50, 100), time="scheduled", tolerance=0.06)
     tests = (MonitorTest("drift"), MonitorTest("performance", "brier", 0.02))
-    create_monitor(ports, actor, project, "arrivals", deployment="delay", window_s=7 * 86_400, label_delay_s=86_400, tests=tests)
+    create_monitor(
+        ports, actor, project, "arrivals", deployment="delay", window_s=7 * 86_400, label_delay_s=86_400, tests=tests
+    )
     day = 86_400
     rules = (
         Rule(TriggerKind.ALARM, ActionKind.RETRAIN, monitor="arrivals", cooldown_s=10 * day),
         Rule(TriggerKind.SCHEDULE, ActionKind.RETRAIN, cron="0 6 1 * *", cooldown_s=20 * day),
     )
-    apply_policy(ports, actor, project, "keep-delay-right", deployment="delay", rules=rules, retraining=Retraining("departures"), budget=6, budget_s=180 * day)
+    apply_policy(
+        ports,
+        actor,
+        project,
+        "keep-delay-right",
+        deployment="delay",
+        rules=rules,
+        retraining=Retraining("departures"),
+        budget=6,
+        budget_s=180 * day,
+    )
     create_member(ports, actor, name="ann", role=Role.TRAINER)
     create_member(ports, actor, name="bob", role=Role.APPROVER)
 
@@ -284,7 +347,7 @@ def live_week(made: Filled, start: datetime, a_day: int) -> None:
         days = 3 if day == 0 else 4
         answer(made, start + timedelta(days=day), days, a_day)
         made.clock.set(start + timedelta(days=day + days))
-        for _ in range(4):
+        for _ in range(3):
             turn(made.platform, lambda member: actor_of(made.platform, member), made.id)
             made.clock.advance(minutes=20)
             work(made)
@@ -321,7 +384,10 @@ def answer(made: Filled, start: datetime, days: int, a_day: int) -> None:
     )
     ports.lake.append(project, ledger_table("delay"), frame, commit=f"segment-{start:%Y%m%d}")
     late = rows["late"].to_list()
-    labels = [Label(i, float(v), t + timedelta(hours=5), t + timedelta(days=1)) for i, v, t in zip(rows["flight_id"], late, rows["scheduled"], strict=True)]
+    labels = [
+        Label(i, float(v), t + timedelta(hours=5), t + timedelta(days=1))
+        for i, v, t in zip(rows["flight_id"], late, rows["scheduled"], strict=True)
+    ]
     add_labels(ports, made.actor, project, "delay", labels)
 
 
@@ -368,6 +434,19 @@ def fill_jobs(made: Filled) -> None:
     lost = take(ports, "worker-1", lease_s=60)
     assert lost is not None and lost.job.id == failed.id
     log(ports, lost, [(made.clock(), "stderr", "Traceback (most recent call last):"), (made.clock(), "stderr", HOSTILE)])
-    fail(ports, lost, Problem("code.failed", "The trainer delay raised KeyError", "'dep_time'", "", {"traceback": ["line 1", HOSTILE]}))
+    fail(
+        ports,
+        lost,
+        Problem("code.failed", "The trainer delay raised KeyError", "'dep_time'", "", {"traceback": ["line 1", HOSTILE]}),
+    )
     submit(ports, actor, project, kind="model.score", title="score the night's rows", payload={})
-    save_schedule(ports, actor, project, name="nightly", cron="0 3 * * *", kind="dataset.snapshot", title="snapshot departures", payload={})
+    save_schedule(
+        ports,
+        actor,
+        project,
+        name="nightly",
+        cron="0 3 * * *",
+        kind="dataset.snapshot",
+        title="snapshot departures",
+        payload={},
+    )

@@ -41,7 +41,9 @@ def show_sign_in(request: Request, next: str = "/") -> Response:  # noqa: A002 -
 
 @router.post("/sign-in")
 def sign_in(
-    request: Request, token: Annotated[str, Form()], next: Annotated[str, Form()] = "/"  # noqa: A002 - as above
+    request: Request,
+    token: Annotated[str, Form()],
+    next: Annotated[str, Form()] = "/",  # noqa: A002 - as above
 ) -> Response:
     """Keep the token in a cookie that scripts cannot read, when it is accepted."""
     refuse_other_sites(request)

@@ -1,10 +1,14 @@
 """What stands around every page of a project: navigation, what needs a person, and the state that live pages compare."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, urlencode
 
+from fastapi.responses import Response
+
+from modelyard.console.rendering import page
 from modelyard.console.visits import Visit
 from modelyard.core import PageRequest, Problem, ProjectId
 from modelyard.jobs import JobState
@@ -111,6 +115,12 @@ def base_of(project: Project) -> str:
     return f"/projects/{quote(project.name, safe='')}"
 
 
+def show(visit: Visit, template: str, build: Callable[[], Any]) -> Response:
+    """Return the page whose context `build` makes, or 204 where a live page shows it already."""
+    with visit.platform.reading():
+        return Response(status_code=204) if unchanged(visit) else page(template, build())
+
+
 def unchanged(visit: Visit) -> bool:
     """Return whether a live page asks for what it shows already."""
     seen = visit.request.headers.get(SEEN)
@@ -162,5 +172,9 @@ def _approvals(platform: Platform, actor: Actor, project: ProjectId, base: str) 
         if missing and all(one.condition.kind is ConditionKind.APPROVALS for one in missing):
             href = f"{base}/models/{quote(alias.model, safe='')}/{newest.number}"
             title = f"{alias.model} v{newest.number} → {alias.name}"
-            found.append(Need("Models", title, f"All else is green. {missing[0].told}.", href, f"{href}/approve?alias={quote(alias.name)}"))
+            found.append(
+                Need(
+                    "Models", title, f"All else is green. {missing[0].told}.", href, f"{href}/approve?alias={quote(alias.name)}"
+                )
+            )
     return found

@@ -73,9 +73,7 @@ def versions_of(visit: Visit, deployment: Deployment) -> dict[int, ModelVersion]
     return {version.number: version for version in found}
 
 
-def references(
-    versions: dict[int, ModelVersion], made: Sequence[Revision], loss: str
-) -> tuple[tuple[datetime, float], ...]:
+def references(versions: dict[int, ModelVersion], made: Sequence[Revision], loss: str) -> tuple[tuple[datetime, float], ...]:
     """Return from when on which loss was expected: that of the live version on rows it was not fitted on."""
     found: list[tuple[datetime, float]] = []
     for revision in reversed(made):

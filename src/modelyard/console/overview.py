@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from modelyard.console.charts import spark
 from modelyard.console.deeds import Deed, deeds_of
-from modelyard.console.frame import Frame, base_of, frame_of, unchanged
+from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.happenings import alerts_of, revisions_of, timeline_of
 from modelyard.console.loop_picture import draw_loop
 from modelyard.console.ranges import TimeRange, range_of
-from modelyard.console.rendering import PageRoute, page
+from modelyard.console.rendering import PageRoute
 from modelyard.console.stations import stations_of, turning
 from modelyard.console.timeline import draw_timeline
 from modelyard.console.traffic import Traffic, losses, quantile, slot_width
@@ -146,5 +146,4 @@ def row_of(visit: Visit, deployment: Deployment, traffic: Traffic) -> Deployment
 @router.get("/projects/{project}")
 def overview(visit: InProject) -> Response:
     """Show where each model stands, what happened and what needs a person."""
-    with visit.platform.reading():
-        return Response(status_code=204) if unchanged(visit) else page("overview.html", build_overview(visit))
+    return show(visit, "overview.html", lambda: build_overview(visit))

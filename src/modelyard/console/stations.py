@@ -62,7 +62,7 @@ def _data(visit: Visit) -> Station:
     if newest is None:
         return Station("Data", "none", count(len(datasets)) + " datasets", "no version yet", _path(visit, "data"))
     failed = any(outcome.rows_failed for outcome in newest.outcomes)
-    told = f"{newest.name} v{newest.number} · {moment(newest.created_at, platform.clock())}"
+    told = f"{newest.name} v{newest.number}"
     name = f"{len(datasets)} dataset{'s' if len(datasets) != 1 else ''}"
     return Station("Data", "note" if failed else "ok", name, told, _path(visit, "data"))
 
@@ -154,7 +154,7 @@ def _monitor(visit: Visit, deployment: Deployment | None) -> Station:
     notices = len(recent) - alarms
     state = "alarm" if alarms else "note" if notices else "ok"
     headline = f"log loss {figure(known.metrics['log_loss'])}" if known else "no labels yet"
-    told = f"{notices} notice{'s' * (notices != 1)}, {alarms} alarm{'s' * (alarms != 1)} in 7 d"
+    told = f"{notices} notice{'s' * (notices != 1)}, {alarms} alarm{'s' * (alarms != 1)}"
     return Station("Monitor", state if windows else "none", headline, told, path)
 
 

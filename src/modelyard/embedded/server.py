@@ -1,11 +1,10 @@
 """The control plane as one ASGI application: API and console."""
 
-from contextlib import suppress
-
 from fastapi import FastAPI
 
 from modelyard.api import create_app
 from modelyard.api.app import NO_DOORS, Doors
+from modelyard.console import mount
 from modelyard.tenancy import Actor
 from modelyard.wiring import Follower, Platform
 
@@ -15,8 +14,5 @@ def build(
 ) -> FastAPI:
     """Return API and console over a platform; see `create_app`."""
     app = create_app(platform, follower=follower, owner=owner, doors=doors)
-    with suppress(ImportError):
-        from modelyard.console import mount  # noqa: PLC0415
-
-        mount(app, platform)
+    mount(app, platform, follower)
     return app
