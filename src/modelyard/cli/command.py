@@ -17,7 +17,7 @@ ProjectName = Annotated[
     str | None,
     typer.Option("--project", "-p", envvar="MODELYARD_PROJECT", help="Which project; may be left out where there is only one."),
 ]
-Home = Annotated[str | None, typer.Option("--home", envvar="MODELYARD_HOME", help="The folder that holds everything.")]
+Home = Annotated[str | None, typer.Option("--home", help="The folder that holds everything; else MODELYARD_HOME.")]
 Most = Annotated[int, typer.Option("--most", min=1, help="How many to show, newest first.")]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelyard.core import Problem, missing
+from modelyard.core import Problem, nearest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,8 +22,9 @@ def read_frame(path: Path) -> "pl.DataFrame":
     import polars as pl
 
     if not path.is_file():
-        near = [one.name for one in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise missing("file", str(path), near)
+        beside = [one.name for one in path.parent.glob("*")] if path.parent.is_dir() else []
+        near = nearest(path.name, beside)
+        raise Problem("file.missing", f"There is no file {path}", f"did you mean {near[0]}?" if near else "")
     try:
         match _form(path):
             case ".csv":

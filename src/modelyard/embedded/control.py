@@ -1,7 +1,8 @@
 """The control plane's process: API, console and follower over one platform, on a socket that is given.
 
-`python -m modelyard.embedded.control --home DIR --socket FD --gateway URL`. When its database is open it prints a line of JSON, for
-its parent alone: `{"token": the first token, once, else null, "service": the gateway's token}`; or `{"problem": …}`, and ends.
+`python -m modelyard.embedded.control --home DIR --socket FD --gateway URL`. When its database is open it prints a line of JSON
+for its parent alone: `{"token": the first token, once, else null, "service": the gateway's token}`; or `{"problem": …}`, and
+ends.
 
 Platform and application are imported while the socket is answered already: most of the start's time is theirs.
 """
@@ -14,7 +15,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -69,7 +70,7 @@ class ControlPlane:
         def answering(loop: asyncio.AbstractEventLoop) -> None:
             self._begin(lambda: self._load(front, server, loop), "load")
 
-        server = _Server(config, answering)
+        server = _Server(config, answering, front.close)
         server.run(sockets=[listener])
         self._stop.set()
         for thread in self._threads:
@@ -114,16 +115,27 @@ class ControlPlane:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which calls back when it answers."""
+    """uvicorn's server, which calls back when it answers and when it ends."""
 
-    def __init__(self, config: uvicorn.Config, answering: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        answering: Callable[[asyncio.AbstractEventLoop], None],
+        ending: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
         self._answering = answering
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
         await super().startup(sockets)
         self._answering(asyncio.get_running_loop())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, without waiting for who waits for news."""
+        await self._ending()
+        await super().shutdown(sockets)
 
 
 def _sweep(platform: "Platform") -> None:

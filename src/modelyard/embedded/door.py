@@ -4,11 +4,14 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.client import Connection, ProjectClient, connect
 from modelyard.client.projects import open_project
-from modelyard.embedded.inprocess import Embedded
-from modelyard.wiring import Settings, read_settings
+from modelyard.wiring.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from modelyard.embedded.inprocess import Embedded
 
 MOST_WORKERS = 2
 
@@ -48,8 +51,10 @@ def connection(
 
 
 @cache
-def embedded(settings: Settings) -> Embedded:
+def embedded(settings: Settings) -> "Embedded":
     """Return the platform in this process that `settings` describe, opened once."""
+    from modelyard.embedded.inprocess import Embedded  # noqa: PLC0415 - who works on a server does not pay for a server here
+
     return Embedded(settings, workers=min(MOST_WORKERS, os.cpu_count() or 1))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from modelyard.version import __version__
@@ -10,6 +11,7 @@ from modelyard.version import __version__
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 HEALTH = "/v1/health"
+LAST_WORD_S = 0.3
 
 
 class Front:
@@ -19,12 +21,37 @@ class Front:
         self._application: Application | None = None
         self._opened = asyncio.Event()
         self._loaded = asyncio.Event()
+        self._closing = False
+        self._requests: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an ASGI application is called from a task")
+        self._requests.add(task)
+        try:
+            await self._answer(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            with suppress(Exception):  # it has begun to answer, and is cut off
+                await _answer(send, 503, {"status": "ending"})
+        finally:
+            self._requests.discard(task)
+
+    async def close(self) -> None:
+        """Give what is being answered a moment, then cut it off: some requests wait for news, and would wait on."""
+        self._closing = True
+        if self._requests:
+            _, late = await asyncio.wait(set(self._requests), timeout=LAST_WORD_S)
+            for task in late:
+                task.cancel()
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if self._application is None and scope["type"] == "http" and (scope["method"], scope["path"]) == ("GET", HEALTH):
             await self._opened.wait()
-            await _answer(send, {"status": "ok", "version": __version__})
+            await _answer(send, 200, {"status": "ok", "version": __version__})
             return
         await self._loaded.wait()
         if self._application is not None:
@@ -41,8 +68,8 @@ class Front:
         self._loaded.set()
 
 
-async def _answer(send: Any, body: dict[str, str]) -> None:
+async def _answer(send: Any, status: int, body: dict[str, str]) -> None:
     content = json.dumps(body).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
