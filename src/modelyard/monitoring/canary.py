@@ -1,5 +1,6 @@
 """The labelled losses of a rollout, arm by arm and step by step: what the judge weighs."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -11,22 +12,34 @@ from modelyard.serving import Deployment, Rollout
 from modelyard.training.metrics import ROW_LOSSES
 
 LONGEST_ROLLOUT = 1000  # revisions looked through
+DAY = pl.col("time").dt.date().alias("day")
 EARLIER = timedelta(days=2)  # event times may lie before the moment of answering by this much
 
 
-def strata_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout: Rollout) -> list[Stratum]:
-    """Return one stratum for each step of the rollout, in order; rows without a label yet are left out.
+@dataclass(frozen=True)
+class CanaryLosses:
+    """What a rollout has shown so far."""
 
-    Rows belong to the revision that answered them, whatever their event time, so that each stratum has one share of canary.
+    strata: tuple[Stratum, ...]
+    rows_at_step: int  # labelled rows of the canary at the step where it stands
+
+
+def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout: Rollout) -> CanaryLosses:
+    """Return one stratum for each day of each step of the rollout, in order; rows without a label yet are left out.
+
+    Rows belong to the revision that answered them, so that each stratum has one share of canary. Days are kept apart because
+    rows of one day err together: a canary is held against the live version of the same day, and whole days do not count as noise.
     """
     with ports.transaction() as tx:
         made = tx.deployments.revisions(project, deployment.id, PageRequest(limit=LONGEST_ROLLOUT)).items
-    steps = sorted(revision.number for revision in made if revision.cause == rollout.id)
+    steps = [revision.number for revision in made if revision.cause == rollout.id]
     rows = labelled_rows(ports, project, deployment.name, since=rollout.started_at - EARLIER)
     if not rows.height or not steps:
-        return []
-    known = rows.filter(pl.col("label").is_not_null())
-    return [_stratum(deployment, rollout, known.filter(pl.col("revision") == step)) for step in steps]
+        return CanaryLosses((), 0)
+    known = rows.filter(pl.col("label").is_not_null() & pl.col("revision").is_in(steps)).with_columns(DAY)
+    here = (pl.col("revision") == max(steps)) & (pl.col("version") == rollout.candidate)
+    strata = tuple(_stratum(deployment, rollout, part) for part in known.partition_by("revision", "day"))
+    return CanaryLosses(strata, known.filter(here).height)
 
 
 def _stratum(deployment: Deployment, rollout: Rollout, rows: pl.DataFrame) -> Stratum:

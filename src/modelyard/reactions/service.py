@@ -24,7 +24,7 @@ from modelyard.events import Fact
 from modelyard.jobs import Job, JobState
 from modelyard.jobs.service import cancel, submit
 from modelyard.monitoring import AlertKind, Looks
-from modelyard.monitoring.canary import strata_of
+from modelyard.monitoring.canary import losses_of
 from modelyard.monitoring.sequential import judge
 from modelyard.monitoring.service import evaluate
 from modelyard.reactions.rules import Course, check_policy, due_times, is_look_due, may_retrain, next_move, schedule_cause
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 RETRAIN_JOB = "deployment.retrain"
 PAGE = PageRequest(limit=1000)
+# Narrowest where a canary stands after its first week; undecided after some 8,000 rows it waits for a person.
+JUDGING = Looks(tolerance=0.0, narrowest_rows=1_000, cap_rows=8_000)
 
 
 class Ports(Protocol):
@@ -270,11 +272,10 @@ def _take_back(ports: Ports, actor: Actor, project: ProjectId, deployment: Deplo
 def _judge_rollout(ports: Ports, actor: Actor, project: ProjectId, deployment: Deployment, rollout: Rollout) -> list[Decision]:
     with ports.transaction() as tx:
         tx.deployments.save_rollouts(project, [replace(rollout, looked_at=ports.clock())])
-    strata = strata_of(ports, project, deployment, rollout)
-    judged = judge(strata, Looks(tolerance=deployment.tolerance))
-    rows_at_step = strata[-1].canary.rows if strata else 0
+    shown = losses_of(ports, project, deployment, rollout)
+    judged = judge(shown.strata, replace(JUDGING, tolerance=deployment.tolerance))
     last_step = rollout.step >= len(deployment.canary) - 2
-    way = next_move(judged, last_step=last_step, rows_at_step=rows_at_step, course=Course())
+    way = next_move(judged, last_step=last_step, rows_at_step=shown.rows_at_step, course=Course())
     if way is Verdict.UNDECIDED:
         return []
     evidence = {"rollout": rollout.id, "base": rollout.base, "judgement": dict(judged.to_json())}
@@ -457,7 +458,7 @@ def _busy(tx: ReactionTransaction, policy: Policy, deployment: Deployment) -> st
     jobs = tx.jobs.find(policy.project, PAGE, states=[JobState.QUEUED, JobState.RUNNING], kinds=[RETRAIN_JOB]).items
     if any(job.payload.get("deployment") == deployment.name for job in jobs):
         return "a retraining is under way"
-    states = [RolloutState.RUNNING, RolloutState.HELD]
+    states = [RolloutState.RUNNING]  # one that waits for a person makes way for a newer candidate
     rollouts = tx.deployments.rollouts(policy.project, PAGE, deployment=deployment.id, states=states).items
     if rollouts:
         return f"the canary of v{rollouts[0].candidate} is under way"

@@ -109,7 +109,7 @@ def _tidy(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     if name == "planes":
         return frame.select("tailnum", pl.col("year").cast(pl.Int64).alias("built"), pl.col("seats").cast(pl.Int64))
     local = pl.datetime("year", "month", "day", "hour", "minute").alias("departs_local")
-    departs = (hour + pl.duration(minutes="minute")).alias("departs_at")  # type: ignore[operator]
+    departs = (hour + pl.duration(minutes="minute")).alias("departs_at")
     arrives = departs + pl.duration(minutes=pl.col("air_time").fill_null(180) + 40 + pl.col("dep_delay").fill_null(0))
     number = pl.int_range(pl.len())
     return frame.select(

@@ -9,12 +9,13 @@ class Plan:
 
     seed: int = 7
     canary: tuple[int, ...] = (10, 50, 100)
-    tolerance: float = 0.03  # of the canary's mean log loss
+    loss: str = "brier"  # bounded, so that one certain and wrong answer does not decide a canary
+    tolerance: float = 0.02  # of the canary's mean loss
     gate_margin: float = 0.005  # a recipe may be worse by less than this on the week held back
     latency_us: float = 50_000.0
-    alarm_tolerance: float = 0.01  # of the Brier loss
+    alarm_tolerance: float = 0.02  # of the Brier loss
     held_back_days: int = 7
-    cooldown_days: int = 14
-    schedule: str = "0 6 1,15 * *"
-    budget: str = "12/year"
+    cooldown_days: int = 7
+    schedule: str = "0 6 15 * *"
+    budget: str = "16/year"
     push_from: str = "2013-10-07"  # incident two: on the first day from here on without a canary under way

@@ -132,7 +132,7 @@ class Story:
     def deploy(self, trainer: TrainerClient) -> DeploymentClient:
         """Stage 5: the gateway answers, watched, under a declared policy."""
         plan = self.plan
-        deployment = self.project.deploy(f"{MODEL}@champion", canary=plan.canary, tolerance=plan.tolerance, loss="log_loss")
+        deployment = self.project.deploy(f"{MODEL}@champion", canary=plan.canary, tolerance=plan.tolerance, loss=plan.loss)
         watch = deployment.monitor(
             name="arrivals",
             window="1d",
