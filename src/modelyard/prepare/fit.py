@@ -154,7 +154,7 @@ def _check(fitting: _Fitting, planned: Plan, frame: pl.DataFrame) -> None:
             ]
         )
         single = np.array([by_row(row) for row in told.to_dicts()], dtype=np.float64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             rounded = single.astype(np.float32)
         if not (np.array_equal(rounded, found.to_numpy(), equal_nan=True) and found.equals(expected)):
             raise Problem(

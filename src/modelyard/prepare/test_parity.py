@@ -211,7 +211,7 @@ def raw_frame(drawn: list[Row]) -> pl.DataFrame:
 
 def bits(values: Any) -> NDArray[np.int32]:
     """Return float32 numbers as bits, every NaN alike."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         single = np.asarray(values, dtype=np.float64).astype(np.float32)
     single[np.isnan(single)] = np.nan
     return single.view(np.int32)

@@ -113,5 +113,5 @@ def _matrix(features: pl.DataFrame) -> NDArray[np.float32]:
 
 
 def _rounded(answers: list[list[float]], width: int) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, as in a frame
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, as in a frame
         return np.array(answers, dtype=np.float64).reshape(len(answers), width).astype(np.float32)
