@@ -13,7 +13,7 @@ from modelyard.adapters.sql import SqlMetadata, SqlTransaction
 from modelyard.core import Digest, IdMaker, ManualClock, PageRequest, Problem, ProjectId, digest_bytes
 from modelyard.data import Column, DatasetVersionId
 from modelyard.registry import Condition, ConditionKind, Form, Gate, ModelVersion, Signature
-from modelyard.registry.service import approve, ensure_model, find_aliases, promote, set_gate
+from modelyard.registry.service import approve, ensure_model, find_aliases, promote, restore, set_gate
 from modelyard.serving import Deployment, Judgement, RolloutState, Route, RouteKind, Verdict
 from modelyard.serving.service import (
     advance_rollout,
@@ -295,6 +295,14 @@ def test_an_alias_can_be_taken_back_to_where_it_stood(place: Place) -> None:
     assert (place.routes(), place.champion()) == ((Route(1, 100),), 1)
     with pytest.raises(Problem, match="never stood there"):
         move_alias_back(place.ports, place.actor, place.project, "delay", 5, "champion", cause="undo")
+
+
+def test_rolling_back_after_the_alias_was_restored_follows_the_alias(place: Place) -> None:
+    place.deploy()
+    move_alias(place.ports, place.actor, place.project, "delay", 2, "champion")
+    restore(place.ports, place.actor, place.project, "delay", "champion", 1, cause="undo")
+    assert roll_back_deployment(place.ports, place.actor, place.project, "delay", cause="undo").routes == (Route(1, 100),)
+    assert place.champion() == 1
 
 
 def test_the_catalogue_holds_what_gateways_need_and_its_position_moves_with_it(place: Place) -> None:
