@@ -26,6 +26,8 @@ from modelyard.wiring import Platform, Settings, open_platform, read_settings
 from modelyard.wiring.settings import PREFIX
 
 SCRATCH = "scratch"
+# onnxruntime would write to the user's cache folder and report to its maker.
+QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 LONGEST_AWAY_S = 10.0
 
 
@@ -106,8 +108,9 @@ def problem_line(job: Job | None) -> str | None:
 
 
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with the settings in it, for processes that are to have the same."""
-    return {**environment, **{PREFIX + setting.name.upper(): setting.value for setting in settings.origins}}
+    """Return `environment` with the settings in it, for the processes of tries."""
+    told = {PREFIX + setting.name.upper(): setting.value for setting in settings.origins}
+    return {**QUIET, **environment, **told}
 
 
 def open_patiently(settings: Settings, stop: Stop, say: Say) -> Platform | None:

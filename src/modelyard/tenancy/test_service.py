@@ -1,8 +1,9 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import product
 from threading import Barrier
 
 import pytest
@@ -145,10 +146,10 @@ def test_a_capped_admin_can_make_no_uncapped_token(ports: Ports, owner: Actor) -
         create_token(ports, identify(ports, secret), member="owner", name="more")
 
 
-@pytest.mark.parametrize("days", [0, -1, 4000, float("nan")])
-def test_a_token_s_time_has_bounds(ports: Ports, owner: Actor, days: float) -> None:
-    with refused("token.invalid"):
-        create_token(ports, owner, member="owner", name="odd", days=days)
+def test_a_token_s_time_has_bounds(ports: Ports, owner: Actor) -> None:
+    for days in (0, -1, 4000, float("nan")):
+        with refused("token.invalid"):
+            create_token(ports, owner, member="owner", name="odd", days=days)
 
 
 def test_a_revoked_token_is_named_by_its_id_or_its_only_name(ports: Ports, owner: Actor) -> None:
@@ -215,18 +216,17 @@ def test_another_organisation_s_things_are_neither_seen_nor_touched(ports: Ports
     assert create_project(ports, stranger, "flights").id != project.id
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_are_refused_everywhere(ports: Ports, owner: Actor, name: str) -> None:
-    for code, make in (
-        ("organisation.invalid", lambda: local_owner(ports, organisation=name)),
-        ("member.invalid", lambda: local_owner(ports, member=name)),
-        ("member.invalid", lambda: create_member(ports, owner, name=name)),
-        ("project.invalid", lambda: create_project(ports, owner, name)),
-        ("project.invalid", lambda: ensure_project(ports, owner, name)),
-        ("token.invalid", lambda: create_token(ports, owner, member="owner", name=name)),
-    ):
-        with refused(code):
-            make()
+def test_hostile_names_are_refused_everywhere(ports: Ports, owner: Actor) -> None:
+    made: dict[str, list[Callable[[str], object]]] = {
+        "organisation.invalid": [lambda name: local_owner(ports, organisation=name)],
+        "member.invalid": [lambda name: local_owner(ports, member=name), lambda name: create_member(ports, owner, name=name)],
+        "project.invalid": [lambda name: create_project(ports, owner, name), lambda name: ensure_project(ports, owner, name)],
+        "token.invalid": [lambda name: create_token(ports, owner, member="owner", name=name)],
+    }
+    for code, name in product(made, HOSTILE):
+        for make in made[code]:
+            with refused(code):
+                make(name)
 
 
 def test_what_a_role_does_not_allow_is_forbidden(ports: Ports, owner: Actor) -> None:
