@@ -322,9 +322,9 @@ class LeaseContract(StoreContract):
         assert told.value.code == "job.missing"
 
     def test_a_job_that_lost_its_last_worker_has_failed(self, metadata: Metadata) -> None:
-        add(metadata, replace(examples.job(1), max_attempts=2), examples.job(2))
-        first = lease(metadata, lease_s=SHORT_S)
+        add(metadata, replace(examples.job(1), max_attempts=2), replace(examples.job(2), priority=1))
         alive = lease(metadata)
+        first = lease(metadata, lease_s=SHORT_S)
         assert first is not None
         assert alive is not None
         last = wait_for_lease(metadata, "worker_2", lease_s=SHORT_S)

@@ -140,20 +140,25 @@ class MetadataContract(StoreContract):
                 assert [d.name for d in joined.datasets.find(FLIGHTS)] == ["weather"]
 
     def test_no_writer_decides_on_what_another_is_changing(self, metadata: Metadata) -> None:
-        """Each reads a count, waits for the other to have begun too, and writes the count plus one."""
-        both_begun = Event()
+        """One reads a count and gives the other time to read it too before it writes the count plus one."""
+        first_has_read, second_has_read = Event(), Event()
 
-        def count_up(wait: bool) -> None:
-            if not wait:
-                both_begun.set()
+        def first() -> None:
             with metadata.transaction() as tx:
                 seen = tx.events.cursor(FLIGHTS, "counter")
-                if wait:
-                    assert both_begun.wait(TIMEOUT_S)
+                first_has_read.set()
+                second_has_read.wait(0.2)  # in vain, where the other has to wait for this one's end
+                tx.events.advance(FLIGHTS, "counter", seen + 1)
+
+        def second() -> None:
+            assert first_has_read.wait(TIMEOUT_S)
+            with metadata.transaction() as tx:
+                seen = tx.events.cursor(FLIGHTS, "counter")
+                second_has_read.set()
                 tx.events.advance(FLIGHTS, "counter", seen + 1)
 
         with ThreadPoolExecutor(2) as threads:
-            for done in [threads.submit(count_up, True), threads.submit(count_up, False)]:
+            for done in [threads.submit(first), threads.submit(second)]:
                 done.result(TIMEOUT_S)
         with metadata.transaction() as tx:
             assert tx.events.cursor(FLIGHTS, "counter") == 2

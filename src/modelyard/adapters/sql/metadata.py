@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.adapters.sql.engine import BUSY_TIMEOUT_S, READ_ONLY, open_engine, told
-from modelyard.adapters.sql.problems import problem_of
+from modelyard.adapters.sql.problems import busy, problem_of
 from modelyard.adapters.sql.session import Session
 from modelyard.adapters.sql.transaction import SqlTransaction
 from modelyard.adapters.sql.upgrade import upgrade
@@ -45,9 +45,10 @@ class SqlMetadata:
         self._engine = open_engine(url, busy_timeout_s=busy_timeout_s)
         self._told = told(self._engine)
         self._thread = _ThisThread()
-        # SQLite has one writer at a time. Threads of this process wait here, woken as soon as it is free, rather than in
-        # SQLite's busy handler, which sleeps up to 100 ms between looks; that one is left to other processes.
-        self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else nullcontext()
+        self._busy_timeout_s = busy_timeout_s
+        # SQLite has one writer at a time. Threads of this process wait for it here, and are woken as soon as they may go on;
+        # SQLite's own waiting, in sleeps between looks, is left to other processes.
+        self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
@@ -106,7 +107,7 @@ class SqlMetadata:
     def _outermost(self, *, read_only: bool) -> Iterator[SqlTransaction]:
         snapshot = read_only and self._engine.dialect.name == "postgresql"
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if snapshot else {}
-        with nullcontext() if read_only else self._writing, self._engine.connect() as plain:
+        with nullcontext() if read_only else self._turn(), self._engine.connect() as plain:
             connection = plain.execution_options(**{READ_ONLY: read_only}, **options)
             with connection.begin():
                 session = Session(connection, read_only=read_only)
@@ -116,6 +117,19 @@ class SqlMetadata:
                     session.write_facts()
                 finally:
                     self._thread.open = None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other thread of this process writes, where there is one writer at a time."""
+        if self._writing is None:
+            yield
+            return
+        if not self._writing.acquire(timeout=self._busy_timeout_s):
+            raise busy(self._told)
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

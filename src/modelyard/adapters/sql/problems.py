@@ -47,12 +47,6 @@ _TOLD = (
         "make room, then do it again; nothing was kept of this",
     ),
     _Told(
-        frozenset({"55P03", "57014", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"}),
-        "is busy",
-        "another transaction has held it for too long",
-        "do it again in a moment",
-    ),
-    _Told(
         frozenset({"40001", "40P01"}),
         "met two changes that waited for each other",
         "this one gave way",
@@ -69,6 +63,15 @@ _TOLD = (
 )
 
 
+_BUSY = frozenset({"55P03", "57014", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"})
+
+
+def busy(where: str) -> Problem:
+    """Return the problem of a transaction that had to wait for too long."""
+    what, why = f"{where} is busy", "another transaction has held it for too long"
+    return Problem(_CODE, what, why, "do it again in a moment")
+
+
 def violation(error: DBAPIError) -> Violation | None:
     """Return the promise that was broken; None: the error is of another kind."""
     return _VIOLATIONS.get(_state(error))
@@ -81,6 +84,8 @@ def problem_of(error: SQLAlchemyError, where: str) -> Problem | None:
     if not isinstance(error, DBAPIError):
         return None
     state, said = _state(error), str(error.orig).strip()
+    if state in _BUSY:
+        return busy(where)
     for told in _TOLD:
         if state in told.states:
             return Problem(told.code, f"{where} {told.what}", told.why or said, told.next_step)

@@ -225,9 +225,10 @@ def test_a_full_disk_keeps_nothing_of_the_transaction_and_all_before_it(tmp_path
     assert problem.value.code == "metadata.unavailable"
 
 
-def test_a_database_that_stays_busy_is_told(metadata_url: str) -> None:
+@pytest.mark.parametrize("same", [True, False], ids=["this process", "another process"])
+def test_a_database_that_stays_busy_is_told(metadata_url: str, same: bool) -> None:
     metadata = SqlMetadata(metadata_url, busy_timeout_s=0.05)
-    other = SqlMetadata(metadata_url)
+    other = metadata if same else SqlMetadata(metadata_url)
     other.upgrade()
     held, tried = Event(), Event()
 

@@ -1,9 +1,11 @@
 """From whatever form the tables have to this version's."""
 
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DatabaseError
 
 from modelyard.adapters.sql.session import LOCK_UPGRADE
 from modelyard.adapters.sql.tables import HEAD, METADATA
@@ -77,5 +79,7 @@ def _write_ahead(engine: Engine) -> None:
     connection = engine.raw_connection()
     try:
         connection.cursor().execute("PRAGMA journal_mode = WAL")
+    except sqlite3.DatabaseError as error:
+        raise DatabaseError("PRAGMA journal_mode = WAL", None, error) from error  # as every other statement does
     finally:
         connection.close()
