@@ -35,9 +35,8 @@ class VersionClient:
         """What names it: `churn@7`."""
         return f"{self.record.model}@{self.record.number}"
 
-    @property
     def card(self) -> str:
-        """Its card, as Markdown."""
+        """Return its card, as Markdown."""
         return download(self._connection, self._project, self.record.card).decode()
 
     def score(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -12,10 +12,13 @@ from modelyard.core import canonical_json
 
 MOST_BYTES: Final = 1 << 20  # of the difference, and of the script
 GIT_S: Final = 10.0
-_SECRET_FILES: Final = (".env", ".env.*", "*.pem", "*.key", "id_rsa*", "*.p12", "*credential*", "*secret*", ".netrc", ".pypirc")
+_SECRET_FILES: Final = (
+    ".env", ".env.*", ".netrc", ".pypirc", "*.pem", "*.key", "*.p12", "id_rsa*", "*credential*", "*secret*",
+)  # fmt: skip
 _SECRET: Final = re.compile(
-    r"""(?ix)
-    ( (?: password | passwd | secret | token | api_?key | access_?key )\w* \s* ["']? \s* [:=]+ \s* ["']? ) [^\s"',;)]{6,}
+    r"""(?mx)
+    ( (?i: password | passwd | secret | token | api_?key | access_?key ) \w* \s* ["']? \s* [:=] \s* ["'] ) [^"'\n]{6,} (?= ["'] )
+    | ^ ( [+ -]? (?: export \s+ )? [A-Z_]* (?: PASSWORD | SECRET | TOKEN | KEY ) [A-Z_]* = ) [^\s"'(]{6,} $
     | ( :// [^/\s:@]+ : ) [^@\s/]+ (?= @ )
     | \b ( (?: AKIA | ASIA ) ) [0-9A-Z]{16} \b
     | \b ( gh[pousr]_ | glpat- | sk- | xox[baprs]- | yard_ ) [\w-]{16,}

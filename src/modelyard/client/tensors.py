@@ -70,11 +70,10 @@ def _datatype(name: str, values: Sequence[Any]) -> str | None:
                     "input.invalid", f"The column '{name}' holds {value}", "JSON has no infinite numbers", "send null"
                 )
         return "FP64"
-    if len(kinds) == 1:
-        found = {bool: "BOOL", int: "INT64", str: "BYTES"}.get(kinds.pop())
-        if found is not None:
-            return found
     if not kinds:
         return None
+    found = {bool: "BOOL", int: "INT64", str: "BYTES"}.get(next(iter(kinds)))
+    if len(kinds) == 1 and found is not None:
+        return found
     told = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise Problem("input.invalid", f"The column '{name}' cannot be sent", f"it holds {told}", "one kind of value a column")
