@@ -5,7 +5,7 @@ import re
 from modelyard.core.problems import Problem
 
 MAX_LENGTH = 63
-_FORM = re.compile(r"^[a-z][a-z0-9_-]*$")
+_FORM = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 def check_name(noun: str, name: str) -> str:
@@ -19,7 +19,7 @@ def check_name(noun: str, name: str) -> str:
     >>> check_name("dataset", "flights")
     'flights'
     """
-    if len(name) > MAX_LENGTH or not _FORM.match(name):
+    if len(name) > MAX_LENGTH or not _FORM.fullmatch(name):
         raise Problem(
             f"{noun}.invalid",
             f"{name[:80]!r} is no name for a {noun}",
