@@ -151,7 +151,7 @@ class ForkServer:
         told = replace(assignment, messages=messages)
         if self._fresh:
             os.set_inheritable(messages, True)
-            os.execv(sys.executable, [sys.executable, "-m", "modelyard.runner", json.dumps(told.to_json())])  # noqa: S606 - no shell
+            os.execv(sys.executable, [*tree.python(), "-m", "modelyard.runner", json.dumps(told.to_json())])  # noqa: S606 - no shell
         fcntl.fcntl(messages, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
         return told
 

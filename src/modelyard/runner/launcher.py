@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 
 from modelyard.core import Problem
@@ -43,7 +42,7 @@ class Launcher:
         self.close()
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "modelyard.runner.forkserver", "--control", str(theirs.fileno()), *self._options]
+            command = [*tree.python(), "-m", "modelyard.runner.forkserver", "--control", str(theirs.fileno()), *self._options]
             self._server = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],

@@ -14,6 +14,11 @@ IS_LINUX = sys.platform == "linux"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def python() -> list[str]:
+    """Return the command of an interpreter like this one: where this one keeps the working folder off its path, so does that."""
+    return [sys.executable, *(["-P"] if sys.flags.safe_path else [])]
+
+
 def adopt_orphans() -> None:
     """Become the parent of every process below that loses its own, so that none gets away. Linux only."""
     if IS_LINUX:
