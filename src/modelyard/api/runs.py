@@ -1,6 +1,5 @@
 """Routes of training: trainers, runs, studies."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from modelyard.core import Digest, Page, Problem
 from modelyard.data.service import get_version
 from modelyard.jobs.service import cancel
 from modelyard.training import MetricPoint, Recipe, Run, RunId, RunState, Space, Study, StudyId
+from modelyard.training.conditions import parse_where
 from modelyard.training.documents import trainer_from_json
 from modelyard.training.service import (
     NewRun,
@@ -26,7 +26,6 @@ from modelyard.training.service import (
 )
 
 router = APIRouter(prefix="/v1/projects/{project}", tags=["training"])
-CONDITION = re.compile(r"^\s*([A-Za-z_][\w./-]*)\s*(<=|>=|!=|<|>|=)\s*(-?[\d.]+(?:[eE][-+]?\d+)?)\s*$")
 
 
 @dataclass(frozen=True)
@@ -61,20 +60,6 @@ class StudyWithTrials:
 
     study: Study
     trials: tuple[Run, ...]
-
-
-def parse_where(text: str) -> tuple[str, str, float]:
-    """Return metric, comparison and number of a condition such as `roc_auc > 0.9`.
-
-    Raises
-    ------
-    Problem
-        `where.invalid` for another form.
-    """
-    found = CONDITION.match(text)
-    if not found:
-        raise Problem("where.invalid", f"The condition '{text}' cannot be read", "the form is METRIC > NUMBER", "roc_auc > 0.9")
-    return found[1], found[2], float(found[3])
 
 
 @router.post("/trainers", status_code=201)
