@@ -15,7 +15,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def python() -> list[str]:
-    """Return the command of an interpreter like this one: where this one keeps the working folder off its path, so does that."""
+    """Return the command of an interpreter like this one: that keeps the working folder off its path if this does."""
     return [sys.executable, *(["-P"] if sys.flags.safe_path else [])]
 
 
