@@ -1,13 +1,18 @@
 """ONNX Runtime behind the framework port: the form that serves, whichever framework trained it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Read at its import: else ONNX Runtime reports home and keeps files outside of ours (docs/decisions/0009).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime  # noqa: E402 - after the line above
 
 from modelyard.core import Problem
 

@@ -22,6 +22,8 @@ from modelyard.prepare.values import InputColumn, ValueKind, input_dtype
 
 SAMPLE_ROWS: Final = 64
 SINGLE_ROWS: Final = 16
+# Polars divides a column by a constant through the constant's reciprocal, and a single row truly: the last bit may differ.
+LAST_BITS: Final = 1e-14
 _ROW_WISE: Final = (
     "a function step is row-wise: the answer for a row may depend on that row alone, not on other rows, their number or "
     "order, nor on chance or time"
@@ -157,6 +159,16 @@ def _column(function: Function, name: str, dtype: pl.DataType) -> InputColumn:
     return InputColumn(name, found)
 
 
+def _same(found: pl.Series, wanted: pl.Series) -> bool:
+    """Return whether two answers are equal; numbers to within `LAST_BITS`, far below the float32 that features are."""
+    if found.dtype != pl.Float64:
+        return found.equals(wanted, null_equal=True)
+    if not found.is_null().equals(wanted.is_null()):
+        return False
+    near = (found - wanted).abs() <= LAST_BITS * pl.select(pl.max_horizontal(wanted.abs(), 1.0)).to_series()
+    return bool((near | found.eq(wanted)).fill_null(value=True).all())
+
+
 def _check_row_wise(function: Function, sample: pl.DataFrame, expected: pl.DataFrame, columns: Sequence[InputColumn]) -> None:
     trials = [(sample, expected), (sample.reverse(), expected.reverse())]
     trials += [(sample[row], expected[row]) for row in range(min(SINGLE_ROWS, sample.height))]
@@ -169,7 +181,7 @@ def _check_row_wise(function: Function, sample: pl.DataFrame, expected: pl.DataF
                 f"it works on all rows, but not on {number} of them ({problem.why}); {_ROW_WISE}", _ADVICE
             ) from problem
         for name in wanted.columns:
-            if not found[name].equals(wanted[name], null_equal=True):
+            if not _same(found[name], wanted[name]):
                 why = f"column '{name}' differs between all rows at once and {number} of them; {_ROW_WISE}"
                 raise function.refused(why, _ADVICE)
 

@@ -51,7 +51,7 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
     """Return what is known of each flight at its scheduled departure, and whether it came late.
 
     The weather is the last observation strictly before scheduled departure, not older than six hours. `faulty` plants the
-    fault of the feed: from 24 June on `scheduled` is in UTC.
+    fault of the feed: from 24 June on `flight_date` and `sched_dep_time` (hours and minutes as in 1745) are in UTC.
     """
     known = last_before(flights, weather, on="departs_at", right_on="observed_at", by="origin", tolerance="6h")
     joined = known.join(planes, on="tailnum", how="left", maintain_order="left")
@@ -62,7 +62,8 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
     return joined.sort("departs_at", "flight_id").select(
         "flight_id",
         "departs_at",
-        in_feed.alias("scheduled"),
+        in_feed.dt.date().alias("flight_date"),
+        (in_feed.dt.hour().cast(pl.Int64) * 100 + in_feed.dt.minute()).alias("sched_dep_time"),
         "carrier",
         "origin",
         "dest",

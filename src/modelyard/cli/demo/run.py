@@ -68,7 +68,9 @@ def run_demo(options: Options, console: Console, stop: threading.Event) -> Figur
         `home.conflict` when something lives in the home already; `demo.unavailable`, `demo.failed`.
     """
     if options.home.exists() and any(options.home.iterdir()):
-        raise Problem("home.conflict", f"{options.home} is not empty", "the demo begins from nothing", "remove it, or name another --home")
+        raise Problem(
+            "home.conflict", f"{options.home} is not empty", "the demo begins from nothing", "remove it, or name another --home"
+        )
     began = time.monotonic()
     told = Telling(console)
     plan = Plan()
@@ -141,9 +143,7 @@ async def replay(
     token = addresses.token or ""
     passengers = Passengers(addresses.gateway or "", token, MODEL, inputs, counts, answers)
     incident = Incident(from_text(story.plan.push_from), lambda day: story.push_misaligned(trainer, deployment, day))
-    async with httpx.AsyncClient(
-        base_url=addresses.url, headers={"Authorization": f"Bearer {token}"}, timeout=60.0
-    ) as control:
+    async with httpx.AsyncClient(base_url=addresses.url, headers={"Authorization": f"Bearer {token}"}, timeout=60.0) as control:
         year = Replay(
             clock,
             story.project.name,
@@ -165,9 +165,7 @@ async def replay(
     return Live(counts, answers, deployment.predictions(), incident.version)
 
 
-def figures_of(
-    story: Story, deployment: DeploymentClient, live: Live, family: Family, peak: Peak, began: float
-) -> Figures:
+def figures_of(story: Story, deployment: DeploymentClient, live: Live, family: Family, peak: Peak, began: float) -> Figures:
     """Count everything from the platform's records and what the traffic generator saw."""
     project, counts, ledger = story.project, live.counts, live.ledger
     again = answers_again(story, ledger)

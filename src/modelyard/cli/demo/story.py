@@ -57,9 +57,7 @@ class Story:
         paths = extract(self.home / "data")
         self.files = {name: pl.read_parquet(path) for name, path in paths.items()}
         flights = self.project.dataset("flights", source=paths["flights"], key="flight_id", time="departs_at")
-        weather = self.project.dataset(
-            "weather", source=paths["weather"], key=("origin", "observed_at"), time="observed_at"
-        )
+        weather = self.project.dataset("weather", source=paths["weather"], key=("origin", "observed_at"), time="observed_at")
         planes = self.project.dataset("planes", source=paths["planes"], key="tailnum")
         versions = [one.snapshot(until=SPRING, note="January to March") for one in (flights, weather)]
         versions.append(planes.snapshot())
@@ -71,7 +69,7 @@ class Story:
             "departures",
             key="flight_id",
             time="departs_at",
-            checks=[yard.quality.not_null("late", "carrier", "origin", "scheduled"), yard.quality.between("late", 0, 1)],
+            checks=[yard.quality.not_null("late", "carrier", "origin", "sched_dep_time"), yard.quality.between("late", 0, 1)],
         )
         version = made.append(known.drop("arrived_at"), parents=versions, note="weather as of the last observation before")
         self.told.fact(f"departures v1: {version.rows:,} flights, each with the last weather seen before it was to leave")
@@ -152,7 +150,9 @@ class Story:
     def compare_doors(self, deployment: DeploymentClient, study: StudyClient, count: Callable[[int], None]) -> None:
         """Still stage 5: the same rows through the trainer, REST and batch. `count` is told the rows of each request."""
         by_trainer = pl.read_parquet(io.BytesIO(study.best.artifact("predictions"))).tail(PARITY_ROWS)
-        rows = by_trainer.select("flight_id").join(self.departures.version(1).frame(), on="flight_id", how="left", maintain_order="left")
+        rows = by_trainer.select("flight_id").join(
+            self.departures.version(1).frame(), on="flight_id", how="left", maintain_order="left"
+        )
         over_rest: list[float] = []
         for part in rows.iter_slices(PARITY_REQUEST_ROWS):
             ids = [f"parity-{name}" for name in part["flight_id"]]
@@ -208,7 +208,9 @@ class Story:
                 self.told.fact("the gateway, a process of its own, answers by the Open Inference Protocol v2 over REST")
                 return
             if time.monotonic() > until:
-                raise Problem("demo.failed", "The gateway does not answer", f"for {READY_S:.0f} s", "see up.log in the demo's home")
+                raise Problem(
+                    "demo.failed", "The gateway does not answer", f"for {READY_S:.0f} s", "see up.log in the demo's home"
+                )
             time.sleep(0.05)
 
 

@@ -22,10 +22,10 @@ SPACE = Search(
 
 
 def clock_of_day(rows: pl.DataFrame) -> pl.DataFrame:
-    """Scheduled time as hours since midnight, and its place on the circle of the day."""
-    hours = pl.col("scheduled").dt.hour() + pl.col("scheduled").dt.minute() / 60
+    """Scheduled time, which comes as in 1745, as hours since midnight, and its place on the circle of the day."""
+    hours = pl.col("sched_dep_time") // 100 + pl.col("sched_dep_time") % 100 / 60
     return rows.with_columns(
-        hours=hours.cast(pl.Float64),
+        hours=hours,
         hours_sin=(hours * (2 * np.pi / 24)).sin(),
         hours_cos=(hours * (2 * np.pi / 24)).cos(),
     )
@@ -34,10 +34,10 @@ def clock_of_day(rows: pl.DataFrame) -> pl.DataFrame:
 def steps() -> list[Any]:
     """Return the declared steps that follow the function step; the last one names the features."""
     return [
-        prep.date_parts("scheduled", "weekday"),
+        prep.date_parts("flight_date", "weekday"),
         prep.one_hot("origin", "carrier"),
         prep.target_mean("dest"),
-        prep.drop("flight_id", "departs_at"),
+        prep.drop("flight_id", "departs_at", "sched_dep_time"),
     ]
 
 

@@ -177,5 +177,5 @@ def days_of(departures: pl.DataFrame, start: datetime) -> list[tuple[datetime, p
 
 def _tensor(values: pl.Series) -> dict[str, Any]:
     datatype = _TYPES.get(values.dtype.base_type(), "BYTES")
-    data = values.dt.to_string("iso:strict").to_list() if isinstance(values.dtype, pl.Datetime) else values.to_list()
+    data = values.dt.to_string("iso:strict").to_list() if values.dtype.is_temporal() else values.to_list()
     return {"name": values.name, "shape": [len(values)], "datatype": datatype, "data": data}

@@ -56,7 +56,9 @@ class Replay:
         for number, (day, flights) in enumerate(days):
             bar.move(number, f"{day:%d %b %Y}")
             if day.date() == FAULT_FROM:
-                self.told.mark("bold yellow", f"{day:%d %b}  planted: from today the feed sends scheduled times in UTC, not local time")
+                self.told.mark(
+                    "bold yellow", f"{day:%d %b}  planted: from today the feed sends scheduled times in UTC, not local time"
+                )
             await self.passengers.ask(flights)
             self._check_answers()
             self.arrivals.happen(number, flights)
@@ -74,7 +76,9 @@ class Replay:
     def _check_answers(self) -> None:
         """Stop when nobody was answered: a replay of failures shows nothing."""
         if self.counts.failed_requests and not self.answers.ids:
-            raise Problem("demo.failed", "The gateway answers no request", self.counts.failures[0], "see logs in the demo's home")
+            raise Problem(
+                "demo.failed", "The gateway answers no request", self.counts.failures[0], "see logs in the demo's home"
+            )
 
     async def _send_labels(self, labels: Sequence[tuple[str, float, datetime]]) -> None:
         for place in range(0, len(labels), 5000):
