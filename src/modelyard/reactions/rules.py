@@ -27,15 +27,21 @@ def may_retrain(policy: Policy, rule: Rule, now: datetime, made: Sequence[Decisi
     """
     if busy is not None:
         return Choice(ActionKind.HOLD, f"held: {busy}")
-    retrains = sorted((d.at for d in made if d.action is ActionKind.RETRAIN), reverse=True)
-    if retrains and now - retrains[0] < timedelta(seconds=rule.cooldown_s):
-        left = timedelta(seconds=rule.cooldown_s) - (now - retrains[0])
-        return Choice(ActionKind.HOLD, f"held: cool-down for another {_days(left)}")
+    retrains = [d.at for d in made if d.action is ActionKind.RETRAIN]
+    wait = cooling(rule, now, retrains)
+    if wait is not None:
+        return Choice(ActionKind.HOLD, wait)
     spent = sum(at > now - timedelta(seconds=policy.budget_s) for at in retrains)
     if spent >= policy.budget:
         span = _days(timedelta(seconds=policy.budget_s))
         return Choice(ActionKind.HOLD, f"held: the budget of {policy.budget} retrains in {span} is spent")
     return Choice(ActionKind.RETRAIN, "retrain on fresh data")
+
+
+def cooling(rule: Rule, now: datetime, acted: Sequence[datetime]) -> str | None:
+    """Return why a rule has to wait, when the policy last did its action less than the cool-down ago; None: it has not to."""
+    left = timedelta(seconds=rule.cooldown_s) - (now - max(acted)) if acted else timedelta()
+    return f"held: cool-down for another {_days(left)}" if left > timedelta() else None
 
 
 def due_times(policy: Policy, now: datetime) -> list[tuple[Rule, datetime]]:
@@ -52,9 +58,9 @@ def due_times(policy: Policy, now: datetime) -> list[tuple[Rule, datetime]]:
     return found
 
 
-def schedule_cause(rule: Rule, at: datetime) -> str:
-    """Return the cause that a schedule's time is: one for ever."""
-    return f"schedule:{rule.cron}@{to_text(at)[:16]}Z"
+def schedule_cause(policy: Policy, at: datetime) -> str:
+    """Return the cause that a time of a policy's schedule is: one for ever, and no other policy's."""
+    return f"schedule:{policy.name}@{to_text(at)[:16]}Z"
 
 
 def check_policy(policy: Policy) -> None:
@@ -70,10 +76,14 @@ def check_policy(policy: Policy) -> None:
             raise _invalid("a rule on an alarm names no monitor", "on(watch.degraded, …)")
         if rule.trigger is TriggerKind.SCHEDULE and not croniter.is_valid(rule.cron or ""):
             raise _invalid(f"'{rule.cron}' is no cron expression", 'on(schedule("0 6 * * 1"))')
-        if rule.action not in (ActionKind.RETRAIN, ActionKind.ROLL_BACK, ActionKind.NOTIFY):
-            raise _invalid(f"a rule cannot do '{rule.action.value}'", "use retrain, roll_back or notify")
+        if rule.action not in (ActionKind.RETRAIN, ActionKind.ROLL_BACK):
+            raise _invalid(f"a rule cannot do '{rule.action.value}'", "use retrain or roll_back")
+        if rule.cooldown_s < 0:
+            raise _invalid("a cool-down is negative", 'at_most("1/14d")')
         if rule.action is ActionKind.RETRAIN and policy.retraining is None:
             raise _invalid("a rule retrains, but the policy does not say on what", 'train.retrain(data="latest")')
+    if policy.retraining is not None and (policy.retraining.held_back_s <= 0 or (policy.retraining.history_s or 1) <= 0):
+        raise _invalid("a stretch of its retraining has no length", 'train.retrain(data="latest", held_back="7d")')
     if policy.budget < 0 or policy.budget_s <= 0:
         raise _invalid("the budget is negative", 'at_most("4/month")')
 
@@ -97,7 +107,7 @@ class Course:
 
 
 def next_move(judged: Judgement, *, last_step: bool, rows_at_step: int, course: Course) -> Verdict:
-    """Return the way on: ROLL_BACK at once, PROMOTE when it is time for the next step or the end, HOLD at the cap, else UNDECIDED.
+    """Return the way on: ROLL_BACK at once, PROMOTE to the next step or the end, HOLD at the cap, else UNDECIDED.
 
     The last step before 100 % is left only by the judge's word. Earlier ones are steps of exposure: they are left after
     `step_rows` without a sign of harm, since a small share would take months to prove what the next step proves in days.

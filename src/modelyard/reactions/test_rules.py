@@ -79,7 +79,7 @@ def test_a_schedule_is_due_once_for_each_of_its_times() -> None:
     assert due_times(looked, monday + timedelta(days=6)) == []
     [(_, later)] = due_times(looked, monday + timedelta(days=29))
     assert later == monday + timedelta(days=28), "missed times are one"
-    assert schedule_cause(rule, at) == "schedule:0 6 * * 1@2013-07-01T06:00Z"
+    assert schedule_cause(policy, at) == "schedule:keep@2013-07-01T06:00Z"
 
 
 @pytest.mark.parametrize(
