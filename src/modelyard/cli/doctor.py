@@ -99,6 +99,8 @@ def _told(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, True, look())
     except Problem as problem:
         return Finding(what, False, f"{problem.what}: {problem.why}", problem.next_step)
+    except OSError as error:
+        return Finding(what, False, str(error), "mend it, or name another --home")
 
 
 def _writable(home: Path) -> str:

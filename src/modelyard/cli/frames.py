@@ -22,9 +22,7 @@ def read_frame(path: Path) -> "pl.DataFrame":
     import polars as pl
 
     if not path.is_file():
-        beside = [one.name for one in path.parent.glob("*")] if path.parent.is_dir() else []
-        near = nearest(path.name, beside)
-        raise Problem("file.missing", f"There is no file {path}", f"did you mean {near[0]}?" if near else "")
+        raise file_missing(path)
     try:
         match _form(path):
             case ".csv":
@@ -55,6 +53,13 @@ def write_frame(frame: "pl.DataFrame", path: Path) -> None:
                 frame.write_ipc(path)
     except OSError as error:
         raise Problem("file.unavailable", f"{path} cannot be written", str(error.strerror or error)) from error
+
+
+def file_missing(path: Path) -> Problem:
+    """Return the problem of a file that is not there, with the nearest name beside it."""
+    beside = [one.name for one in path.parent.glob("*")] if path.parent.is_dir() else []
+    near = nearest(path.name, beside)
+    return Problem("file.missing", f"There is no file {path}", f"did you mean '{near[0]}'?" if near else "")
 
 
 def _form(path: Path) -> str:

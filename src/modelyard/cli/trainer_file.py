@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelyard.cli.frames import file_missing
 from modelyard.core import Problem, missing
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def load_file(path: Path) -> Any:
         `file.missing`.
     """
     if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
-        raise missing("file", str(path), [one.name for one in folder.glob("*.py")])
+        raise file_missing(path)
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
     if spec is None or spec.loader is None:

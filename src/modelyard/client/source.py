@@ -17,7 +17,7 @@ _SECRET_FILES: Final = (
 )  # fmt: skip
 _SECRET: Final = re.compile(
     r"""(?mx)
-    ( (?i: password | passwd | secret | token | api_?key | access_?key ) \w* \s* ["']? \s* [:=] \s* ["'] ) [^"'\n]{6,} (?= ["'] )
+    ( (?i: password | passwd | secret | token | api_?key | access_?key ) \w* ["']? \s* [:=] \s* ["'] ) [^"'\n]{6,} (?= ["'] )
     | ^ ( [+ -]? (?: export \s+ )? [A-Z_]* (?: PASSWORD | SECRET | TOKEN | KEY ) [A-Z_]* = ) [^\s"'(]{6,} $
     | ( :// [^/\s:@]+ : ) [^@\s/]+ (?= @ )
     | \b ( (?: AKIA | ASIA ) ) [0-9A-Z]{16} \b

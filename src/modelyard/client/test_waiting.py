@@ -19,7 +19,7 @@ def connected(*states: Mapping[str, object], lasting: bool = True) -> tuple[Conn
     pauses: list[float] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=JOB | (left.pop(0) if len(left) > 1 else left[0]))
+        return httpx.Response(200, json={**JOB, **(left.pop(0) if len(left) > 1 else left[0])})
 
     http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://127.0.0.1:1")
     return Connection(http, sleep=pauses.append, lasting=lasting), pauses
