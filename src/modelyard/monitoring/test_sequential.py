@@ -63,6 +63,20 @@ def test_steps_of_a_rollout_are_compared_each_within_itself() -> None:
     assert judge(strata, looks).verdict is not Verdict.ROLL_BACK
 
 
+def test_labels_as_strata_find_a_canary_that_knows_nothing_in_a_tenth_of_the_rows() -> None:
+    rng = np.random.default_rng(9)
+    late = rng.random(4_000) < 0.25
+    knowing = np.clip(np.where(late, 0.3, 0.22) + rng.normal(0, 0.1, 4_000), 0.01, 0.99)
+    canary = rng.random(4_000) < 0.1
+    losses = np.square(late - np.where(canary, 0.25, knowing))
+    looks = Looks(tolerance=0.02, narrowest_rows=1_000)
+    plain = [Stratum(Arm.of(losses[canary]), Arm.of(losses[~canary]))]
+    by_label = [Stratum(Arm.of(losses[canary & of]), Arm.of(losses[~canary & of])) for of in (late, ~late)]
+    assert judge(plain, looks).verdict is Verdict.UNDECIDED
+    assert judge(by_label, looks).half_width < 0.4 * judge(plain, looks).half_width
+    assert judge(by_label, looks).verdict is Verdict.ROLL_BACK
+
+
 def test_there_is_no_verdict_before_the_first_look_nor_without_an_arm() -> None:
     zeros, ones = Arm.of(np.zeros(199)), Arm.of(np.ones(199))
     assert judge([Stratum(ones, zeros)], Looks(tolerance=0.03)).verdict is Verdict.UNDECIDED
