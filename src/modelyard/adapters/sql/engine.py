@@ -17,6 +17,7 @@ READ_ONLY = "modelyard_read_only"
 
 # A writer waits this long for the others. Transactions last milliseconds, so only a fault makes anyone wait so long.
 BUSY_TIMEOUT_S = 60.0
+_STANDSTILL_S = 120  # a process that stands still in the middle of a transaction must not hold a project for ever
 _KNOCK_MS = 8  # how long one try to begin waits
 _POOL_SIZE = 10
 _MAX_OVERFLOW = 40  # the control plane answers forty requests at once
@@ -117,8 +118,7 @@ def _open_postgresql(url: URL, busy_timeout_s: float) -> Engine:
     settings = (
         "SET TIME ZONE 'UTC'",
         f"SET lock_timeout = '{busy_timeout_s * 1000:.0f}ms'",
-        # A process that stands still in the middle of a transaction must not hold a project for ever.
-        f"SET idle_in_transaction_session_timeout = '{2000 * busy_timeout_s:.0f}ms'",
+        f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_S}s'",
     )
     sa.event.listen(engine, "connect", partial(_connected, settings, lambda driver: None))
     return engine

@@ -1,5 +1,6 @@
 """The metadata database."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -44,8 +45,13 @@ class SqlMetadata:
     def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._engine = open_engine(url, busy_timeout_s=busy_timeout_s)
         self._told = told(self._engine)
-        self._thread = _ThisThread()
         self._busy_timeout_s = busy_timeout_s
+        self._settle()
+
+    def _settle(self) -> None:
+        """Make what belongs to this process alone."""
+        self._process = os.getpid()
+        self._thread = _ThisThread()
         # SQLite has one writer at a time. Threads of this process wait for it here, and are woken as soon as they may go on;
         # SQLite's own waiting, in sleeps between looks, is left to other processes.
         self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else None
@@ -63,7 +69,7 @@ class SqlMetadata:
             `metadata.unavailable` when the database does not answer, is full or stays busy; `metadata.conflict` when two
             transactions waited for each other.
         """
-        joined = self._thread.open
+        joined = self._joined()
         with self._telling():
             if joined is None:
                 with self._outermost(read_only=False) as tx:
@@ -80,7 +86,7 @@ class SqlMetadata:
 
         Transactions opened inside it join it, so a caller that knows that a use case only reads may wrap it in this.
         """
-        joined = self._thread.open
+        joined = self._joined()
         with self._telling():
             if joined is not None:
                 yield joined.transaction
@@ -102,6 +108,13 @@ class SqlMetadata:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
+
+    def _joined(self) -> _Open | None:
+        """Return what this thread has open. In a forked process that is nothing: its parent's connections are its parent's."""
+        if self._process != os.getpid():
+            self._engine.dispose(close=False)
+            self._settle()
+        return self._thread.open
 
     @contextmanager
     def _outermost(self, *, read_only: bool) -> Iterator[SqlTransaction]:

@@ -1,5 +1,7 @@
 import inspect
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -252,6 +254,35 @@ def test_a_database_that_stays_busy_is_told(metadata_url: str, same: bool) -> No
     assert problem.value.code == "metadata.unavailable"
     metadata.close()
     other.close()
+
+
+def test_a_forked_process_has_connections_of_its_own(metadata_url: str) -> None:
+    """It would otherwise speak over its parent's, and meet its parent's open transaction."""
+    script = f"""
+import os
+from modelyard.adapters.sql import SqlMetadata
+from modelyard.testing import examples
+metadata = SqlMetadata({metadata_url!r})
+metadata.upgrade()
+for _ in range(3):
+    with metadata.transaction() as tx:
+        tx.datasets.find(examples.FLIGHTS)
+        child = os.fork()
+        if child == 0:
+            with metadata.reading() as own:
+                assert own.datasets.find(examples.FLIGHTS) == []
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        tx.datasets.find(examples.FLIGHTS)
+with metadata.transaction() as tx:
+    tx.datasets.add(examples.FLIGHTS, [examples.dataset()])
+metadata.close()
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
+    metadata = SqlMetadata(metadata_url)
+    with metadata.reading() as tx:
+        assert tx.datasets.find(FLIGHTS) == [examples.dataset()]
+    metadata.close()
 
 
 def test_a_lost_connection_is_told_and_the_next_transaction_has_another(postgresql_url: str) -> None:
