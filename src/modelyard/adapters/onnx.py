@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 # Read at its import: else ONNX Runtime reports home and keeps files outside of ours (docs/decisions/0009).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime  # noqa: E402 - after the line above
+import onnxruntime
 
 from modelyard.core import Problem
 

@@ -1,0 +1,1 @@
+"""`yard demo`: a real year, once round the whole loop."""

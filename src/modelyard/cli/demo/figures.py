@@ -75,8 +75,8 @@ def weekly(rows: pl.DataFrame, answer: str, start: datetime) -> pl.DataFrame:
 def mixed_answers(ledger: pl.DataFrame, told: pl.DataFrame, again: pl.DataFrame) -> int:
     """Return how many answers are not wholly one version's.
 
-    `ledger`: what the platform kept; `told`: what came over the wire (`id`, `told_version`, `told`); `again`: for each id what the version
-    named in the ledger answers when asked alone (`again`). An answer is mixed when the three do not agree.
+    `ledger`: what the platform kept; `told`: what came over the wire (`id`, `told_version`, `told`); `again`: for each id what
+    the version that the ledger names answers by batch (`again`). An answer is mixed when the three do not agree.
     """
     both = told.join(ledger.select("id", "version", "answer"), on="id", how="left").join(again, on="id", how="left")
     version_differs = both["told_version"] != both["version"]

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
 import polars as pl
 from rich.console import Console
 
-from modelyard.cli.demo.figures import DecisionFigure, Figures, mixed_answers, weekly, weekly_loss
+from modelyard.cli.demo.figures import DecisionFigure, Figures, mixed_answers, weekly_loss
 from modelyard.cli.demo.flights import FAULT_FROM, SPRING, departures
 from modelyard.cli.demo.memory import Peak, watched_memory
 from modelyard.cli.demo.plan import Plan
@@ -28,7 +27,7 @@ from modelyard.client import DeploymentClient, TrainerClient
 from modelyard.client.connection import connect
 from modelyard.client.projects import open_project
 from modelyard.core import FileClock, Problem, from_text
-from modelyard.embedded.family import Family, running
+from modelyard.embedded.family import Addresses, Family, running
 from modelyard.embedded.family import Plan as FamilyPlan
 from modelyard.reactions import ActionKind
 from modelyard.training import StudyState
@@ -83,9 +82,18 @@ def run_demo(options: Options, console: Console, stop: threading.Event) -> Figur
         told.stage(6, "live", "April to December as HTTP traffic; arrivals come back late, twice, out of order")
         live = asyncio.run(replay(story, deployment, trainer, counts, addresses, clock))
         told.stage(9, "report", "what the loop was worth")
-        figures = figures_of(story, deployment, live, family, peak, began)
+        labelled = beside_the_first(story, live.ledger)
+        figures = figures_of(story, deployment, live, labelled, addresses=addresses, peak=peak, began=began)
         tell_figures(told, figures)
-        path = write_report(options.home / "report.html", story, deployment, live, figures)
+        path = write_report(
+            options.home / "report.html",
+            figures=figures,
+            ledger=live.ledger,
+            labelled=labelled,
+            stages=told.said,
+            alerts=list(story.project.alerts()),
+            decisions=[one.record for one in story.project.decisions()],
+        )
         told.fact(f"the whole story in one file: {path}")
         if options.figures is not None:
             options.figures.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
@@ -132,7 +140,7 @@ def first_half(story: Story) -> tuple[DeploymentClient, TrainerClient, Counts]:
 
 
 async def replay(
-    story: Story, deployment: DeploymentClient, trainer: TrainerClient, counts: Counts, addresses: Any, clock: FileClock
+    story: Story, deployment: DeploymentClient, trainer: TrainerClient, counts: Counts, addresses: Addresses, clock: FileClock
 ) -> Live:
     """Stages 6 to 8."""
     feed = departures(story.files["flights"], story.files["weather"], story.files["planes"], faulty=True)
@@ -165,16 +173,28 @@ async def replay(
     return Live(counts, answers, deployment.predictions(), incident.version)
 
 
-def figures_of(story: Story, deployment: DeploymentClient, live: Live, family: Family, peak: Peak, began: float) -> Figures:
+def beside_the_first(story: Story, ledger: pl.DataFrame) -> pl.DataFrame:
+    """Return the labelled rows with `without`: what the first version, left alone, answers for them."""
+    labelled = ledger.filter(LABELLED)
+    return labelled.with_columns(without=story.score(f"{MODEL}@1", raw_rows(labelled)))
+
+
+def figures_of(
+    story: Story,
+    deployment: DeploymentClient,
+    live: Live,
+    labelled: pl.DataFrame,
+    *,
+    addresses: Addresses,
+    peak: Peak,
+    began: float,
+) -> Figures:
     """Count everything from the platform's records and what the traffic generator saw."""
     project, counts, ledger = story.project, live.counts, live.ledger
     again = answers_again(story, ledger)
-    labelled = ledger.filter(LABELLED)
-    first = labelled.with_columns(without=story.score(f"{MODEL}@1", raw_rows(labelled)))
     decisions = sorted(project.decisions(), key=lambda one: one.record.id)
     champions = [revision.routes[0].version for revision in reversed(list(deployment.revisions())) if len(revision.routes) == 1]
     actions = [one.record.action for one in decisions]
-    addresses = family.addresses
     return Figures(
         seconds=round(time.monotonic() - began, 1),
         rows=story.rows,
@@ -206,8 +226,8 @@ def figures_of(story: Story, deployment: DeploymentClient, live: Live, family: F
         ],
         retrains=actions.count(ActionKind.RETRAIN),
         rollbacks=actions.count(ActionKind.ROLL_BACK),
-        loss_with_loop=weekly_loss(first, "answer", SPRING),
-        loss_without=weekly_loss(first, "without", SPRING),
+        loss_with_loop=weekly_loss(labelled, "answer", SPRING),
+        loss_without=weekly_loss(labelled, "without", SPRING),
         peak_memory_mb=round(peak.mb, 1),
         console=addresses.url,
         gateway=addresses.gateway or "",
@@ -253,8 +273,3 @@ def tell_figures(told: Telling, figures: Figures) -> None:
     )
     told.fact(f"{figures.labels_sent:,} labels sent, {figures.labels_joined:,} predictions labelled")
     told.fact(f"{figures.seconds:.0f} s, {figures.peak_memory_mb:,.0f} MB at most for all processes together")
-
-
-def losses_by_week(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Return week, rows and loss of the labelled answers."""
-    return weekly(ledger, "answer", SPRING)

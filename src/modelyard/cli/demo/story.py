@@ -1,7 +1,6 @@
 """The demo's first stages: data, preparation, study, registration, deployment; and its second incident."""
 
 import io
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -223,8 +222,3 @@ def broken_export(rows: pl.DataFrame) -> pl.DataFrame:
         pl.when((place >= third) & (place < 2 * third)).then(None).otherwise(pl.col("departs_at")).alias("departs_at"),
     )
     return pl.concat([broken, broken.tail(third)])
-
-
-def settings_text(plan: Plan) -> str:
-    """Return the plan as JSON, for the report."""
-    return json.dumps(msgspec.to_builtins(plan), indent=1)

@@ -1,4 +1,4 @@
-"""How the demo speaks: a stage, what is found, how far it is. To the terminal by Rich; the plain words also go into the report."""
+"""How the demo speaks: stages, facts, progress, to the terminal by Rich. The facts go into the report too."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a data scientist writes for the demo: preparation, search space, trainer. The rest of the demo is traffic and telling."""
+"""What a data scientist writes for the demo: preparation, search space, trainer."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def steps() -> list[Any]:
     ]
 
 
-def train(run: Any, fit: Any, test: Any, family: str, rate: float, leaves: int, weight: float) -> Any:
+def train(run: Any, fit: Any, test: Any, *, family: str, rate: float, leaves: int, weight: float) -> Any:
     """Return a classifier of one of two families, fitted on the prepared rows."""
     if family == "linear":
         model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=weight, max_iter=300))
