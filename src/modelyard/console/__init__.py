@@ -6,14 +6,14 @@ from importlib.resources import files
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from modelyard.console import doors, jobs, models, overview, react, steps
+from modelyard.console import data, doors, jobs, models, overview, react, serve, steps
 from modelyard.console.traffic import TrafficBook
 from modelyard.console.visits import Console
 from modelyard.wiring import Follower, Platform
 
 __all__ = ["mount"]
 
-ROOMS = (doors, overview, steps, models, react, jobs)
+ROOMS = (doors, overview, data, steps, models, serve, react, jobs)
 KEY_BYTES = 32
 
 
