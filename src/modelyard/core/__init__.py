@@ -2,6 +2,7 @@
 
 from modelyard.core.clock import Clock, FileClock, ManualClock, from_text, system_clock, to_text
 from modelyard.core.digests import Digest, digest_bytes, digest_file, digest_json
+from modelyard.core.effort import Effort
 from modelyard.core.ids import IdMaker, MemberId, OrganisationId, ProjectId
 from modelyard.core.json import Json, JsonObject, canonical_json
 from modelyard.core.names import check_name
@@ -12,6 +13,7 @@ from modelyard.core.problems import Problem, ProblemKind, missing, nearest
 __all__ = [
     "Clock",
     "Digest",
+    "Effort",
     "FileClock",
     "IdMaker",
     "Json",

@@ -1,6 +1,6 @@
 """Use cases of reactions. `turn` is the loop: judge canaries, act on finished retrainings, answer alarms and schedules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from modelyard.core import MemberId, Page, PageRequest, Problem, ProjectId, check_name, missing, to_text
+from modelyard.core import Effort, MemberId, Page, PageRequest, Problem, ProjectId, check_name, missing, to_text
 from modelyard.events import Fact
 from modelyard.monitoring import Monitor
 from modelyard.monitoring.rules import due_windows
@@ -129,17 +129,19 @@ def turn(ports: Ports, actor_of: ActorOf, project: ProjectId) -> list[Decision]:
     agenda = look(ports, project)
     if not agenda:
         return []
-    effort = _Effort([], [])
+    made: list[Decision] = []
+    effort = Effort()
     for monitor in agenda.monitors:
-        effort.make(partial(_watch, ports, actor_of, monitor))
+        effort.make(partial(_watch, ports, actor_of, monitor), None)
     for rollout in agenda.rollouts:
-        effort.make(partial(_judge, ports, actor_of, rollout))
+        made += effort.make(partial(_judge, ports, actor_of, rollout), [])
     for policy, decision in agenda.waiting:
-        effort.make(partial(_gate, ports, actor_of, policy, decision))
-    effort.make(partial(answer_alarms, ports, actor_of, project))
+        made += effort.make(partial(_gate, ports, actor_of, policy, decision), [])
+    made += effort.make(partial(answer_alarms, ports, actor_of, project), [])
     for policy in agenda.scheduled:
-        effort.make(partial(keep_schedule, ports, actor_of, project, policy.name))
-    return effort.done()
+        made += effort.make(partial(keep_schedule, ports, actor_of, project, policy.name), [])
+    effort.end()
+    return made
 
 
 def look(ports: Ports, project: ProjectId) -> Agenda:
@@ -215,33 +217,8 @@ def pending(ports: Ports, project: ProjectId) -> list[str]:
         return [f"retraining for {decision.cause}" for decision in tx.policies.get_decisions(project, open_ones)]
 
 
-class _Effort:
-    """Pieces of work of which each is tried, whatever became of the others."""
-
-    def __init__(self, made: list[Decision], failures: list[Exception]) -> None:
-        self._made = made
-        self._failures = failures
-
-    def make(self, work: Callable[[], list[Decision]]) -> None:
-        """Do a piece of work."""
-        try:
-            self._made += work()
-        except Exception as error:  # raised by `done`
-            self._failures.append(error)
-
-    def done(self) -> list[Decision]:
-        """Return the decisions made. Raises the first failure, with the others told beside it."""
-        if not self._failures:
-            return self._made
-        first, *others = self._failures
-        for other in others:
-            first.add_note(f"and {type(other).__name__}: {other}")
-        raise first
-
-
-def _watch(ports: Ports, actor_of: ActorOf, monitor: Monitor) -> list[Decision]:
+def _watch(ports: Ports, actor_of: ActorOf, monitor: Monitor) -> None:
     evaluate(ports, actor_of(MemberId(monitor.created_by)), monitor.project, monitor.name)
-    return []
 
 
 def _judge(ports: Ports, actor_of: ActorOf, rollout: Rollout) -> list[Decision]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import isfinite
 
 from modelyard.core import Problem
-from modelyard.training.types import Direction, Run, RunState, Study, StudyState
+from modelyard.training.types import Direction, Float, Int, Run, RunState, Space, Study, StudyState
 
 MOVES: dict[RunState, frozenset[RunState]] = {
     # PENDING again from RUNNING: the lease lapsed and the run is retried
@@ -46,6 +47,35 @@ def best(runs: Sequence[Run], metric: str, direction: Direction) -> Run | None:
         return None
     sign = -1 if direction is Direction.MAXIMISE else 1
     return min(ranked, key=lambda run: (sign * run.metrics[metric], run.number))
+
+
+def check_space(space: Space) -> None:
+    """Return when every range of a space can be searched.
+
+    Raises
+    ------
+    Problem
+        `study.invalid`, naming the parameter.
+    """
+    spans: list[tuple[str, Float | Int]] = [*space.floats.items(), *space.ints.items()]
+    names = [*space.floats, *space.ints, *space.choices]
+    if not names:
+        raise _unsearchable("its space is empty", "Search(depth=range(3, 9), …)")
+    for name in names:
+        if names.count(name) > 1:
+            raise _unsearchable(f"'{name}' has several ranges", "give it one")
+    for name, span in spans:
+        if not (isfinite(span.low) and isfinite(span.high) and span.low <= span.high):
+            raise _unsearchable(f"'{name}' goes from {span.low} to {span.high}", "name the lower end first")
+        if span.log and span.low <= 0:
+            raise _unsearchable(f"'{name}' starts at {span.low}, which has no logarithm", "start it above 0")
+    for name, choice in space.choices.items():
+        if not choice.values:
+            raise _unsearchable(f"'{name}' has no values to choose from", 'Choice(("boosting", "linear"))')
+
+
+def _unsearchable(why: str, next_step: str) -> Problem:
+    return Problem("study.invalid", "The study cannot search this space", why, next_step)
 
 
 def due_trials(study: Study, runs: Sequence[Run]) -> int:

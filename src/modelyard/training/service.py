@@ -9,11 +9,12 @@ from typing import Any, Protocol
 from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.data import DatasetVersionId, Split
 from modelyard.events import Event, Fact
-from modelyard.jobs import JobId, JobState
+from modelyard.jobs import Job, JobId, JobState
+from modelyard.jobs.rules import retryable
 from modelyard.jobs.service import submit
 from modelyard.tenancy import Actor, authorise
 from modelyard.training.documents import to_bytes, trainer_from_json, trainer_to_json
-from modelyard.training.rules import ENDED, best, due_trials, move
+from modelyard.training.rules import ENDED, best, check_space, due_trials, move
 from modelyard.training.store import Sampler, TrainingTransaction
 from modelyard.training.types import (
     MetricPoint,
@@ -30,6 +31,7 @@ from modelyard.training.types import (
 )
 
 TRAIN_JOB = "run.train"
+TRAINING_JOBS = (TRAIN_JOB, "deployment.retrain")  # the kinds of job that train runs
 MAX_TRIALS = 10_000
 
 
@@ -81,6 +83,7 @@ class NewRun:
     refit_of: RunId | None = None
     priority: int = 0
     queued: bool = True  # False: the caller trains it in its own job
+    job: JobId | None = None  # that one
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
                 cause=new.cause,
                 refit_of=new.refit_of,
                 source=new.source,
+                job=new.job,
             )
             tx.runs.add(project, [run])
             if new.queued:
@@ -188,12 +192,7 @@ def log(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId, points: S
         [run] = tx.runs.get(project, [run_id])
         if run.state in ENDED:
             raise Problem("run.conflict", f"Run {run.number} takes no more metrics", f"it is {run.state.value}")
-        latest: dict[str, MetricPoint] = {}
-        for point in points:
-            if point.name not in latest or point.step >= latest[point.name].step:
-                latest[point.name] = point
         tx.runs.log(project, run_id, points)
-        tx.runs.save(project, [replace(run, metrics={**run.metrics, **{n: p.value for n, p in latest.items()}})])
 
 
 def finish(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId, outputs: Outputs) -> Run:
@@ -232,11 +231,7 @@ def get_run(ports: Ports, actor: Actor, project: ProjectId, ref: str) -> Run:
     authorise(actor, "run.read", project)
     with ports.transaction() as tx:
         if ref.isdecimal():
-            page = tx.runs.find(project, PageRequest(limit=1000))
-            for run in page.items:
-                if run.number == int(ref):
-                    return run
-            raise Problem("run.missing", f"There is no run {ref}", f"the newest is {_newest(page)}", "yard run list")
+            return _run_numbered(tx, project, int(ref))
         [run] = tx.runs.get(project, [RunId(ref)])
     return run
 
@@ -287,13 +282,15 @@ def start_study(
     Raises
     ------
     Problem
-        `study.invalid` for an empty space or a number of trials below 1, `sampler.missing` for an unknown sampler.
+        `study.invalid` for a space that cannot be searched or a number of trials below 1, `sampler.missing` for an unknown
+        sampler.
     """
     authorise(actor, "run.write", project)
-    if not (space.floats or space.ints or space.choices):
-        raise Problem("study.invalid", "The study searches nothing", "its space is empty", "Search(depth=range(3, 9), …)")
+    check_space(space)
     if not 1 <= trials <= MAX_TRIALS:
         raise Problem("study.invalid", f"The study has {trials} trials", f"it must be 1 to {MAX_TRIALS}")
+    if parallel < 1:
+        raise Problem("study.invalid", f"The study tries {parallel} at once", "it must be 1 at least")
     ports.sampler(sampler)
     made = load_trainer(ports, actor, project, trainer)
     study = Study(
@@ -319,7 +316,9 @@ def start_study(
         return advance_study(ports, actor, project, study.id, source=source)
 
 
-def advance_study(ports: StudyPorts, actor: Actor, project: ProjectId, study_id: StudyId, *, source: Digest | None = None) -> Study:
+def advance_study(
+    ports: StudyPorts, actor: Actor, project: ProjectId, study_id: StudyId, *, source: Digest | None = None
+) -> Study:
     """Queue the next trials when the last batch has ended; end the study after its last. Safe to repeat."""
     authorise(actor, "run.write", project)
     with ports.transaction() as tx:
@@ -329,7 +328,7 @@ def advance_study(ports: StudyPorts, actor: Actor, project: ProjectId, study_id:
             return study
         count = due_trials(study, runs)
         if not count:
-            return _end_study(ports, tx, actor, study, runs)
+            return _end_study(ports, tx, actor.member, study, runs)
         tried = [(run.recipe.params, _value(run, study.metric)) for run in runs]
         suggested = ports.sampler(study.sampler).suggest(
             study.space, tried, count=count, seed=study.seed, direction=study.direction
@@ -390,18 +389,42 @@ def follow(ports: StudyPorts, actor_of: Callable[[MemberId], Actor], project: Pr
             with ports.transaction() as tx:
                 [run] = tx.runs.get(project, [RunId(event.subject)])
             if run.study is not None:
-                advance_study(ports, actor_of(MemberId(run.created_by)), project, run.study)
+                _follow_trial(ports, actor_of, run, run.study)
+
+
+def end_runs_of(ports: Ports, actor: MemberId | str, project: ProjectId, job: Job) -> list[Run]:
+    """End the runs that a job was training when it, or its last try, was lost; what has ended stays as it is."""
+    state = RunState.CANCELLED if job.state is JobState.CANCELLED else RunState.FAILED
+    with ports.transaction() as tx:
+        under_way = tx.runs.find(project, PageRequest(limit=1000), states=[RunState.PENDING, RunState.RUNNING]).items
+        return [end_badly(ports, actor, project, run.id, state, job.problem) for run in under_way if run.job == job.id]
+
+
+def _follow_trial(ports: StudyPorts, actor_of: Callable[[MemberId], Actor], run: Run, study: StudyId) -> None:
+    """Go on with a study. One that never can again (its maker may no longer train) ends, so that it holds up nothing."""
+    try:
+        with ports.transaction():
+            advance_study(ports, actor_of(MemberId(run.created_by)), run.project, study)
+    except Problem as problem:
+        if retryable(problem):
+            raise
+        with ports.transaction() as tx:
+            [found] = tx.runs.get_studies(run.project, [study])
+            _end_study(ports, tx, run.created_by, found, trials_of(tx, run.project, study), problem)
 
 
 def _follow_lost_job(ports: Ports, project: ProjectId, event: Event) -> None:
-    with ports.transaction() as tx:
-        [job] = tx.jobs.get(project, [JobId(event.subject)])
-    if job.kind == TRAIN_JOB:
-        state = RunState.CANCELLED if job.state is JobState.CANCELLED else RunState.FAILED
-        end_badly(ports, event.actor, project, RunId(job.payload["run"]), state, job.problem)
+    if event.data.get("kind") in TRAINING_JOBS:
+        with ports.transaction() as tx:
+            [job] = tx.jobs.get(project, [JobId(event.subject)])
+        end_runs_of(ports, event.actor, project, job)
 
 
-def _end_study(ports: Ports, tx: TrainingTransaction, actor: Actor, study: Study, runs: Sequence[Run]) -> Study:
+def _end_study(
+    ports: Ports, tx: TrainingTransaction, by: str, study: Study, runs: Sequence[Run], problem: Problem | None = None
+) -> Study:
+    if study.state is not StudyState.RUNNING:
+        return study
     chosen = best(runs, study.metric, study.direction)
     ended = replace(
         study,
@@ -410,7 +433,8 @@ def _end_study(ports: Ports, tx: TrainingTransaction, actor: Actor, study: Study
         finished_at=ports.clock(),
     )
     tx.runs.save_studies(study.project, [ended])
-    _tell(tx, study.project, actor.member, ports, [Fact(f"study.{ended.state.value}", study.id, {"best": ended.best})])
+    told = {"best": ended.best, "trials": len(runs), **({"cut_short": str(problem)} if problem else {})}
+    _tell(tx, study.project, by, ports, [Fact(f"study.{ended.state.value}", study.id, told)])
     return ended
 
 
@@ -422,8 +446,17 @@ def _title(run: Run) -> str:
     return f"trial {run.trial} of {run.experiment}" if run.study else f"{run.kind.value} {run.experiment} (run {run.number})"
 
 
-def _newest(page: Page[Run]) -> str:
-    return str(page.items[0].number) if page.items else "not there yet"
+def _run_numbered(tx: TrainingTransaction, project: ProjectId, number: int) -> Run:
+    page = tx.runs.find(project, PageRequest(limit=1000))
+    newest = page.items[0].number if page.items else None
+    while True:
+        found = next((run for run in page.items if run.number == number), None)
+        if found is not None:
+            return found
+        if page.next_key is None or page.items[-1].number < number:
+            why = f"the newest is {newest}" if newest else "nothing was trained yet"
+            raise Problem("run.missing", f"There is no run {number}", why, "yard run list")
+        page = tx.runs.find(project, PageRequest(page.next_key, 1000))
 
 
 def _tell(tx: TrainingTransaction, project: ProjectId, actor: str, ports: Ports, facts: Sequence[Fact]) -> None:
