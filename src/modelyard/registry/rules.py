@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from math import isfinite
 
 from modelyard.core import Problem
 from modelyard.registry.types import (
@@ -17,6 +18,7 @@ from modelyard.registry.types import (
     ModelVersion,
 )
 from modelyard.training import Direction
+from modelyard.training.metrics import DIRECTIONS
 
 REFERENCE = re.compile(r"^(?P<model>[a-z][a-z0-9_-]*)@(?P<what>[a-z0-9][a-z0-9_-]*)$")
 LATEST = "latest"
@@ -86,26 +88,53 @@ def _judge_better(condition: Condition, version: ModelVersion, current: int | No
     if current is None or current == version.number:
         return ConditionResult(condition, True, None, "nothing stands there yet to be better than")
     evaluation = latest_evaluation(version, current, metric)
-    if evaluation is None or evaluation.against_value is None:
-        return ConditionResult(
-            condition, False, None, f"it was not measured beside version {current} on the same rows: yard model evaluate"
-        )
-    gain = evaluation.value - evaluation.against_value
+    if evaluation is None:
+        told = f"it was not measured by {metric} beside version {current} on the same rows, as a retraining does"
+        return ConditionResult(condition, False, None, told)
+    value, against = values_of(evaluation, metric)
+    gain = (value or 0.0) - (against or 0.0)
     gain = gain if condition.direction is Direction.MAXIMISE else -gain
     demand = (
         f"better by at least {condition.limit:g}" if condition.limit > 0 else f"not worse by more than {-condition.limit:g}"
     )
     told = (
-        f"{metric} {evaluation.value:.4f} against {evaluation.against_value:.4f} of v{current} on {evaluation.rows:,} rows "
+        f"{metric} {value:.4f} against {against:.4f} of v{current} on {evaluation.rows:,} rows "
         f"({evaluation.window}); demanded: {demand}"
     )
     return ConditionResult(condition, gain >= condition.limit, gain, told)
 
 
 def latest_evaluation(version: ModelVersion, against: int, metric: str) -> Evaluation | None:
-    """Return the newest evaluation of `version` beside version `against` by `metric`."""
-    found = [e for e in version.evaluations if e.against == against and e.metric == metric]
+    """Return the newest evaluation of `version` beside version `against` in which both were measured by `metric`."""
+    found = [e for e in version.evaluations if e.against == against and None not in values_of(e, metric)]
     return max(found, key=lambda e: e.at, default=None)
+
+
+def values_of(evaluation: Evaluation, metric: str) -> tuple[float | None, float | None]:
+    """Return the metric of the measured version and of the one beside it; None: it was not measured."""
+    if evaluation.metric == metric:
+        return evaluation.value, evaluation.against_value
+    return evaluation.metrics.get(metric), evaluation.against_metrics.get(metric)
+
+
+def check_gate(gate: Gate) -> None:
+    """Return when each demand of a gate can be met and means what it says.
+
+    Raises
+    ------
+    Problem
+        `gate.invalid`.
+    """
+    for condition in gate.conditions:
+        kind, limit = condition.kind, condition.limit
+        if not isfinite(limit) or (kind is not ConditionKind.BETTER and limit < 0):
+            raise Problem("gate.invalid", f"The gate's limit of {kind.value} is {limit}", "it is a number, and not below 0")
+        if kind is ConditionKind.BETTER and condition.direction is not DIRECTIONS.get(
+            condition.metric or "", condition.direction
+        ):
+            known = DIRECTIONS[condition.metric or ""].value
+            why = f"of {condition.metric} one wants to {known} it"
+            raise Problem("gate.invalid", f"The gate would {condition.direction.value} {condition.metric}", why, f"say {known}")
 
 
 def told_failures(result: GateResult) -> str:

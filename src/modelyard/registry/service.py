@@ -9,7 +9,7 @@ from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Page, PageReques
 from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
-from modelyard.registry.rules import LATEST, judge_gate, parse_reference, told_failures
+from modelyard.registry.rules import LATEST, check_gate, judge_gate, parse_reference, told_failures
 from modelyard.registry.store import RegistryTransaction
 from modelyard.registry.types import (
     Alias,
@@ -29,7 +29,6 @@ from modelyard.training import Run, RunId, RunState
 from modelyard.training.service import get_run
 
 REGISTER_JOB = "model.register"
-EVALUATE_JOB = "model.evaluate"
 
 
 class Ports(Protocol):
@@ -105,6 +104,9 @@ def request_registration(
 ) -> Job:
     """Queue the registration of a finished run: conversion, parity, latency and slices are measured by a worker."""
     authorise(actor, "model.write", project)
+    if alias is not None:
+        authorise(actor, "alias.move", project)
+        check_name("alias", alias)
     found = get_run(ports, actor, project, run)
     if found.state is not RunState.FINISHED:
         raise Problem(
@@ -194,6 +196,7 @@ def set_gate(ports: Ports, actor: Actor, project: ProjectId, model: str, alias: 
     """Put a gate before an alias; it holds from now on, for everybody."""
     authorise(actor, "gate.write", project)
     check_name("alias", alias)
+    check_gate(gate)
     ensure_model(ports, actor, project, model)
     with ports.transaction() as tx:
         now = ports.clock()
@@ -261,19 +264,22 @@ def promote(ports: Ports, actor: Actor, project: ProjectId, model: str, version:
 
 
 def restore(ports: Ports, actor: Actor, project: ProjectId, model: str, alias: str, version: int, *, cause: str) -> Alias:
-    """Move an alias back to a version that stood there before: a roll-back or an undo, which no gate may stop."""
+    """Move an alias back to a version that stood there before: a roll-back or an undo, which no gate may stop.
+
+    What stood before that version is before it again, so that going back twice never goes forward.
+    """
     authorise(actor, "alias.move", project)
     with ports.transaction() as tx:
-        stood = {
-            event.data.get(side)
-            for event in tx.events.read(project, kinds=["alias.moved"], subject=f"{model}@{alias}", limit=10_000)
-            for side in ("version", "from")
-        }
+        moves = tx.events.read(project, kinds=["alias.moved"], subject=f"{model}@{alias}", newest_first=True, limit=10_000)
         current = _alias(tx, project, model, alias)
-        if current is None or version not in stood:
+        if current is None or version not in {event.data.get(side) for event in moves for side in ("version", "from")}:
             raise Problem("alias.refused", f"{model}@{alias} cannot go back to version {version}", "it never stood there")
+        if current.version == version:
+            return current
+        came = (event.data for event in moves if event.data.get("version") == version and not event.data.get("restored"))
+        before = next(came, {}).get("from")
         now = ports.clock()
-        moved = replace(current, version=version, previous=current.version, moved_at=now, moved_by=actor.member)
+        moved = replace(current, version=version, previous=before, moved_at=now, moved_by=actor.member)
         tx.models.save_aliases(project, [moved])
         data = {"version": version, "from": current.version, "cause": cause, "restored": True}
         tx.events.add(project, [Fact("alias.moved", f"{model}@{alias}", data)], actor=actor.member, at=now)
