@@ -52,12 +52,14 @@ def caller_of(request: Request) -> Caller:
             "every door but the health check asks for one",
             "send `Authorization: Bearer TOKEN`; `yard up` printed the first one",
         )
-    return Caller(platform, identify(platform, secret.strip()))
+    with platform.reading():
+        return Caller(platform, identify(platform, secret.strip()))
 
 
 def project_caller_of(project: str, caller: Annotated[Caller, Depends(caller_of)]) -> ProjectCaller:
     """Return the caller in the project that the path names. Problem `project.missing` also where they have no role."""
-    found = get_project(caller.platform, caller.actor, project)
+    with caller.platform.reading():
+        found = get_project(caller.platform, caller.actor, project)
     return ProjectCaller(caller.platform, caller.actor, found.id)
 
 

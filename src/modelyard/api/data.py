@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from modelyard.api.callers import InProject, PageQuery
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.lineage import Graph, lineage
@@ -29,7 +30,7 @@ from modelyard.data.service import (
 )
 from modelyard.tenancy import authorise
 
-router = APIRouter(prefix="/v1/projects/{project}/datasets", tags=["data"])
+router = APIRouter(prefix="/v1/projects/{project}/datasets", tags=["data"], route_class=SnapshotRoute)
 ARROW = "application/vnd.apache.arrow.file"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from modelyard.api.callers import InProject, PageQuery
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page
 from modelyard.jobs import Job, JobId, JobState, LogLine, Schedule
 from modelyard.jobs.service import (
@@ -21,7 +22,7 @@ from modelyard.jobs.service import (
     submit,
 )
 
-router = APIRouter(prefix="/v1/projects/{project}", tags=["jobs"])
+router = APIRouter(prefix="/v1/projects/{project}", tags=["jobs"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 
 from modelyard.api.callers import InProject
+from modelyard.api.reading import SnapshotRoute
 from modelyard.reactions.service import pending
 from modelyard.serving.service import catalogue_position
 from modelyard.tenancy import authorise
@@ -14,7 +15,7 @@ from modelyard.tenancy import authorise
 if TYPE_CHECKING:
     from modelyard.wiring import Follower
 
-router = APIRouter(prefix="/v1/projects/{project}/loop", tags=["loop"])
+router = APIRouter(prefix="/v1/projects/{project}/loop", tags=["loop"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from modelyard.api.callers import InProject, PageQuery
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Gate, GateResult, Model, ModelVersion
@@ -22,7 +23,7 @@ from modelyard.registry.service import (
     set_gate,
 )
 
-router = APIRouter(prefix="/v1/projects/{project}/models", tags=["registry"])
+router = APIRouter(prefix="/v1/projects/{project}/models", tags=["registry"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from modelyard.api.callers import InProject
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Digest, Problem, digest_bytes
 from modelyard.tenancy import authorise
 
-router = APIRouter(prefix="/v1/projects/{project}/objects", tags=["objects"])
+router = APIRouter(prefix="/v1/projects/{project}/objects", tags=["objects"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)

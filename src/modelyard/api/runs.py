@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from modelyard.api.callers import InProject, PageQuery
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Digest, Page, Problem
 from modelyard.data.service import get_version
 from modelyard.jobs.service import cancel
@@ -25,7 +26,7 @@ from modelyard.training.service import (
     start_study,
 )
 
-router = APIRouter(prefix="/v1/projects/{project}", tags=["training"])
+router = APIRouter(prefix="/v1/projects/{project}", tags=["training"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def keep_trainer(call: InProject, document: dict[str, Any]) -> dict[str, Digest]
 @router.get("/runs")
 def runs(
     call: InProject,
+    *,
     page: PageQuery,
     state: Annotated[list[RunState] | None, Query()] = None,
     study: StudyId | None = None,

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from modelyard.api.callers import Call, InProject, PageQuery
 from modelyard.api.data import frame_response
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, from_text
 from modelyard.monitoring import Label
 from modelyard.monitoring.labels import add_labels, labelled_rows
@@ -31,7 +32,7 @@ from modelyard.serving.service import (
 )
 from modelyard.tenancy import authorise
 
-router = APIRouter(prefix="/v1", tags=["serving"])
+router = APIRouter(prefix="/v1", tags=["serving"], route_class=SnapshotRoute)
 MAX_WAIT_S = 30.0
 LOOK_EVERY_S = 0.05
 

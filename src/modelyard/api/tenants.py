@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from modelyard.api.callers import Call, InProject
+from modelyard.api.reading import SnapshotRoute
 from modelyard.events import Event
 from modelyard.tenancy import Actor, Member, Membership, Project, Role, Token, authorise
 from modelyard.tenancy.service import (
@@ -20,7 +21,7 @@ from modelyard.tenancy.service import (
     set_role,
 )
 
-router = APIRouter(prefix="/v1", tags=["tenancy"])
+router = APIRouter(prefix="/v1", tags=["tenancy"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from modelyard.api.callers import InProject, PageQuery
+from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page
 from modelyard.monitoring import Alert, AlertId, AlertKind, Monitor, MonitorTest, Window
 from modelyard.monitoring.service import (
@@ -19,7 +20,7 @@ from modelyard.monitoring.service import (
 from modelyard.reactions import ActionKind, Decision, DecisionId, Policy, Retraining, Rule
 from modelyard.reactions.service import apply_policy, find_decisions, find_policies, get_decision, undo
 
-router = APIRouter(prefix="/v1/projects/{project}", tags=["monitoring"])
+router = APIRouter(prefix="/v1/projects/{project}", tags=["monitoring"], route_class=SnapshotRoute)
 
 
 @dataclass(frozen=True)

@@ -310,47 +310,64 @@ def start_study(
         created_by=actor.member,
         created_at=ports.clock(),
     )
+    suggested = _suggest(ports, study, [])
     with ports.transaction() as tx:
         tx.runs.add_studies(project, [study])
         _tell(tx, project, actor.member, ports, [Fact("study.created", study.id, {"trials": trials})])
-        return advance_study(ports, actor, project, study.id, source=source)
+        _start_trials(ports, actor, study, suggested, first=0, source=source)
+    return study
 
 
-def advance_study(
-    ports: StudyPorts, actor: Actor, project: ProjectId, study_id: StudyId, *, source: Digest | None = None
-) -> Study:
-    """Queue the next trials when the last batch has ended; end the study after its last. Safe to repeat."""
+def advance_study(ports: StudyPorts, actor: Actor, project: ProjectId, study_id: StudyId) -> Study:
+    """Queue the next trials when the last batch has ended; end the study after its last. Safe to repeat, and to race.
+
+    The sampler is asked between two transactions, since nobody should wait for it; who was overtaken meanwhile leaves it be.
+    """
     authorise(actor, "run.write", project)
     with ports.transaction() as tx:
         [study] = tx.runs.get_studies(project, [study_id])
         runs = trials_of(tx, project, study_id)
         if study.state is not StudyState.RUNNING or any(run.state not in ENDED for run in runs):
             return study
-        count = due_trials(study, runs)
-        if not count:
+        if not due_trials(study, runs):
             return _end_study(ports, tx, actor.member, study, runs)
-        tried = [(run.recipe.params, _value(run, study.metric)) for run in runs]
-        suggested = ports.sampler(study.sampler).suggest(
-            study.space, tried, count=count, seed=study.seed, direction=study.direction
+    suggested = _suggest(ports, study, runs)
+    with ports.transaction() as tx:
+        [study] = tx.runs.get_studies(project, [study_id])
+        if study.state is StudyState.RUNNING and len(trials_of(tx, project, study_id)) == len(runs):
+            _start_trials(ports, actor, study, suggested, first=len(runs), source=runs[0].source if runs else None)
+    return study
+
+
+def _suggest(ports: StudyPorts, study: Study, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    tried = [(run.recipe.params, _value(run, study.metric)) for run in runs]
+    sampler = ports.sampler(study.sampler)
+    count = due_trials(study, runs)
+    return sampler.suggest(study.space, tried, count=count, seed=study.seed, direction=study.direction)
+
+
+def _start_trials(
+    ports: Ports,
+    actor: Actor,
+    study: Study,
+    suggested: Sequence[Mapping[str, Any]],
+    *,
+    first: int,
+    source: Digest | None,
+) -> None:
+    new = [
+        NewRun(
+            recipe=Recipe(study.trainer, params, study.seed),
+            data=study.data,
+            kind=RunKind.TRIAL,
+            experiment=study.experiment,
+            source=source,
+            study=study.id,
+            trial=first + offset,
         )
-        start_runs(
-            ports,
-            actor,
-            project,
-            [
-                NewRun(
-                    recipe=Recipe(study.trainer, params, study.seed),
-                    data=study.data,
-                    kind=RunKind.TRIAL,
-                    experiment=study.experiment,
-                    source=source or (runs[0].source if runs else None),
-                    study=study.id,
-                    trial=len(runs) + offset,
-                )
-                for offset, params in enumerate(suggested)
-            ],
-        )
-        return study
+        for offset, params in enumerate(suggested)
+    ]
+    start_runs(ports, actor, study.project, new)
 
 
 def get_study(ports: Ports, actor: Actor, project: ProjectId, study_id: StudyId) -> tuple[Study, list[Run]]:

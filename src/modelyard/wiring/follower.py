@@ -90,16 +90,18 @@ class Follower:
         return busy
 
     def _consume(self, project: ProjectId, consumer: str, work: Consumer) -> bool:
-        with self._platform.transaction() as tx:
+        """Do a consumer's work, then move its cursor: work cut off in between is done again, which every consumer bears."""
+        with self._platform.reading() as tx:
             events = tx.events.read(project, after=tx.events.cursor(project, consumer), limit=BATCH)
-            if not events:
-                return False
-            work(self._platform, self._actor, project, events)
+        if not events:
+            return False
+        work(self._platform, self._actor, project, events)
+        with self._platform.transaction() as tx:
             tx.events.advance(project, consumer, events[-1].position)
         return True
 
     def _projects(self) -> list[ProjectId]:
-        with self._platform.transaction() as tx:
+        with self._platform.reading() as tx:
             return [project.id for one in tx.tenancy.organisations() for project in tx.tenancy.projects(one.id)]
 
     def _actor(self, member: MemberId) -> Actor:
