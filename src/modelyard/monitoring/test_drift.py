@@ -136,17 +136,18 @@ def test_dates_move_by_nature_and_are_watched_for_nulls_only() -> None:
     assert holed.notice
 
 
-def test_the_unusual_is_measured_against_the_references_own_blocks() -> None:
+def test_notices_are_ranked_by_what_the_references_own_blocks_show() -> None:
     rng = np.random.default_rng(8)
-    days = np.repeat(np.arange(60), 100)
-    seasonal = pl.DataFrame({"t": np.sin(days / 60 * 6) + rng.normal(0, 0.3, days.size), "x": rng.normal(0, 1, days.size)})
+    season = np.sin(np.repeat(np.arange(60), 100) / 60 * 6)
+    seasonal = pl.DataFrame({"t": season + rng.normal(0, 0.3, 6_000), "x": rng.normal(0, 1, 6_000)})
     reference = profile(seasonal)
     usual = usual_spread(seasonal, reference)
-    assert usual["t"] > 0.5
+    assert usual["t"] > 0.4
     assert usual["x"] < 0.1
-    window = profile(pl.DataFrame({"t": rng.normal(0, 0.3, 1_000), "x": rng.normal(0.3, 1, 1_000)}), reference)
-    found = drift(reference, window, usual=usual)
-    assert [named(found, name).unusual for name in ("t", "x")] == [False, True]
+    window = profile(pl.DataFrame({"t": rng.normal(1, 0.3, 1_000), "x": rng.normal(0.6, 1, 1_000)}), reference)
+    assert [c.column for c in drift(reference, window)] == ["t", "x"]
+    ranked = drift(reference, window, usual=usual)
+    assert [(c.column, c.notice, c.unusual) for c in ranked] == [("x", True, True), ("t", True, False)]
     assert usual_spread(seasonal.head(5), reference) == {}
 
 
