@@ -11,7 +11,8 @@ from modelyard.console.traffic import Traffic, layers, losses, slot_width, slots
 from modelyard.console.visits import Visit
 from modelyard.core import PageRequest
 from modelyard.monitoring import Alert
-from modelyard.monitoring.service import find_alerts, reference_metrics
+from modelyard.monitoring.rules import reference_metrics
+from modelyard.monitoring.service import find_alerts
 from modelyard.reactions import Decision
 from modelyard.reactions.service import find_decisions
 from modelyard.registry import ModelVersion
