@@ -28,7 +28,7 @@ def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout:
     """Return one stratum for each day of each step of the rollout, in order; rows without a label yet are left out.
 
     Rows belong to the revision that answered them, so that each stratum has one share of canary. Days are kept apart because
-    rows of one day err together: a canary is held against the live version of the same day, and whole days do not count as noise.
+    rows of one day err together: a canary is held against the live version of the same day, and whole days are no noise.
     """
     with ports.transaction() as tx:
         made = tx.deployments.revisions(project, deployment.id, PageRequest(limit=LONGEST_ROLLOUT)).items
@@ -36,7 +36,9 @@ def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout:
     rows = labelled_rows(ports, project, deployment.name, since=rollout.started_at - EARLIER)
     if not rows.height or not steps:
         return CanaryLosses((), 0)
-    known = rows.filter(pl.col("label").is_not_null() & pl.col("revision").is_in(steps)).with_columns(DAY)
+    by_chance = pl.col("revision").is_in(steps) & (pl.col("route") != "pinned")  # callers who name a version are no sample
+    both = pl.col("label").is_not_null() & pl.col("answer").is_not_null()
+    known = rows.filter(by_chance & both).with_columns(DAY)
     here = (pl.col("revision") == max(steps)) & (pl.col("version") == rollout.candidate)
     strata = tuple(_stratum(deployment, rollout, part) for part in known.partition_by("revision", "day"))
     return CanaryLosses(strata, known.filter(here).height)

@@ -104,11 +104,15 @@ def read_labels(ports: Ports, project: ProjectId, deployment: str) -> pl.LazyFra
 def labelled_rows(
     ports: Ports, project: ProjectId, deployment: str, *, since: datetime | None = None, until: datetime | None = None
 ) -> pl.DataFrame:
-    """Return the ledger's rows of [since, until) with `answer` and `label` (null: not known yet), by event time and id."""
+    """Return the ledger's rows of [since, until) with `answer` and `label` (null: not known yet), by event time and id.
+
+    A prediction that was asked for again under its id counts once, with its first answer: labels are of predictions.
+    """
     if ports.lake.version(project, ledger_table(deployment)) is None:
         return pl.DataFrame()
     ledger = read_ledger(ports, project, deployment, since=since, until=until)
     labels = read_labels(ports, project, deployment).select(
         pl.col("prediction").alias("id"), pl.col("value").alias("label"), pl.col("time").alias("label_time")
     )
-    return ledger.join(labels, on="id", how="left").sort("time", "id").collect()
+    first = ledger.sort("answered_at", "version").unique("id", keep="first")
+    return first.join(labels, on="id", how="left").sort("time", "id").collect()

@@ -10,6 +10,7 @@ import polars as pl
 from modelyard.core import from_text, to_text
 from modelyard.monitoring.drift import ColumnDrift
 from modelyard.monitoring.types import Monitor
+from modelyard.registry import ModelVersion
 from modelyard.training.metrics import log_losses, measure
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def due_windows(monitor: Monitor, now: datetime) -> list[Span]:
     Windows lie on multiples of their length since 1970, so that two monitors of one length share their marks.
     """
     length = timedelta(seconds=monitor.window_s)
-    start = monitor.evaluated_until or floor_time(monitor.created_at, length)
+    start = floor_time(monitor.created_at, length)
+    if monitor.evaluated_until is not None:  # windows of another length may have ended between two marks: none counts twice
+        start = floor_time(monitor.evaluated_until + length - timedelta(microseconds=1), length)
     last = now - timedelta(seconds=monitor.label_delay_s)
     found: list[Span] = []
     while start + length <= last and len(found) < MAX_CATCH_UP:
@@ -60,6 +63,12 @@ def is_alarm_due(last: str | None, now: datetime) -> bool:
     Harm that goes on is told once, and again after `REMIND_AFTER`: an alarm that repeats itself daily is not heard.
     """
     return last is None or now - from_text(last) >= REMIND_AFTER
+
+
+def reference_metrics(version: ModelVersion) -> Mapping[str, float]:
+    """Return the metrics of the version on rows it was not fitted on: a refit's are those of the recipe when it was judged."""
+    judged = (one.metrics for one in version.evaluations if one.run == version.refit_of)
+    return next(judged, version.metrics)
 
 
 def window_metrics(rows: pl.DataFrame) -> dict[str, float]:
