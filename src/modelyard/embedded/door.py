@@ -1,5 +1,6 @@
 """The way in: a project by name, on the server that the environment names or inside this process."""
 
+import atexit
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -60,4 +61,6 @@ def embedded(settings: Settings) -> "Embedded":
 
 @cache
 def _remote(url: str, token: str | None) -> Connection:
-    return connect(url, token)
+    found = connect(url, token)
+    atexit.register(found.close)
+    return found
