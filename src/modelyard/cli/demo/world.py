@@ -14,10 +14,11 @@ import httpx
 import orjson
 import polars as pl
 
-ROWS_A_REQUEST = 8
+ROWS_A_REQUEST = 16
 CONNECTIONS = 8
 LATE_SHARE = 0.08  # of labels come some days later
 TWICE_SHARE = 0.03  # of labels come again
+PROBE_EVERY_S = 0.1
 TIMEOUT_S = 30.0
 HOUR = "hour_of_departure"  # column: the hour a flight is scheduled in
 _TYPES = {pl.Int64: "INT64", pl.Float64: "FP64", pl.String: "BYTES", pl.Datetime: "BYTES"}
@@ -81,7 +82,7 @@ class Passengers:
             self._counts.probes += part.height
             await self._send(part, ids)
             turn += 1
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(PROBE_EVERY_S)
 
     async def flush(self) -> dict[str, Any]:
         """Have the gateway ship its ledger now."""

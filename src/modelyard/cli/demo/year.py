@@ -18,7 +18,7 @@ from modelyard.core import FileClock, Problem, to_text
 
 SETTLE_S = 240.0
 PROBE_AFTER_S = 0.5
-POLL_S = 0.02
+POLL_S = 0.04
 STYLES = {"notice": "yellow", "alarm": "bold red", "retrain": "cyan", "canary": "cyan", "promote": "bold green"}
 LOUD = {"roll_back": "bold red", "refuse": "magenta", "break_glass": "bold magenta", "hold": "dim", "undo": "magenta"}
 
