@@ -22,7 +22,7 @@ def compile_polars(fitted: FittedPipeline) -> Stage:
     `step.invalid` for a function step that raises or is not row-wise. Columns that it does not need are ignored.
     """
     planned = plan(fitted)
-    stage = frame_function(planned)
+    stage = frame_function(planned, load_functions(planned.calls))
 
     def transform(frame: pl.DataFrame) -> pl.DataFrame:
         return stage(working_frame(frame, planned.inputs))
@@ -30,9 +30,14 @@ def compile_polars(fitted: FittedPipeline) -> Stage:
     return transform
 
 
-def frame_function(planned: Plan) -> Stage:
-    """Return the function from frames of `inputs.working_frame` to the features."""
-    stages = list(_stages(planned.parts))
+def load_functions(calls: Sequence[Call]) -> tuple[Function, ...]:
+    """Return the user functions that are called, loaded. Raises `Problem("code.failed")` when one cannot be."""
+    return tuple(Function(call.step) for call in calls)
+
+
+def frame_function(planned: Plan, functions: Sequence[Function]) -> Stage:
+    """Return the function from frames of `inputs.working_frame` to the features; `functions` are those of the plan's calls."""
+    stages = _stages(planned.parts, functions)
     features = [as_polars(value).cast(pl.Float32).alias(name) for name, value in planned.features.items()]
 
     def transform(frame: pl.DataFrame) -> pl.DataFrame:
@@ -50,14 +55,15 @@ def evaluate(frame: pl.DataFrame, parts: Sequence[Assignment]) -> pl.DataFrame:
     return frame
 
 
-def _stages(parts: Sequence[Assignment | Call]) -> list[Stage]:
+def _stages(parts: Sequence[Assignment | Call], functions: Sequence[Function]) -> list[Stage]:
+    loaded = iter(functions)
     stages: list[Stage] = []
     waiting: list[Assignment] = []
     for part in parts:
         if isinstance(part, Assignment):
             waiting.append(part)
         else:
-            stages += [*map(_assign, _groups(waiting)), _call(part)]
+            stages += [*map(_assign, _groups(waiting)), _call(part, next(loaded))]
             waiting = []
     return [*stages, *map(_assign, _groups(waiting))]
 
@@ -83,9 +89,7 @@ def _assign(group: Sequence[Assignment]) -> Stage:
     return lambda frame: frame.with_columns(expressions)
 
 
-def _call(call: Call) -> Stage:
-    function = Function(call.step)
-
+def _call(call: Call, function: Function) -> Stage:
     def stage(frame: pl.DataFrame) -> pl.DataFrame:
         answer = run_function(function, shown(frame, call.reads), call.writes)
         return frame.with_columns(_named(answer, call.writes))

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 from modelyard.core import Problem, missing
-from modelyard.prepare.compile_polars import evaluate, frame_function
-from modelyard.prepare.compile_python import row_function
+from modelyard.prepare.compile_polars import evaluate, frame_function, load_functions
+from modelyard.prepare.compile_python import row_compiled
 from modelyard.prepare.functions import learn_function, shown
 from modelyard.prepare.inputs import working_frame
 from modelyard.prepare.plan import Plan, apply, trimmed
-from modelyard.prepare.scope import Assignment, Call, Scope
+from modelyard.prepare.scope import Assignment, Scope
 from modelyard.prepare.steps import Training, definition
 from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, Step
 from modelyard.prepare.values import InputColumn, input_dtype
@@ -136,30 +136,29 @@ def _check(fitting: _Fitting, planned: Plan, frame: pl.DataFrame) -> None:
     final = fitting.frame[at].select(pl.col(i).cast(pl.Float64).fill_null(float("nan")).cast(pl.Float32) for i in ids)
     expected = final.rename(dict(zip(ids, planned.features, strict=True)))
     rows = working_frame(frame[at], planned.inputs)
-    found = frame_function(planned)(rows)
-    by_row = row_function(planned)
-    if by_row is None and not found.equals(expected):
-        functions = sorted({part.step.name for part in planned.parts if isinstance(part, Call)})
+    functions = load_functions(planned.calls)
+    found = frame_function(planned, functions)(rows)
+    if planned.calls and not found.equals(expected):
         raise Problem(
             "step.invalid",
-            f"The steps {functions} cannot be used",
+            f"The steps {sorted({function.name for function in functions})} cannot be used",
             "their answers change when columns that they do not read are left out",
             "name the columns that they read, instead of selecting by type",
         )
-    if by_row is not None:
-        told = rows.select(
-            [
-                pl.col(c.name).dt.replace_time_zone("UTC") if c.dtype.startswith("Datetime") else pl.col(c.name)
-                for c in planned.inputs
-            ]
+    told = rows.select(
+        [
+            pl.col(c.name).dt.replace_time_zone("UTC") if c.dtype.startswith("Datetime") else pl.col(c.name)
+            for c in planned.inputs
+        ]
+    )
+    by_row = row_compiled(planned, functions)
+    numbers = np.array(by_row.finish([by_row.first(row) for row in told.to_dicts()]), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = numbers.astype(np.float32)
+    if not (np.array_equal(single, found.to_numpy(), equal_nan=True) and found.equals(expected)):
+        raise Problem(
+            "pipeline.failed",
+            "The compilers of the pipeline disagree on its training rows",
+            "this is a fault of modelyard",
+            "report it",
         )
-        single = np.array([by_row(row) for row in told.to_dicts()], dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            rounded = single.astype(np.float32)
-        if not (np.array_equal(rounded, found.to_numpy(), equal_nan=True) and found.equals(expected)):
-            raise Problem(
-                "pipeline.failed",
-                "The compilers of the pipeline disagree on its training rows",
-                "this is a fault of modelyard",
-                "report it",
-            )

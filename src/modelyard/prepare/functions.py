@@ -4,9 +4,10 @@ A function sees numbers as Float64, integers as Int64, text as String and times 
 stored in; missing is null in every column, also where the raw rows had NaN. What it returns is taken in the same forms.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -15,10 +16,14 @@ from modelyard.core import Problem
 from modelyard.prepare.boundary import user_code_boundary
 from modelyard.prepare.capture import capture
 from modelyard.prepare.code import load
-from modelyard.prepare.expressions import Column
-from modelyard.prepare.inputs import working_frame
+from modelyard.prepare.expressions import Column, Value
+from modelyard.prepare.inputs import working_frame, working_rows
 from modelyard.prepare.types import FunctionStep
-from modelyard.prepare.values import InputColumn, ValueKind, input_dtype
+from modelyard.prepare.values import DTYPES, InputColumn, ValueKind, input_dtype
+
+TableRow: TypeAlias = Sequence[Value]
+Table: TypeAlias = Sequence[TableRow]  # rows of one width
+TableFunction: TypeAlias = Callable[[Table], Table]
 
 SAMPLE_ROWS: Final = 64
 SINGLE_ROWS: Final = 16
@@ -104,16 +109,44 @@ def run_function(function: Function, frame: pl.DataFrame, writes: Mapping[str, C
     Problem
         As `Function` does; `step.invalid` when a column is missing or of another kind than at fit.
     """
-    columns = [InputColumn(name, _dtype(column.kind, column.zone)) for name, column in writes.items()]
+    columns = _written(writes)
     if frame.is_empty():
         empty = pl.DataFrame(schema={column.name: pl.Null for column in columns})
         return working_frame(empty, columns)
     return _taken(function, function(frame), columns)
 
 
+def table_function(function: Function, reads: Mapping[str, Column], writes: Mapping[str, Column]) -> TableFunction:
+    """Return `run_function` for rows of what the function reads, in the forms of `values` but with no NaN: None is missing.
+
+    Such a table is made into a frame once and the answer read once, which for a few rows costs a tenth of Polars' expressions.
+    """
+    schema = {name: pl.Datetime("us", column.zone) if column.zone else DTYPES[column.kind] for name, column in reads.items()}
+    columns = _written(writes)
+
+    def run(rows: Table) -> Table:
+        if not rows:
+            return []
+        answer = function(pl.DataFrame(rows, schema, orient="row"))  # a time without zone is taken as UTC, as ours are
+        with _as_at_fit(function):
+            return working_rows(answer, columns)
+
+    return run
+
+
+def _written(writes: Mapping[str, Column]) -> list[InputColumn]:
+    return [InputColumn(name, _dtype(column.kind, column.zone)) for name, column in writes.items()]
+
+
 def _taken(function: Function, answer: pl.DataFrame, columns: Sequence[InputColumn]) -> pl.DataFrame:
-    try:
+    with _as_at_fit(function):
         return working_frame(answer, columns)
+
+
+@contextmanager
+def _as_at_fit(function: Function) -> Iterator[None]:
+    try:
+        yield
     except Problem as problem:
         why = f"its answer is not of the form that it had at fit; {problem.what[0].lower()}{problem.what[1:]}, {problem.why}"
         raise function.refused(why, "let it give each column one type, whatever the values") from problem

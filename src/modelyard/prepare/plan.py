@@ -30,9 +30,9 @@ class Plan:
     features: Mapping[str, Expression]
 
     @property
-    def has_calls(self) -> bool:
-        """Whether user functions are called: then only Polars can run it."""
-        return any(isinstance(part, Call) for part in self.parts)
+    def calls(self) -> tuple[Call, ...]:
+        """The calls of user functions, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Call))
 
 
 def plan(fitted: FittedPipeline) -> Plan:

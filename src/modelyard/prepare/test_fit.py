@@ -337,6 +337,25 @@ def tidied(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(cold=pl.col("temp").is_null(), small=pl.col("distance").cast(pl.Int16))
 
 
+def moody(rows: pl.DataFrame) -> pl.DataFrame:
+    if rows["temp"].max() == -1:
+        raise ArithmeticError("too cold")
+    words = pl.col("temp").cast(pl.String)
+    return rows.with_columns(words if rows["temp"].max() == -2 else pl.col("temp"))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_a_function_that_fails_when_serving_is_told_by_name(count: int) -> None:
+    transform = Transform(fit(Pipeline((function_step(moody), prep.keep("temp"))), flights(), "late"))
+    with pytest.raises(Problem, match="The step 'moody' failed: ArithmeticError: too cold"):
+        transform.rows([{"temp": -1.0}] * count)
+    with pytest.raises(Problem, match="The step 'moody' cannot be used: its answer is not of the form that it had at fit"):
+        transform.rows([{"temp": -2.0}] * count)
+    with pytest.raises(Problem) as caught:
+        transform.rows([*[{"temp": 1.0}] * count, {"temp": "warm"}])
+    assert (caught.value.code, caught.value.detail["row"]) == ("column.invalid", count)
+
+
 def test_a_function_sees_nulls_and_wide_types_in_every_door() -> None:
     frame = flights().with_columns(pl.col("distance").cast(pl.Int32), pl.col("temp").cast(pl.Float32).fill_null(float("nan")))
     steps = (function_step(tidied), prep.keep("cold", "small", "temp"))
@@ -427,6 +446,7 @@ def test_frames_with_wrong_columns_are_refused_with_the_row() -> None:
     for wrong in (
         pl.Series(["1", "2"]),
         pl.Series([1.0, 1.5]),
+        pl.Series([1.0, 1e300]),
         pl.Series([True, False]),
         pl.Series([1, 2**63], dtype=pl.UInt64),
     ):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from modelyard.core import Problem
-from modelyard.prepare import FittedPipeline, Pipeline, Step, Transform, compile_python, fit, prep
+from modelyard.prepare import FittedPipeline, Pipeline, Step, Transform, compile_python, fit, function_step, prep
 from modelyard.prepare.steps import STEPS
 
 Row = dict[str, Any]
@@ -267,6 +267,70 @@ def test_edge_values_agree_thousandfold() -> None:
     drawn = [{name: pool[generator.integers(len(pool))] for name, pool in pools.items()} for _ in range(1500)]
     for steps in CASES:
         assert_parity(fitted(steps, drawn[:300]), drawn)
+    assert_parity_of_functions(drawn)
+
+
+def as_stored(rows: pl.DataFrame) -> pl.DataFrame:
+    stored: dict[str, Any] = {
+        "x": pl.Float64,
+        "y": pl.Float64,
+        "s": pl.Float64,
+        "i": pl.Int64,
+        "j": pl.Int64,
+        "b": pl.Boolean,
+        "t": pl.String,
+    }
+    stored |= {"u": pl.String, "d": pl.Date, "wall": pl.Datetime("us"), "at": pl.Datetime("us", "UTC")}
+    stored["ny"] = pl.Datetime("us", "America/New_York")
+    if dict(rows.schema) != {name: stored[name] for name in rows.columns} or len(rows.columns) != len(stored):
+        raise TypeError(f"not as stored: {rows.schema}")
+    if any(rows[name].is_nan().any() for name in ("x", "y", "s")):
+        raise ValueError("missing is null")
+    return rows.with_columns(
+        pl.col("x") * 2,
+        single=pl.col("y").cast(pl.Float32),
+        narrow=pl.col("j").cast(pl.Int8),
+        whole=pl.col("j").cast(pl.UInt64),
+        word=pl.col("u").cast(pl.Categorical),
+        coarse=pl.col("wall").cast(pl.Datetime("ms")),
+        tokyo=pl.col("at").dt.convert_time_zone("Asia/Tokyo"),
+        clock=pl.col("ny").dt.hour(),
+    )
+
+
+def again(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(pl.col("x") + 1, odd=pl.col("narrow") % 2 == 1)
+
+
+FUNCTION_STEPS: tuple[Step, ...] = (
+    prep.fill_null("s", 0.1),
+    function_step(as_stored),
+    prep.is_null("x", "single", "word"),
+    prep.log1p("y"),
+    function_step(again),
+    prep.date_parts(["at", "wall", "ny", "coarse", "tokyo"], "year", "day_of_year", "hour", "second"),
+    prep.date_parts("d", "year", "weekday"),
+    prep.one_hot("u", "word", "odd"),
+    prep.ordinal("t"),
+)
+
+
+def assert_parity_of_functions(drawn: list[Row]) -> None:
+    """Whatever the number of rows, the doors of a pipeline with function steps give the answer of one frame."""
+    transform = Transform(FittedPipeline.from_json(json.loads(json.dumps(fitted(FUNCTION_STEPS, drawn).to_json()))))
+    expected = bits(transform.matrix(raw_frame(drawn)))
+    np.testing.assert_array_equal(bits(transform.rows(drawn)), expected)
+    for size, upto in ((1, 60), (7, 200), (256, 1024)):
+        parts = [transform.rows(drawn[start : start + size]) for start in range(0, min(upto, len(drawn)), size)]
+        found = bits(np.concatenate(parts))
+        np.testing.assert_array_equal(found, expected[: len(found)])
+
+
+@settings(max_examples=6)
+@given(drawn=rows)
+@example(drawn=[dict.fromkeys(SEED)])
+def test_function_steps_agree_between_declared_ones(drawn: list[Row]) -> None:
+    assert_parity_of_functions(drawn)
 
 
 def test_every_kind_is_a_case() -> None:

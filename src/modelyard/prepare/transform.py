@@ -8,15 +8,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.core import Problem
-from modelyard.prepare.compile_polars import frame_function
-from modelyard.prepare.compile_python import row_function
+from modelyard.prepare.compile_polars import frame_function, load_functions
+from modelyard.prepare.compile_python import row_compiled
 from modelyard.prepare.fit import fit
+from modelyard.prepare.functions import Table, TableRow
 from modelyard.prepare.inputs import check_row, raw_frame, working_frame, wrong_value
 from modelyard.prepare.plan import plan
 from modelyard.prepare.types import FittedPipeline, Pipeline, Step
 from modelyard.prepare.values import InputColumn
 
-ROWS_BY_PYTHON: Final = 256  # up to so many rows the row function is taken; see bench/prepare for where they cross
+ROWS_BY_PYTHON: Final = 256  # up to so many rows generated Python is taken; see bench/prepare for where they cross
 
 
 class Transform:
@@ -37,8 +38,9 @@ class Transform:
     def __init__(self, fitted: FittedPipeline) -> None:
         self.fitted = fitted
         self._plan = plan(fitted)
-        self._by_frame = frame_function(self._plan)
-        self._by_row = row_function(self._plan)
+        functions = load_functions(self._plan.calls)
+        self._by_frame = frame_function(self._plan, functions)
+        self._by_row = row_compiled(self._plan, functions)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -68,19 +70,19 @@ class Transform:
     def rows(self, rows: Sequence[Mapping[str, object]]) -> NDArray[np.float32]:
         """Return the features of raw rows, such as JSON objects, shape (rows, features), C-contiguous.
 
-        The numbers are those of `frame`, bit for bit: a few rows go through the generated row function, many through
-        Polars. A row has every column of `inputs`; an unknown value is None. Raises as `frame` does, and `row.invalid` when a
-        row is no mapping.
+        The numbers are those of `frame`, bit for bit: a few rows go through generated Python, but for function steps, and many
+        through Polars. A row has every column of `inputs`; an unknown value is None. Raises as `frame` does, and `row.invalid`
+        when a row is no mapping.
         """
-        if self._by_row is None or len(rows) > ROWS_BY_PYTHON:
+        if len(rows) > ROWS_BY_PYTHON:
             return _matrix(self._by_frame(raw_frame(rows, self._plan.inputs)))
-        answers: list[list[float]] = []
+        read: list[TableRow] = []
         try:
             for row in rows:
-                answers.append(self._by_row(row))
+                read.append(self._by_row.first(row))
         except Problem as problem:
-            raise self._in_row(problem, rows, len(answers)) from None
-        return _rounded(answers, len(self.fitted.features))
+            raise self._in_row(problem, rows, len(read)) from None
+        return _rounded(self._by_row.finish(read), len(self.fitted.features))
 
     def _in_row(self, problem: Problem, rows: Sequence[Mapping[str, object]], number: int) -> Problem:
         """Return the problem of the row function, which calls each row 0, with the row's number."""
@@ -112,6 +114,6 @@ def _matrix(features: pl.DataFrame) -> NDArray[np.float32]:
     return np.ascontiguousarray(features.to_numpy(order="c"))
 
 
-def _rounded(answers: list[list[float]], width: int) -> NDArray[np.float32]:
+def _rounded(answers: Table, width: int) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, as in a frame
         return np.array(answers, dtype=np.float64).reshape(len(answers), width).astype(np.float32)
