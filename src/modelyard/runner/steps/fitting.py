@@ -5,7 +5,6 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +83,9 @@ class Trained:
     answers: NDArray[np.float64]  # for the rows held out
 
 
-def rows_of(context: StepContext, version: DatasetVersion, *, since: datetime | None = None) -> pl.DataFrame:
-    """Return the rows of a dataset version, those from `since` on when it is given."""
-    lazy = reading.read(context.platform, context.project, version)
-    dataset_time = dataset_of(context, version).time
-    if since is not None and dataset_time is not None:
-        lazy = lazy.filter(pl.col(dataset_time) >= since)
-    return lazy.collect()
+def rows_of(context: StepContext, version: DatasetVersion) -> pl.DataFrame:
+    """Return the rows of a dataset version."""
+    return reading.read(context.platform, context.project, version).collect()
 
 
 def fit_recipe(
@@ -99,6 +94,7 @@ def fit_recipe(
     trainer: Trainer,
     recipe: Recipe,
     frames: tuple[pl.DataFrame, pl.DataFrame],
+    *,
     key: Sequence[str],
     progress: Callable[[float, str], None],
 ) -> Trained:

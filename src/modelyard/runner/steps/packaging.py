@@ -16,7 +16,7 @@ from modelyard.registry import Evaluation, Form, Signature, Slice
 from modelyard.registry.service import Package
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.fitting import Features, Part
-from modelyard.training import Framework, Run, Trainer
+from modelyard.training import Framework, Run, RunKind, Trainer
 from modelyard.training.metrics import measure
 
 PARITY = 1e-6  # an ONNX form that differs by more on any row compared is not kept
@@ -49,11 +49,10 @@ def build_package(
         forms.append(converted)
     transform = Transform(fitted)
     forms = [_with_latency(context, form, transform, test, [c.name for c in fitted.inputs]) for form in forms]
-    slices = _slices(test, _answers(framework, model, test))
+    answers = framework.predict(model, test.X) if len(test) else np.empty(0)
+    slices = _slices(test, answers, trainer.label)
     green = all(not one.rows_failed for one in data.outcomes if one.check.severity is Severity.ERROR)
-    signature = Signature(
-        tuple(Column(column.name, column.dtype) for column in fitted.inputs), (Column("probability", "Float64"),)
-    )
+    signature = Signature(tuple(Column(column.name, column.dtype) for column in fitted.inputs), outputs_of(test, answers))
     return Package(
         run=run,
         pipeline=run.artifacts["pipeline"],
@@ -62,7 +61,16 @@ def build_package(
         slices=tuple(slices),
         evaluations=tuple(evaluations),
         checks_green=green,
-        card=_card(run, trainer, data, signature, forms, slices, evaluations, context.platform.clock()),
+        card=_card(
+            run,
+            trainer,
+            data,
+            signature,
+            forms=forms,
+            slices=slices,
+            evaluations=evaluations,
+            now=context.platform.clock(),
+        ),
         note=note,
     )
 
@@ -83,34 +91,56 @@ def _onnx_form(context: StepContext, framework: Framework, model: object, test: 
     path.write_bytes(content)
     runtime = context.platform.framework("onnxruntime")
     rows = np.concatenate([test.X, edge_rows(test.X, framework.thresholds(model, features))])
+    rows, native = _answered(framework, model, rows)
     if not len(rows):
         return None
-    session = runtime.load(path)
-    worst = float(np.max(np.abs(runtime.predict(session, rows) - framework.predict(model, rows))))
+    converted = runtime.predict(runtime.load(path), rows)
+    if converted.shape != native.shape:
+        return None
+    worst = float(np.max(np.abs(converted - native)))
     if not worst <= PARITY:
         return None
     [digest] = context.platform.objects.put_files(context.project, [path])
     return Form("onnx", digest, path.stat().st_size, runtime.name, len(rows), worst)
 
 
+def _answered(framework: Framework, model: object, rows: Features) -> tuple[Features, NDArray[np.float64]]:
+    """Return the rows that the native form answers, with its answers: all, or those without nulls where it takes none."""
+    try:
+        return rows, framework.predict(model, rows)
+    except ValueError:  # what estimators raise for a null that they have no rule for
+        whole = rows[~np.isnan(rows).any(axis=1)]
+        return whole, framework.predict(model, whole) if len(whole) else np.empty(0)
+
+
+def outputs_of(test: Part, answers: NDArray[np.float64]) -> tuple[Column, ...]:
+    """Return the columns of the answers: a probability, one for each class, or the value of a regression."""
+    if answers.ndim > 1:
+        return tuple(Column(f"probability_{place}", "Float64") for place in range(answers.shape[1]))
+    classifies = bool(np.isin(test.y, (0.0, 1.0)).all())
+    return (Column("probability" if classifies else "value", "Float64"),)
+
+
 def edge_rows(rows: Features, thresholds: Sequence[NDArray[np.float32]]) -> Features:
     """Return real rows with one feature set at, just below and just above each split value, or to null: where trees may part.
 
-    At most 20,000 rows, the thresholds thinned evenly; the same arguments give the same rows.
+    At most 20,000 rows, each feature's thresholds thinned evenly so that every feature has its share; the same arguments give
+    the same rows.
     """
-    if not len(rows):
-        return rows
+    if not len(rows) or not thresholds:
+        return rows[:0]
+    most = max(1, min(MAX_THRESHOLDS, (MAX_EDGE_ROWS // len(thresholds) - 1) // 3))
     edges: list[Features] = []
     place = 0
     for feature, values in enumerate(thresholds):
-        chosen = values[:: max(1, len(values) // MAX_THRESHOLDS)]
+        chosen = values[:: max(1, -(-len(values) // most))]
         beside = np.concatenate([chosen, np.nextafter(chosen, np.float32(-np.inf)), np.nextafter(chosen, np.float32(np.inf))])
         beside = np.append(beside, np.float32(np.nan)).astype(np.float32)
         picked = rows[(place + np.arange(len(beside))) % len(rows)].copy()
         picked[:, feature] = beside
         place += len(beside)
         edges.append(picked)
-    found: Features = np.concatenate(edges) if edges else rows[:0]
+    found: Features = np.concatenate(edges)
     return found[:MAX_EDGE_ROWS]
 
 
@@ -139,19 +169,15 @@ def _with_latency(context: StepContext, form: Form, transform: Transform, test: 
     )
 
 
-def _answers(framework: Framework, model: object, test: Part) -> NDArray[np.float64]:
-    return framework.predict(model, test.X) if len(test) else np.empty(0)
-
-
-def _slices(test: Part, answers: NDArray[np.float64]) -> list[Slice]:
+def _slices(test: Part, answers: NDArray[np.float64], label: str) -> list[Slice]:
     """Return metrics on each value of the text and boolean columns with few values."""
     if not len(test) or answers.ndim != 1:
         return []
     found = []
     for name, dtype in test.frame.schema.items():
-        if dtype not in (pl.String, pl.Boolean, pl.Categorical):
+        if name == label or dtype not in (pl.String, pl.Boolean, pl.Categorical):
             continue
-        counts = test.frame[name].value_counts(sort=True)
+        counts = test.frame[name].value_counts().sort(["count", name], descending=[True, False])
         if counts.height > MAX_SLICE_VALUES * 2:
             continue
         for value, rows in counts.head(MAX_SLICE_VALUES).iter_rows():
@@ -167,6 +193,7 @@ def _card(
     trainer: Trainer,
     data: DatasetVersion,
     signature: Signature,
+    *,
     forms: Sequence[Form],
     slices: Sequence[Slice],
     evaluations: Sequence[Evaluation],
@@ -182,7 +209,9 @@ def _card(
         "## Parameters",
         "",
         *_table(("parameter", "value"), [(name, str(value)) for name, value in sorted(run.recipe.params.items())]),
-        "## Metrics on held-out rows",
+        "## Metrics on rows it was fitted on: those of its recipe, judged on rows held back, follow"
+        if run.kind is RunKind.REFIT
+        else "## Metrics on held-out rows",
         "",
         *_table(("metric", "value"), _shown(run.metrics)),
     ]

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from modelyard.core import PageRequest
 from modelyard.prepare import FittedPipeline, Transform
-from modelyard.registry import Evaluation
-from modelyard.registry.service import promote, register
+from modelyard.registry import Evaluation, ModelVersion
+from modelyard.registry.service import find_versions, promote, register
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.fitting import load_json, make_part, rows_of, split_rows, version_of
 from modelyard.runner.steps.packaging import build_package
+from modelyard.training import Run
 from modelyard.training.metrics import measure
 from modelyard.training.service import get_run, load_trainer
 
@@ -17,6 +19,24 @@ def register_run(context: StepContext) -> Mapping[str, object]:
     payload = context.job.payload
     platform, actor, project = context.platform, context.actor, context.project
     run = get_run(platform, actor, project, payload["run"])
+    version = registered_by(context, payload["model"], run) or _register(context, run)
+    if payload.get("alias"):
+        promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
+    return {"model": version.model, "version": version.number}
+
+
+def registered_by(context: StepContext, model: str, run: Run) -> ModelVersion | None:
+    """Return the version that an earlier try of this job made of a run before its worker was lost."""
+    if context.job.attempts <= 1:
+        return None
+    newest = find_versions(context.platform, context.actor, context.project, model, PageRequest(limit=100)).items
+    since = context.job.created_at
+    return next((one for one in newest if one.run == run.id and one.created_at >= since), None)
+
+
+def _register(context: StepContext, run: Run) -> ModelVersion:
+    payload = context.job.payload
+    platform, actor, project = context.platform, context.actor, context.project
     trainer = load_trainer(platform, actor, project, run.recipe.trainer)
     context.progress(0.1, "read the held-out rows")
     data = version_of(context, run.data)
@@ -28,7 +48,6 @@ def register_run(context: StepContext) -> Mapping[str, object]:
     platform.objects.fetch(project, run.artifacts["model"], path)
     model = framework.load(path)
     answers = framework.predict(model, test.X)
-    metrics = measure(test.y, answers)
     evaluation = Evaluation(
         run=run.id,
         against=None,
@@ -37,7 +56,7 @@ def register_run(context: StepContext) -> Mapping[str, object]:
         metric=trainer.metric,
         value=run.metrics[trainer.metric],
         against_value=None,
-        metrics=metrics,
+        metrics=measure(test.y, answers) if answers.ndim == 1 else {},
         against_metrics={},
         at=platform.clock(),
     )
@@ -53,7 +72,4 @@ def register_run(context: StepContext) -> Mapping[str, object]:
         evaluations=[evaluation],
         note=str(payload.get("note") or ""),
     )
-    version = register(platform, actor, project, payload["model"], package)
-    if payload.get("alias"):
-        promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
-    return {"model": version.model, "version": version.number}
+    return register(platform, actor, project, payload["model"], package)

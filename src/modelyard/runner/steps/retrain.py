@@ -6,93 +6,90 @@ it carries the recipe's judgement to the gate, and is itself judged live, as a c
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 import polars as pl
 
-from modelyard.core import Problem, from_text
-from modelyard.data import Dataset, DatasetVersion, Parent, Split, SplitKind
+from modelyard.core import PageRequest, Problem, from_text
+from modelyard.data import Dataset, DatasetVersion, Parent, Split, SplitKind, reading
+from modelyard.data.admission import without_quarantined
+from modelyard.data.rules import quarantine_of
+from modelyard.data.schema import conform
 from modelyard.data.service import append, get_dataset, get_version
+from modelyard.data.split import split_frame
 from modelyard.monitoring.labels import labelled_rows
 from modelyard.reactions import Retraining
 from modelyard.registry import Evaluation, ModelVersion
+from modelyard.registry.service import find_versions, register
 from modelyard.registry.service import get_version as get_model_version
-from modelyard.registry.service import register
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.fitting import Trained, dataset_of, fit_recipe, rows_of
+from modelyard.runner.steps.fitting import Trained, fit_recipe, rows_of
 from modelyard.runner.steps.packaging import build_package
-from modelyard.runner.steps.train import finish_run
+from modelyard.runner.steps.train import ending_badly, finish_run
 from modelyard.serving import Deployment
 from modelyard.serving.infer import load_version
 from modelyard.serving.ledger import INPUT_PREFIX
 from modelyard.serving.service import get_deployment, served_form
-from modelyard.training import Recipe, Run, RunId, RunKind, Trainer
-from modelyard.training.metrics import measure
-from modelyard.training.service import NewRun, begin, load_trainer, start_runs
+from modelyard.training import Run, RunId, RunKind, Trainer
+from modelyard.training.metrics import DIRECTIONS, measure
+from modelyard.training.service import NewRun, begin, end_runs_of, load_trainer, start_runs
 
-LEAST_ROWS = 200  # held back: fewer say nothing about a recipe
+STRETCHES = {RunKind.RETRAIN: (0.1, 0.45), RunKind.REFIT: (0.5, 0.85)}  # of the job's progress
+LEAST_ROWS = 200  # to fit on, and to judge on: fewer say nothing about a recipe
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a retraining works with."""
+
+    deployment: Deployment
+    champion: ModelVersion
+    trainer: Trainer
+    dataset: Dataset
+    data: DatasetVersion
+    rows: pl.DataFrame  # all that is fitted on in the end
+    boundary: datetime  # rows from here on are held back for the judgement
+
+    @property
+    def parts(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows before the boundary, and those held back."""
+        return split_frame(self.rows, self.split, key=self.dataset.key, time=self.dataset.time)
+
+    @property
+    def split(self) -> Split:
+        """The split at the boundary."""
+        return Split(SplitKind.TIME, boundary=self.boundary)
 
 
 def retrain(context: StepContext) -> Mapping[str, object]:
     """Retrain the deployment that the payload names, and return the version for the gate."""
-    payload = context.job.payload
     platform, actor, project = context.platform, context.actor, context.project
-    deployment = get_deployment(platform, actor, project, payload["deployment"])
-    retraining = msgspec.convert(payload["retraining"], Retraining)
-    until = from_text(payload["until"])
-    champion = get_model_version(platform, actor, project, f"{deployment.model}@{deployment.alias}")
-    trainer = load_trainer(platform, actor, project, champion.recipe.trainer)
-    context.progress(0.02, "take in the labelled predictions")
-    dataset = get_dataset(platform, actor, project, retraining.dataset)
-    data = take_in_labels(context, deployment, dataset, trainer, until)
-    rows, boundary = _stretch(context, data, dataset, retraining)
-    held_back = rows.filter(pl.col(dataset.time or "") >= boundary)
-    if held_back.height < LEAST_ROWS:
-        raise Problem(
-            "retraining.refused",
-            f"The newest {retraining.held_back_s / 86_400:g} days hold {held_back.height} labelled rows",
-            f"a recipe is judged on at least {LEAST_ROWS}",
-            "wait for labels, or hold back a longer stretch",
-        )
-    split = Split(SplitKind.TIME, boundary=boundary)
-    earlier = rows.filter(pl.col(dataset.time or "") < boundary)
-    judged, judged_run = _fit(
-        context, trainer, champion.recipe, data, RunKind.RETRAIN, split, (earlier, held_back), (0.1, 0.45)
-    )
-    evaluation = _beside_champion(context, deployment, champion, trainer, judged_run, judged, held_back, boundary)
-    refit, refit_run = _fit(
-        context,
-        trainer,
-        champion.recipe,
-        data,
-        RunKind.REFIT,
-        split,
-        (rows, held_back),
-        (0.5, 0.85),
-        refit_of=judged_run.id,
-    )
+    lost = end_runs_of(platform, actor.member, project, context.job)
+    found = _registered(context) if context.job.attempts > 1 else None
+    if found is not None:
+        return found
+    material = _gather(context)
+    context.progress(0.1, f"{len(lost)} runs of a lost try ended" if lost else "judge the recipe")
+    judged, judged_run = _fit(context, material, RunKind.RETRAIN, material.parts)
+    evaluation = _beside_champion(context, material, judged_run, judged)
+    both = (material.rows, material.parts[1])
+    refit, refit_run = _fit(context, material, RunKind.REFIT, both, refit_of=judged_run.id)
     package = build_package(
         context,
         refit_run,
-        trainer,
-        data,
+        material.trainer,
+        material.data,
         model=refit.model,
         framework=refit.framework,
         fitted=refit.fitted,
         test=refit.test,
         evaluations=[evaluation],
-        note=f"refit of run {judged_run.number}, cause {payload['cause']}",
+        note=f"refit of run {judged_run.number}, cause {context.job.payload['cause']}",
     )
-    version = register(platform, actor, project, deployment.model, package)
-    return {
-        "model": version.model,
-        "version": version.number,
-        "run": refit_run.id,
-        "judged_run": judged_run.id,
-        "dataset_version": data.id,
-        "rows": rows.height,
-    }
+    version = register(platform, actor, project, material.deployment.model, package)
+    return _told(version, judged_run.id, material.rows.height)
 
 
 def take_in_labels(
@@ -100,37 +97,27 @@ def take_in_labels(
 ) -> DatasetVersion:
     """Append the labelled predictions that the dataset does not hold yet, and return its newest version.
 
-    The raw columns are those that were served, faults of the feed included: the next model meets the feed as it is.
+    They are known by the dataset's key, so that a label which comes months late still counts; without a key, by their time.
+    The raw columns are those that were served, faults of the feed included: the next model meets the feed as it is. Columns
+    that no model takes are not known of served rows: they are null.
     """
     platform, actor, project = context.platform, context.actor, context.project
     newest = get_version(platform, actor, project, f"{dataset.name}@latest")
-    since = newest.event_until
+    held = reading.read(platform, project, newest)
+    since = None if dataset.key else newest.event_until
     found = labelled_rows(platform, project, deployment.name, since=since, until=until)
     if not found.height:
         return newest
     known = found.filter(pl.col("label").is_not_null())
-    columns = {column.name: pl.col(INPUT_PREFIX + column.name) for column in newest.schema.columns}
-    served = [name for name in columns if INPUT_PREFIX + name in known.columns]
-    frame = known.select(
-        *(columns[name].alias(name) for name in served),
-        pl.col("label").alias(trainer.label),
-        *(pl.col("id").alias(key) for key in dataset.key if key not in served),
-        *([pl.col("time").alias(dataset.time)] if dataset.time and dataset.time not in served else []),
-    )
-    if dataset.time is not None and since is not None:
-        frame = frame.filter(pl.col(dataset.time) > since)
+    if since is not None:
+        known = known.filter(pl.col("time") > since)
+    frame = as_dataset_rows(known, dataset, held.collect_schema(), trainer.label)
+    frame = _unknown(context, frame, dataset, held) if dataset.key else frame
     if not frame.height:
         return newest
     parent = Parent("ledger", f"ledger/{deployment.name}", f"labelled predictions of {deployment.name} until {until:%Y-%m-%d}")
-    admission = append(
-        platform,
-        actor,
-        project,
-        dataset.name,
-        frame,
-        parents=[parent],
-        note=f"{frame.height:,} labelled predictions",
-    )
+    note = f"{frame.height:,} labelled predictions"
+    admission = append(platform, actor, project, dataset.name, frame, parents=[parent], note=note)
     if admission.version is None:
         raise Problem(
             "retraining.refused",
@@ -141,71 +128,164 @@ def take_in_labels(
     return admission.version
 
 
-def _stretch(
-    context: StepContext, data: DatasetVersion, dataset: Dataset, retraining: Retraining
-) -> tuple[pl.DataFrame, datetime]:
+def as_dataset_rows(labelled: pl.DataFrame, dataset: Dataset, schema: pl.Schema, label: str) -> pl.DataFrame:
+    """Return labelled predictions as rows of a dataset: its columns, from inputs, label, id and event time."""
+
+    def column(name: str, dtype: pl.DataType) -> pl.Expr:
+        if name == label:
+            return pl.col("label").cast(dtype)
+        if INPUT_PREFIX + name in labelled.columns:
+            return pl.col(INPUT_PREFIX + name)
+        if name in dataset.key:
+            return pl.col("id")
+        if name == dataset.time:
+            zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+            return pl.col("time") if zone else pl.col("time").dt.replace_time_zone(None)
+        return pl.lit(None, dtype=dtype)
+
+    return labelled.select(column(name, dtype).alias(name) for name, dtype in schema.items())
+
+
+def _unknown(context: StepContext, frame: pl.DataFrame, dataset: Dataset, held: pl.LazyFrame) -> pl.DataFrame:
+    """Return the rows whose key neither the dataset holds nor its quarantine."""
+    keys = list(dataset.key)
+    known = held.select(keys).unique().collect()
+    rows = conform(frame, held.collect_schema()).join(known, on=keys, how="anti", maintain_order="left")
+    table = quarantine_of(dataset.name)
+    if context.platform.lake.version(context.project, table) is None:
+        return rows
+    return without_quarantined(rows, context.platform.lake.scan(context.project, table))
+
+
+def _gather(context: StepContext) -> Material:
+    payload = context.job.payload
+    platform, actor, project = context.platform, context.actor, context.project
+    deployment = get_deployment(platform, actor, project, payload["deployment"])
+    retraining = msgspec.convert(payload["retraining"], Retraining)
+    champion = get_model_version(platform, actor, project, f"{deployment.model}@{deployment.alias}")
+    trainer = load_trainer(platform, actor, project, champion.recipe.trainer)
+    if trainer.metric not in DIRECTIONS:
+        raise Problem(
+            "retraining.refused",
+            f"The recipe of {deployment.model} is judged by {trainer.metric}, which only its trainer can measure",
+            f"recipe and champion are held against each other by one of {', '.join(sorted(DIRECTIONS))}",
+            "name one of them as the trainer's metric",
+        )
+    context.progress(0.02, "take in the labelled predictions")
+    dataset = get_dataset(platform, actor, project, retraining.dataset)
+    data = take_in_labels(context, deployment, dataset, trainer, from_text(payload["until"]))
     if dataset.time is None or data.event_until is None:
         raise Problem(
-            "retraining.invalid",
+            "retraining.refused",
             f"The dataset {dataset.name} has no time column",
             "the newest rows are held back by time",
             "declare it: project.dataset(…, time=…)",
         )
     boundary = data.event_until - timedelta(seconds=retraining.held_back_s)
-    since = None if retraining.history_s is None else boundary - timedelta(seconds=retraining.history_s)
-    return rows_of(context, data, since=since), boundary
+    rows = rows_of(context, data)
+    if retraining.history_s is not None:
+        oldest = boundary - timedelta(seconds=retraining.history_s)
+        recent = Split(SplitKind.TIME, boundary=oldest)
+        if data.event_from is not None and data.event_from < oldest:
+            rows = split_frame(rows, recent, key=dataset.key, time=dataset.time)[1]
+    material = Material(deployment, champion, trainer, dataset, data, rows, boundary)
+    _demand_rows(material, retraining)
+    return material
+
+
+def _demand_rows(material: Material, retraining: Retraining) -> None:
+    fitted, held_back = (part.height for part in material.parts)
+    if held_back < LEAST_ROWS:
+        raise Problem(
+            "retraining.refused",
+            f"The newest {retraining.held_back_s / 86_400:g} days hold {held_back} labelled rows",
+            f"a recipe is judged on at least {LEAST_ROWS}",
+            "wait for labels, or hold back a longer stretch",
+        )
+    if fitted < LEAST_ROWS:
+        raise Problem(
+            "retraining.refused",
+            f"Before the newest {retraining.held_back_s / 86_400:g} days there are {fitted} labelled rows",
+            f"a recipe is fitted on at least {LEAST_ROWS}",
+            "wait for labels, or hold back a shorter stretch",
+        )
+
+
+def _registered(context: StepContext) -> Mapping[str, object] | None:
+    """Return the result of an earlier try that had registered its version when its worker was lost."""
+    payload = context.job.payload
+    platform, actor, project = context.platform, context.actor, context.project
+    deployment = get_deployment(platform, actor, project, payload["deployment"])
+    newest = find_versions(platform, actor, project, deployment.model, PageRequest(limit=100)).items
+    version = next((one for one in newest if one.cause == payload["cause"] and one.refit_of is not None), None)
+    if version is None or version.refit_of is None:
+        return None
+    return _told(version, version.refit_of, get_version(platform, actor, project, version.data).rows)
+
+
+def _told(version: ModelVersion, judged: RunId, rows: int) -> Mapping[str, object]:
+    return {
+        "model": version.model,
+        "version": version.number,
+        "run": version.run,
+        "judged_run": judged,
+        "dataset_version": version.data,
+        "rows": rows,
+    }
 
 
 def _fit(
     context: StepContext,
-    trainer: Trainer,
-    recipe: Recipe,
-    data: DatasetVersion,
+    material: Material,
     kind: RunKind,
-    split: Split,
     frames: tuple[pl.DataFrame, pl.DataFrame],
-    stretch: tuple[float, float],
     refit_of: RunId | None = None,
 ) -> tuple[Trained, Run]:
     platform, actor, project = context.platform, context.actor, context.project
     new = NewRun(
-        recipe=recipe, data=data.id, kind=kind, split=split, cause=context.job.payload["cause"], refit_of=refit_of, queued=False
+        recipe=material.champion.recipe,
+        data=material.data.id,
+        kind=kind,
+        split=material.split,
+        cause=context.job.payload["cause"],
+        refit_of=refit_of,
+        queued=False,
+        job=context.job.id,
     )
     [run] = start_runs(platform, actor, project, [new])
     run = begin(platform, actor, project, run.id)
-    low, high = stretch
+    low, high = STRETCHES[kind]
 
     def progress(fraction: float, message: str) -> None:
         context.progress(low + (high - low) * fraction, f"{kind.value}: {message}")
 
-    trained = fit_recipe(context, run.id, trainer, recipe, frames, dataset_of(context, data).key, progress)
-    return trained, finish_run(context, run, trainer, trained)
+    with ending_badly(context, run):
+        trainer, recipe = material.trainer, material.champion.recipe
+        trained = fit_recipe(context, run.id, trainer, recipe, frames, key=material.dataset.key, progress=progress)
+        return trained, finish_run(context, run, trainer, trained)
 
 
-def _beside_champion(
-    context: StepContext,
-    deployment: Deployment,
-    champion: ModelVersion,
-    trainer: Trainer,
-    run: Run,
-    judged: Trained,
-    held_back: pl.DataFrame,
-    boundary: datetime,
-) -> Evaluation:
+def _beside_champion(context: StepContext, material: Material, run: Run, judged: Trained) -> Evaluation:
     """Measure the champion on the rows held back, through the door that serves it."""
     context.progress(0.47, "measure the champion on the same rows")
-    served = served_form(champion)
-    loaded = load_version(context.platform, deployment.project, served, context.scratch)
-    answers = loaded.infer(held_back)
-    against = measure(judged.test.y, answers)
+    metric, held_back = material.trainer.metric, material.parts[1]
+    loaded = load_version(context.platform, context.project, served_form(material.champion), context.scratch)
+    against = measure(judged.test.y, loaded.infer(held_back))
+    if metric not in against or metric not in judged.metrics:
+        raise Problem(
+            "retraining.refused",
+            f"{metric} is not defined on the {held_back.height} rows held back",
+            "they hold one class only" if len(set(judged.test.y.tolist())) == 1 else "an answer is no single number",
+            "hold back a longer stretch",
+        )
     return Evaluation(
         run=run.id,
-        against=champion.number,
+        against=material.champion.number,
         rows=len(judged.test),
-        window=f"labelled {boundary:%Y-%m-%d} … {context.job.payload['until'][:10]}",
-        metric=trainer.metric,
-        value=judged.metrics[trainer.metric],
-        against_value=against[trainer.metric],
+        window=f"labelled {material.boundary:%Y-%m-%d} … {context.job.payload['until'][:10]}",
+        metric=metric,
+        value=judged.metrics[metric],
+        against_value=against[metric],
         metrics=judged.metrics,
         against_metrics=against,
         at=context.platform.clock(),

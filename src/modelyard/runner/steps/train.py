@@ -1,37 +1,47 @@
 """The job `run.train`: one training from begin to finish."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from modelyard.core import Problem, ProblemKind
+from modelyard.core import Problem
+from modelyard.jobs.rules import problem_to_json, retryable
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.fitting import Trained, dataset_of, fit_recipe, rows_of, split_rows, version_of
-from modelyard.training import Run, RunId, RunState, Trainer
+from modelyard.training import Run, RunState, Trainer
 from modelyard.training.documents import environment, to_bytes
-from modelyard.training.service import Outputs, begin, end_badly, finish, load_trainer
+from modelyard.training.service import Outputs, begin, end_badly, finish, get_run, load_trainer
 
 
 def run_training(context: StepContext) -> Mapping[str, object]:
-    """Train the run that the payload names, and record what came of it."""
-    run = begin(context.platform, context.actor, context.project, RunId(context.job.payload["run"]))
-    trainer = load_trainer(context.platform, context.actor, context.project, run.recipe.trainer)
-    context.progress(0.01, "read the rows")
-    version = version_of(context, run.data)
-    frames = split_rows(context, version, run.split, rows_of(context, version))
+    """Train the run that the payload names, and record what came of it.
+
+    A try whose worker was lost after the run was recorded has nothing left to do.
+    """
+    platform, actor, project = context.platform, context.actor, context.project
+    run = get_run(platform, actor, project, context.job.payload["run"])
+    if run.state is not RunState.FINISHED:
+        run = begin(platform, actor, project, run.id)
+        with ending_badly(context, run):
+            trainer = load_trainer(platform, actor, project, run.recipe.trainer)
+            context.progress(0.01, "read the rows")
+            version = version_of(context, run.data)
+            frames = split_rows(context, version, run.split, rows_of(context, version))
+            key = dataset_of(context, version).key
+            trained = fit_recipe(context, run.id, trainer, run.recipe, frames, key=key, progress=context.progress)
+            run = finish_run(context, run, trainer, trained)
+    return {"run": run.id, "metrics": dict(run.metrics)}
+
+
+@contextmanager
+def ending_badly(context: StepContext, run: Run) -> Iterator[None]:
+    """Record the run as failed when the block raises a problem that another try would meet again."""
     try:
-        trained = fit_recipe(context, run.id, trainer, run.recipe, frames, dataset_of(context, version).key, context.progress)
+        yield
     except Problem as problem:
-        if problem.kind in (ProblemKind.FAILED, ProblemKind.INVALID, ProblemKind.MISSING, ProblemKind.REFUSED):
-            told = {
-                "code": problem.code,
-                "what": problem.what,
-                "why": problem.why,
-                "next_step": problem.next_step,
-                "detail": problem.detail,
-            }
+        if not retryable(problem):
+            told = problem_to_json(problem)
             end_badly(context.platform, context.actor.member, context.project, run.id, RunState.FAILED, told)
         raise
-    finished = finish_run(context, run, trainer, trained)
-    return {"run": finished.id, "metrics": dict(finished.metrics)}
 
 
 def finish_run(context: StepContext, run: Run, trainer: Trainer, trained: Trained) -> Run:
@@ -42,14 +52,15 @@ def finish_run(context: StepContext, run: Run, trainer: Trainer, trained: Traine
     Problem
         `metric.missing` when the trainer's own metric was neither logged nor is one that every run is measured by.
     """
-    [described] = context.platform.objects.put(context.project, [to_bytes(environment())])
-    outputs = Outputs(trained.metrics, trained.artifacts, trained.framework.name, described)
-    finished = finish(context.platform, context.actor, context.project, run.id, outputs)
-    if trainer.metric not in finished.metrics:
+    platform, actor, project = context.platform, context.actor, context.project
+    known = sorted({*get_run(platform, actor, project, run.id).metrics, *trained.metrics})
+    if trainer.metric not in known:
         raise Problem(
             "metric.missing",
             f"Run {run.number} has no {trainer.metric}",
-            f"the trainer {trainer.name} promises it and logged {', '.join(sorted(finished.metrics)) or 'nothing'}",
+            f"the trainer {trainer.name} promises it, and there is {', '.join(known) or 'none'}",
             f"run.log({trainer.metric}=…) in the trainer",
         )
-    return finished
+    [described] = platform.objects.put(project, [to_bytes(environment())])
+    outputs = Outputs(trained.metrics, trained.artifacts, trained.framework.name, described)
+    return finish(platform, actor, project, run.id, outputs)
