@@ -26,7 +26,7 @@ from modelyard.prepare import Code, Pipeline, fit, prep
 from modelyard.reactions import ActionKind, Retraining, Rule, TriggerKind
 from modelyard.reactions.service import apply_policy, push, turn
 from modelyard.registry import Condition, ConditionKind, Evaluation, Form, Gate, ModelVersion, Signature, Slice
-from modelyard.registry.service import Package, promote, register, set_gate
+from modelyard.registry.service import Package, find_aliases, promote, register, set_gate
 from modelyard.serving.ledger import META, ledger_table
 from modelyard.serving.rules import choose
 from modelyard.serving.service import deploy, latest_revision
@@ -161,7 +161,7 @@ def fill_data(made: Filled) -> None:
 
 
 def fill_training(made: Filled) -> None:
-    """A study of twelve trials, one failed run."""
+    """Search by twelve trials, one of which fails."""
     ports, actor, project = made.platform, made.actor, made.id
     assert made.data is not None
     pipeline = Pipeline(
@@ -301,7 +301,7 @@ def new_version(
         ),
         evaluations=(evaluation,),
         checks_green=True,
-        card=f"# {model}\n\nPredicts whether a flight arrives **more than 15 minutes late**.\n\n- trained on departures\n- {HOSTILE}\n",
+        card=f"# {model}\n\nPredicts whether a flight is **more than 15 minutes late**.\n\n- trained on departures\n- {HOSTILE}\n",
         note="first" if against is None else "refit with the newest week",
     )
     version = register(ports, actor, project, model, package)
@@ -311,7 +311,7 @@ def new_version(
 
 
 def fill_serving(made: Filled) -> None:
-    """A deployment with a monitor and a policy, and members."""
+    """Deploy, with a monitor, a policy and members."""
     ports, actor, project = made.platform, made.actor, made.id
     deploy(ports, actor, project, "delay", model="delay", canary=(10, 50, 100), time="scheduled", tolerance=0.06)
     tests = (MonitorTest("drift"), MonitorTest("performance", "brier", 0.02))
@@ -405,8 +405,9 @@ def work(made: Filled) -> None:
         return
     made.clock.advance(minutes=2)
     after = made.clock() >= FAULT
+    champion = find_aliases(ports, made.actor, made.id, "delay")[0].version
     version = new_version(
-        made, "delay", skill=0.93 if after else 0.82, loss=0.45, kind=RunKind.REFIT, against=1, cause=lease.job.cause
+        made, "delay", skill=0.93 if after else 0.82, loss=0.45, kind=RunKind.REFIT, against=champion, cause=lease.job.cause
     )
     log(ports, lease, [(made.clock(), "stdout", "take in the labelled predictions"), (made.clock(), "stdout", "refit")])
     finish(ports, lease, {"version": version.number, "run": version.run})

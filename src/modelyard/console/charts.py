@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 from math import isfinite
 
 from markupsafe import Markup
@@ -10,12 +11,15 @@ from markupsafe import Markup
 from modelyard.console.scale import Scale, TimeScale, around
 from modelyard.console.svg import element, link, picture, polyline, title
 from modelyard.console.telling import change, count, figure, share, value
-from modelyard.data.profile import CategoryProfile, ColumnProfile
+from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind, NumericProfile
 
 SPARK = (120.0, 22.0)
 BARS_SHOWN = 24
-LINE_WIDTH, LINE_HEIGHT = 640.0, 190.0
-LEFT, RIGHT, TOP, BASE = 52.0, 628.0, 16.0, 160.0
+STRETCHES = 24
+FEW_VALUES = 48
+FAILED = "\N{MULTIPLICATION SIGN}"
+LINE_WIDTH, LINE_HEIGHT = 500.0, 190.0
+LEFT, RIGHT, TOP, BASE = 46.0, 492.0, 16.0, 160.0
 
 
 def spark(values: Sequence[float | None], label: str) -> Markup:
@@ -41,19 +45,48 @@ class Bar:
 
 
 def bars_of(profile: ColumnProfile) -> tuple[Bar, ...]:
-    """Return the shares of the slots, neighbours put together where there are more than fit."""
+    """Return the shares of a column's values: of each of few values, of even stretches of many, of the commonest categories."""
     total = sum(profile.slots) + profile.null or 1
+    nulls = [Bar("null", profile.null / total)] if profile.null else []
+    if isinstance(profile, NumericProfile) and has_stretches(profile):
+        edges = even_edges([profile])
+        return (*(Bar(name, amount) for name, amount in even_shares(profile, edges).items()), *nulls)
     named = [Bar(profile.slot_name(n), amount / total) for n, amount in enumerate(profile.slots)]
     if isinstance(profile, CategoryProfile):
-        shown = named[: BARS_SHOWN - 1]
         rest = sum(bar.share for bar in named[BARS_SHOWN - 1 :])
-        named = [*shown, Bar("others", rest)] if len(named) >= BARS_SHOWN else named
-        if not rest and named and not named[-1].share:
-            named = named[:-1]
-    else:
-        named = named[1:-1] if not named[0].share and not named[-1].share else named
-    nulls = [Bar("null", profile.null / total)] if profile.null else []
-    return (*named, *nulls)
+        named = [*named[: BARS_SHOWN - 1], Bar("others", rest)] if len(named) >= BARS_SHOWN else named
+    return (*(bar for bar in named if bar.share), *nulls)
+
+
+def has_stretches(profile: NumericProfile) -> bool:
+    """Return whether the values are drawn by even stretches, since they are more than a bin each."""
+    few = len(profile.starts) <= BARS_SHOWN + 8 and all(start.is_integer() for start in (*profile.starts, profile.stop))
+    narrow = bool(profile.starts) and profile.stop - profile.starts[0] < FEW_VALUES
+    return bool(profile.quantiles) and not (few and narrow)
+
+
+def even_edges(profiles: Sequence[NumericProfile]) -> tuple[float, ...]:
+    """Return the edges of even stretches that hold all but the outermost half per cent of each profile's values."""
+    known = [one.quantiles for one in profiles if one.quantiles]
+    low, high = min(one[1] for one in known), max(one[-2] for one in known)
+    step = (high - low) / STRETCHES or 1.0
+    return tuple(low + n * step for n in range(STRETCHES + 1))
+
+
+def even_shares(profile: NumericProfile, edges: Sequence[float]) -> dict[str, float]:
+    """Return the share of the values in each stretch, to half a per cent; what lies outside counts to the outermost."""
+    total = sum(profile.slots) + profile.null or 1
+    step = edges[1] - edges[0]
+    names = [f"{_edge(low, profile)} to {_edge(high, profile)}" for low, high in pairwise(edges)]
+    counts = [0] * len(names)
+    for one in profile.quantiles:
+        counts[min(max(int((one - edges[0]) / step), 0), len(names) - 1)] += 1
+    known = profile.finite / total / max(len(profile.quantiles), 1)
+    return {name: amount * known for name, amount in zip(names, counts, strict=True)}
+
+
+def _edge(at: float, profile: NumericProfile) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%d %b %Y}" if profile.kind is NumberKind.TIME else f"{at:.4g}"
 
 
 def histogram(profile: ColumnProfile, label: str, *, width: float = 180.0, height: float = 34.0) -> Markup:
@@ -95,7 +128,7 @@ def histogram_pair(reference: ColumnProfile, current: ColumnProfile, label: str,
     drawn = [element("line", class_="grid", x1=0, x2=width, y1=base, y2=base)]
     every = max(1, -(-len(names) // 8))
     for n, name in enumerate(names):
-        told = title(f"{name}: {share(before[name])} in the reference, {share(now[name])} now")
+        hint = title(f"{name}: {share(before[name])} in the reference, {share(now[name])} now")
         x = n * step
         drawn.append(
             element("rect", class_="bar", x=x + 1, y=y(before[name]), width=max(step * 0.46, 1), height=base - y(before[name]))
@@ -110,29 +143,46 @@ def histogram_pair(reference: ColumnProfile, current: ColumnProfile, label: str,
                 height=base - y(now[name]),
             )
         )
-        drawn.append(element("rect", told, class_="hover", x=x, y=0, width=step, height=base))
+        drawn.append(element("rect", hint, class_="hover", x=x, y=0, width=step, height=base))
         if n % every == 0:
-            drawn.append(element("text", value(name)[:10], class_="ax", x=x + step / 2, y=base + 14, text_anchor="middle"))
+            drawn.append(
+                element(
+                    "text",
+                    value(name).partition(" to ")[0][:11],
+                    class_="ax",
+                    x=x + step / 2,
+                    y=base + 14,
+                    text_anchor="middle",
+                )
+            )
     moved = sorted(names, key=lambda name: -abs(now[name] - before[name]))[:3]
     told = ", ".join(f"{name} {share(before[name])} → {share(now[name])}" for name in moved)
     return picture(width, height, f"{label}, reference and current: {told}", drawn, class_="pair")
 
 
 def bars_by_name(reference: ColumnProfile, current: ColumnProfile) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the shares of both by slot name, the reference's slots put together where there are more than fit."""
-    slots = len(reference.slots)
-    keep = list(range(slots))
-    if isinstance(reference, CategoryProfile):
-        keep = keep[: BARS_SHOWN - 2]
-    totals = [sum(one.slots) + one.null or 1 for one in (reference, current)]
-    sides: list[dict[str, float]] = []
-    for one, total in zip((reference, current), totals, strict=True):
-        shares = {reference.slot_name(n): one.slots[n] / total for n in keep}
-        rest = sum(one.slots[n] for n in range(slots) if n not in set(keep)) / total
-        sides.append(shares | ({"others": rest} if len(keep) < slots else {}) | {"null": one.null / total})
-    empty = {name for name in sides[0] if not sides[0][name] and not sides[1][name]}
-    before, now = ({name: found for name, found in side.items() if name not in empty} for side in sides)
-    return before, now
+    """Return the shares of both, by the same names."""
+    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile) and has_stretches(reference):
+        edges = even_edges([reference, current])
+        sides = [even_shares(one, edges) for one in (reference, current)]
+    else:
+        sides = [_shares(one, reference) for one in (reference, current)]
+    for side, one in zip(sides, (reference, current), strict=True):
+        side["null"] = one.null / (sum(one.slots) + one.null or 1)
+    if not isinstance(reference, NumericProfile) or not has_stretches(reference) or not any(side["null"] for side in sides):
+        empty = {name for name in sides[0] if not sides[0][name] and not sides[1][name]}
+        sides = [{name: amount for name, amount in side.items() if name not in empty} for side in sides]
+    return sides[0], sides[1]
+
+
+def _shares(one: ColumnProfile, reference: ColumnProfile) -> dict[str, float]:
+    """Return the share of each slot of the reference, the rarest categories put together where there are more than fit."""
+    total = sum(one.slots) + one.null or 1
+    slots = range(len(reference.slots))
+    keep = slots[: BARS_SHOWN - 2] if isinstance(reference, CategoryProfile) else slots
+    found = {reference.slot_name(n): one.slots[n] / total for n in keep}
+    rest = sum(one.slots[n] for n in slots[len(keep) :]) / total
+    return found | ({"others": rest} if len(keep) < len(slots) else {})
 
 
 # Lines and points
@@ -220,7 +270,7 @@ def best_so_far(values: Sequence[float | None], *, smaller: bool, label: str) ->
     drawn = _grid(y, "")
     for n, one in enumerate(values):
         if one is None:
-            drawn.append(element("text", title(f"trial {n} failed"), "×", class_="ax", x=x(n), y=BASE, text_anchor="middle"))
+            drawn.append(element("text", title(f"trial {n} failed"), FAILED, class_="ax", x=x(n), y=BASE, text_anchor="middle"))
         else:
             better = best is None or (one < best if smaller else one > best)
             if better and best is not None:
@@ -250,7 +300,7 @@ class Interval:
 
 
 def forest(intervals: Sequence[Interval], tolerance: float, label: str) -> Markup:
-    """Return each interval as a bar against zero and the tolerance: left of the tolerance is good enough, right of 0 is worse."""
+    """Return each interval against zero and the tolerance: left of the tolerance is good enough, right of zero is worse."""
     row, top, left, right = 34.0, 26.0, 96.0, 470.0
     height = top + row * len(intervals) + 26
     known = [one for one in intervals if isfinite(one.half_width)]
@@ -276,8 +326,8 @@ def forest(intervals: Sequence[Interval], tolerance: float, label: str) -> Marku
             continue
         low, high = one.middle - one.half_width, one.middle + one.half_width
         kind = "ci bad" if low > 0 else "ci ok" if high < tolerance else "ci"
-        told = title(f"{change(one.middle)}, between {change(low)} and {change(high)}")
-        drawn.append(element("line", told, class_=kind, x1=x(low), x2=x(high), y1=y, y2=y))
+        hint = title(f"{change(one.middle)}, between {change(low)} and {change(high)}")
+        drawn.append(element("line", hint, class_=kind, x1=x(low), x2=x(high), y1=y, y2=y))
         drawn.append(element("circle", class_=kind, cx=x(one.middle), cy=y, r=4.5))
     told = "; ".join(
         f"{one.name}: {change(one.middle)} ± {figure(one.half_width)}"

@@ -21,7 +21,6 @@ from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, Dataset
 from modelyard.data.lineage import lineage
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
 from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, versions
-from modelyard.registry import ModelVersion
 from modelyard.registry.service import find_models, find_versions
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
@@ -187,10 +186,9 @@ def _hrefs(visit: Visit, ids: Sequence[DatasetVersionId]) -> dict[str, str]:
 def _models(visit: Visit, version: DatasetVersion) -> tuple[tuple[str, str], ...]:
     """Return the model versions that were made from a dataset version."""
     platform, actor, project = visit.platform, visit.actor, visit.project.id
-    made: list[ModelVersion] = []
-    for model in find_models(platform, actor, project):
-        found = find_versions(platform, actor, project, model.name, PageRequest(limit=200)).items
-        made += [one for one in found if one.data == version.id]
+    models = find_models(platform, actor, project)
+    pages = [find_versions(platform, actor, project, model.name, PageRequest(limit=200)) for model in models]
+    made = [one for page in pages for one in page.items if one.data == version.id]
     base = base_of(visit.project)
     return tuple((f"{one.model} v{one.number}", f"{base}/models/{quote(one.model, safe='')}/{one.number}") for one in made[:12])
 
@@ -204,8 +202,13 @@ def _column(dataset: Dataset, name: str, dtype: str, profile: ColumnProfile, row
     elif profile.minimum is not None and profile.maximum is not None:
         told = _told_time if profile.kind is NumberKind.TIME else figure
         low, middle, high = told(profile.minimum), told(profile.mean), told(profile.maximum)
-    picture = histogram(profile, name)
+    picture = histogram(profile, name) if not _all_differ(profile) else Markup("")
     return ColumnRow(name, dtype, role, profile.null / rows if rows else 0.0, low, middle, high, picture)
+
+
+def _all_differ(profile: ColumnProfile) -> bool:
+    """Return whether the values are names of rows, of which a picture shows nothing."""
+    return isinstance(profile, CategoryProfile) and profile.unseen > sum(profile.counts)
 
 
 def _told_time(seconds: float | None) -> str:

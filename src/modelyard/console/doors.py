@@ -32,7 +32,7 @@ def list_projects(guest: SignedIn) -> Response:
 
 
 @router.get("/sign-in")
-def show_sign_in(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
+def show_sign_in(request: Request, next: str = "/") -> Response:
     """Ask for a token."""
     if request.app.state.owner is not None:
         return RedirectResponse(local_path(next), 303)
@@ -43,7 +43,7 @@ def show_sign_in(request: Request, next: str = "/") -> Response:  # noqa: A002 -
 def sign_in(
     request: Request,
     token: Annotated[str, Form()],
-    next: Annotated[str, Form()] = "/",  # noqa: A002 - as above
+    next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Keep the token in a cookie that scripts cannot read, when it is accepted."""
     refuse_other_sites(request)

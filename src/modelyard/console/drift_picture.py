@@ -14,7 +14,7 @@ WIDTH, LEFT, RIGHT = 980.0, 110.0, 966.0
 TOP, BASE = 24.0, 120.0
 ROW = 16.0
 MOST_COLUMNS = 18
-STRONG = 0.4  # a distance that is drawn in full
+STRONG = 4.0  # times what is told at the least: drawn in full
 
 
 def draw_drift(windows: Sequence[Window], hrefs: Mapping[datetime, str]) -> Markup:
@@ -24,7 +24,7 @@ def draw_drift(windows: Sequence[Window], hrefs: Mapping[datetime, str]) -> Mark
     height = BASE + 34 + ROW * len(columns)
     parts = [element("text", name, class_="ax", x=scale(at), y=12, text_anchor="middle") for at, name in scale.ticks()]
     parts += _loss(windows, scale)
-    parts.append(element("text", "which column moved", class_="ax", x=LEFT - 8, y=BASE + 24, text_anchor="end"))
+    parts.append(element("text", "which column moved", class_="ax", x=0, y=BASE + 24))
     for n, column in enumerate(columns):
         y = BASE + 30 + n * ROW
         parts.append(element("text", column[:18], class_="ax", x=LEFT - 8, y=y + 11, text_anchor="end"))
@@ -81,23 +81,14 @@ def _cells(windows: Sequence[Window], scale: TimeScale, column: str, y: float) -
     drawn = []
     for window in windows:
         found = next((one for one in window.drift if one.column == column), None)
-        if found is None or (found.strength < 0.02 and not found.notice):  # noqa: PLR2004 - nothing that could be seen
+        if found is None or (found.strength < 0.25 and not found.notice):  # noqa: PLR2004 - nothing that could be seen
             continue
         left, right = scale(window.start), scale(window.end)
         step = min(4, 1 + int(4 * found.strength / STRONG))
-        drawn.append(
-            element(
-                "rect",
-                title(
-                    f"{column}, {window.start:%d %b %Y}: moved by {figure(found.strength)}{', noticed' if found.notice else ''}"
-                ),
-                class_=f"heat h{step}{' noticed' if found.notice else ''}",
-                x=left + 0.5,
-                y=y + 2,
-                width=max(right - left - 1, 1),
-                height=ROW - 4,
-            )
-        )
+        told = f"{column}, {window.start:%d %b %Y}: {found.strength:.1f} times what is told"
+        class_ = f"heat h{step}{' noticed' if found.notice else ''}"
+        width = max(right - left - 1, 1)
+        drawn.append(element("rect", title(told), class_=class_, x=left + 0.5, y=y + 2, width=width, height=ROW - 4))
     return drawn
 
 

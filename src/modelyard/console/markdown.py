@@ -11,10 +11,10 @@ _RULE = re.compile(r"\|?[\s:|-]+\|?")
 
 
 def render_markdown(text: str) -> Markup:
-    """Return a card as HTML.
+    r"""Return a card as HTML.
 
-    >>> render_markdown("# A <b>\\n\\n- **one**")
-    Markup('<h2>A &lt;b&gt;</h2>\\n<ul><li><b>one</b></li></ul>')
+    >>> render_markdown("# A <b>\n\n- **one**")
+    Markup('<h2>A &lt;b&gt;</h2>\n<ul><li><b>one</b></li></ul>')
     """
     return Markup("\n").join(_block(lines) for lines in _blocks(text))
 

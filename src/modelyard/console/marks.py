@@ -58,7 +58,7 @@ def mark_of_alert(alert: Alert, href: str | None = None) -> Mark:
 
 
 def draw_marks(marks: Sequence[Mark], scale: TimeScale, *, top: float, axis: float) -> tuple[list[Markup], float]:
-    """Draw a line from `top` to `axis` for each mark that has a label, and its sign on the axis; return with the height used."""
+    """Draw each mark with its sign on the axis, those that have a label with a line from `top`; return the height used, too."""
     inside = [mark for mark in marks if scale.holds(mark.at)]
     rows = place_labels(inside, scale)
     drawn = [_draw(mark, scale(mark.at), rows.get(n), scale, top, axis) for n, mark in _quiet_first(inside)]

@@ -23,7 +23,7 @@ from modelyard.data import Profile
 from modelyard.data.profile import profile
 from modelyard.data.service import profile_of
 from modelyard.monitoring import Alert, AlertId, Monitor, Window
-from modelyard.monitoring.drift import LEAST_DISTANCE, ColumnDrift
+from modelyard.monitoring.drift import ColumnDrift
 from modelyard.monitoring.service import find_alerts, find_monitors, find_windows, get_alert, get_monitor
 from modelyard.reactions.service import find_decisions
 from modelyard.registry.service import get_version
@@ -175,7 +175,7 @@ def build_window(visit: Visit, name: str, start: str) -> WindowPage:
     for one in ranked[:PAIRS]:
         if reference and current and one.column in current.columns and one.column in reference.columns:
             pairs.append((one, histogram_pair(reference.columns[one.column], current.columns[one.column], one.column)))
-    bars = [(one.column, one.strength, figure(one.strength) + (" notice" if one.notice else "")) for one in ranked[:16]]
+    bars = [(one.column, one.strength, f"{one.strength:.1f}{' notice' if one.notice else ''}") for one in ranked[:16]]
     return WindowPage(
         frame=frame_of(visit, "Monitor", f"{window.start:%d %b %Y}"),
         monitor=monitor,
@@ -183,7 +183,7 @@ def build_window(visit: Visit, name: str, start: str) -> WindowPage:
         window=window,
         before=window_path(visit, name, windows[place + 1].start) if place + 1 < len(windows) else None,
         after=window_path(visit, name, windows[place - 1].start) if place else None,
-        ranking=bar_list(bars, "How far each column moved", limit=LEAST_DISTANCE),
+        ranking=bar_list(bars, "How far each column moved", limit=1.0),
         pairs=tuple(pairs),
         reference=told,
     )

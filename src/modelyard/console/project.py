@@ -18,8 +18,8 @@ from modelyard.reactions.service import find_decisions
 from modelyard.registry.service import find_models
 from modelyard.serving.service import find_deployments
 from modelyard.tenancy import LEAST_ROLE, Actor, Member, Role, Token
-from modelyard.tenancy.service import actor_of, find_members, find_tokens
 from modelyard.tenancy.rules import RANK, role_in
+from modelyard.tenancy.service import actor_of, find_members, find_tokens
 from modelyard.training.service import find_runs
 from modelyard.version import __version__
 from modelyard.wiring.settings import Setting

@@ -42,7 +42,20 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("count", "figure", "change", "share", "size", "latency", "span", "value", "words", "short_digest", "code"):
+    for name in (
+        "count",
+        "figure",
+        "change",
+        "share",
+        "size",
+        "latency",
+        "span",
+        "value",
+        "words",
+        "short_digest",
+        "code",
+        "dtype",
+    ):
         made.filters[name] = getattr(telling, name)
     made.filters["at"] = _at
     made.filters["exact"] = telling.exact

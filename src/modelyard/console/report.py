@@ -185,7 +185,7 @@ def _marks(story: Story) -> list[Mark]:
 
 
 def _events(story: Story) -> tuple[Event, ...]:
-    titles = {alert.id: f"{alert.kind.value} on {alert.subject}" for alert in story.alerts}
+    titles: dict[str, str] = {alert.id: f"{alert.kind.value} on {alert.subject}" for alert in story.alerts}
     titles |= {one.id: _title(one) for one in story.decisions}
     found = [_of_alert(one) for one in story.alerts] + [_of_decision(one, titles) for one in story.decisions]
     found += [Event(at, "wait", _sign("wait"), label, told, f"note-{n}") for n, (at, label, told) in enumerate(story.notes)]

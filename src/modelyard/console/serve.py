@@ -1,5 +1,6 @@
 """Serve: the deployments; one deployment: who answers, how fast, how well, and the canary beside it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from urllib.parse import quote
@@ -57,6 +58,7 @@ class DeploymentPage:
     share: int
     interval: Markup | None
     revisions: tuple[Revision, ...]
+    causes: Mapping[str, str]  # what a revision's cause is called
     rollouts: tuple[Rollout, ...]
     deeds: tuple[Deed, ...]
     can_roll_back: bool
@@ -109,6 +111,7 @@ def build_deployment(visit: Visit, name: str) -> DeploymentPage:
         share=deployment.canary[canary.step] if canary else 0,
         interval=interval_of(canary) if canary else None,
         revisions=tuple(made[:SHOWN]),
+        causes={one.id: f"rollout of v{one.candidate}" for one in rollouts} | {f"deployment:{deployment.id}": "deployed"},
         rollouts=rollouts,
         deeds=deeds_of(visit, decisions_of(visit, deployment)[:8]),
         can_roll_back="deployment.write" in frame.may and (canary is not None or len(made) > 1),

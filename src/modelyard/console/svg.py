@@ -25,9 +25,12 @@ def element(name: str, *children: str | Markup, **attributes: str | float | None
 def picture(
     width: float, height: float, label: str, children: Iterable[Markup], *, role: str = "img", class_: str | None = None
 ) -> Markup:
-    """Return a whole picture that is read aloud as `label`. Its role is `group` where it holds links."""
+    """Return a whole picture that is read aloud as `label`. Its role is `group` where it holds links.
+
+    It says its natural size; the style sheet stretches those that fill a card.
+    """
     view = f"0 0 {_attribute(width)} {_attribute(height)}"
-    return element("svg", *children, viewBox=view, role=role, aria_label=label, class_=class_)
+    return element("svg", *children, width=width, height=height, viewBox=view, role=role, aria_label=label, class_=class_)
 
 
 def link(href: str | None, *children: Markup, label: str | None = None) -> Markup:

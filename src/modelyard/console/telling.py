@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 NOTHING = "—"
+MINUS = "\N{MINUS SIGN}"
 _DAY_S = 86_400
 _DECIMALS = 3
 _SMALL = 0.001
@@ -14,19 +15,19 @@ _LARGE = 1000
 
 
 def count(number: float | None) -> str:
-    """Return a whole number with thousands parted by thin spaces.
+    r"""Return a whole number with thousands parted by thin spaces.
 
     >>> count(1234567)
-    '1\\u202f234\\u202f567'
+    '1\u202f234\u202f567'
     """
     return NOTHING if number is None else f"{number:,.0f}".replace(",", "\u202f")
 
 
 def figure(number: float | None) -> str:
-    """Return a measured number with three decimals, or fewer when it is large.
+    r"""Return a measured number with three decimals below one, and with four digits above.
 
-    >>> figure(0.49812), figure(1234.5), figure(0.00004), figure(-0.0123)
-    ('0.498', '1\\u202f234', '4e-05', '−0.012')
+    >>> figure(0.49812), figure(13.5052), figure(480.0), figure(0.00004)
+    ('0.498', '13.51', '480', '4e-05')
     """
     if number is None or not isfinite(number):
         return NOTHING
@@ -36,15 +37,15 @@ def figure(number: float | None) -> str:
     elif 0 < size < _SMALL:
         text = f"{size:.1g}"
     else:
-        text = f"{size:.{_DECIMALS}f}"
-    return f"−{text}" if number < 0 and float(text.replace("\u202f", "")) else text
+        text = f"{size:.4g}" if size >= 1 else f"{size:.{_DECIMALS}f}"
+    return f"{MINUS}{text}" if number < 0 and float(text.replace("\u202f", "")) else text
 
 
 def change(number: float) -> str:
     """Return a difference, always with its sign.
 
-    >>> change(0.0123), change(-0.02)
-    ('+0.012', '−0.020')
+    >>> change(0.0123), change(0.5)
+    ('+0.012', '+0.500')
     """
     return figure(number) if number < 0 else f"+{figure(number)}"
 
@@ -126,7 +127,7 @@ def exact(at: datetime) -> str:
 def time_tag(at: datetime | None, now: datetime) -> Markup:
     """Return a `<time>` that shows the brief form and says the full one on hover."""
     if at is None:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), exact(at), moment(at, now))
 
 
@@ -152,3 +153,16 @@ def code(text: str) -> Markup:
     """Return a text with its `back-ticked` parts as code, all of it escaped."""
     parts = text.split("`")
     return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts))
+
+
+def dtype(told: str) -> str:
+    """Return the name of a Polars type, shortened.
+
+    >>> dtype("Datetime(time_unit='us', time_zone='UTC')"), dtype("Float64")
+    ('Datetime[us, UTC]', 'Float64')
+    """
+    name, _, inside = told.partition("(")
+    if not inside:
+        return told
+    parts = [part.partition("=")[2].strip(" '\")") for part in inside.split(",")]
+    return f"{name}[{', '.join(part for part in parts if part and part != 'None')}]"

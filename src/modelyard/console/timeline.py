@@ -18,6 +18,7 @@ TRAFFIC_TOP, TRAFFIC_BASE = 24.0, 96.0
 LOSS_TOP, LOSS_BASE = 124.0, 226.0
 LEAST_LABEL_WIDTH = 22.0
 LEAST_LABEL_HEIGHT = 13.0
+LETTER = 6.4
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,30 @@ def _traffic(of: Timeline, scale: TimeScale) -> list[Markup]:
     if not any(totals):
         middle = (LEFT + RIGHT) / 2
         return [*parts, element("text", "no answers in this range", class_="sm", x=middle, y=68, text_anchor="middle")]
-    under = [0.0] * len(of.starts)
-    labels = []
+    bands = _bands(of, factor)
+    parts += [part for band in bands for part in _stretches(of, band, scale, y)]
+    return parts + [part for band in bands for part in _label(of, band, scale, y)]
+
+
+@dataclass(frozen=True)
+class _Band:
+    """A layer between two heights, as it is drawn."""
+
+    layer: Layer
+    under: tuple[float, ...]
+    upper: tuple[float, ...]
+    class_: str
+    name: str
+
+
+def _bands(of: Timeline, factor: float) -> list[_Band]:
+    under = (0.0,) * len(of.starts)
+    found = []
     for layer, class_ in zip(of.layers, layer_classes(of.layers, of.live), strict=True):
-        upper = [low + factor * rows for low, rows in zip(under, layer.rows, strict=True)]
-        name = f"v{layer.version}" + (" canary" if layer.canary else "")
-        told = title(f"{name}: {count(sum(layer.rows))} answers")
-        parts += _stretches(of, layer, scale, y, under, upper, class_, told)
-        labels += _label(of, layer, scale, y, under, upper, name)
+        upper = tuple(low + factor * rows for low, rows in zip(under, layer.rows, strict=True))
+        found.append(_Band(layer, under, upper, class_, f"v{layer.version}" + (" canary" if layer.canary else "")))
         under = upper
-    return parts + labels
+    return found
 
 
 def layer_classes(layers: Sequence[Layer], live: int | None) -> list[str]:
@@ -113,19 +128,18 @@ def layer_classes(layers: Sequence[Layer], live: int | None) -> list[str]:
     return found
 
 
-def _stretches(
-    of: Timeline, layer: Layer, scale: TimeScale, y: Scale, under: list[float], upper: list[float], class_: str, told: Markup
-) -> list[Markup]:
+def _stretches(of: Timeline, band: _Band, scale: TimeScale, y: Scale) -> list[Markup]:
     """Draw a layer only where it has answers, so that absent versions leave no hairlines."""
     drawn = []
-    for first, last in runs(layer.rows):
+    told = title(f"{band.name}: {count(sum(band.layer.rows))} answers")
+    for first, last in runs(band.layer.rows):
         top, bottom = [], []
         for n in range(first, last + 1):
             left = max(scale(of.starts[n]), LEFT)
             right = min(max(scale(of.starts[n] + of.width), left), RIGHT)
-            top += [(left, y(upper[n])), (right, y(upper[n]))]
-            bottom += [(left, y(under[n])), (right, y(under[n]))]
-        drawn.append(area(top, bottom, class_, told))
+            top += [(left, y(band.upper[n])), (right, y(band.upper[n]))]
+            bottom += [(left, y(band.under[n])), (right, y(band.under[n]))]
+        drawn.append(area(top, bottom, band.class_, told))
     return drawn
 
 
@@ -146,23 +160,19 @@ def runs(rows: Sequence[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _label(
-    of: Timeline, layer: Layer, scale: TimeScale, y: Scale, under: list[float], upper: list[float], name: str
-) -> list[Markup]:
-    stretches = runs(layer.rows)
+def _label(of: Timeline, band: _Band, scale: TimeScale, y: Scale) -> list[Markup]:
+    stretches = runs(band.layer.rows)
     if not stretches:
         return []
-    first, last = max(stretches, key=lambda ends: sum(layer.rows[ends[0] : ends[1] + 1]))
+    first, last = max(stretches, key=lambda ends: sum(band.layer.rows[ends[0] : ends[1] + 1]))
     left, right = max(scale(of.starts[first]), LEFT), min(scale(of.starts[last] + of.width), RIGHT)
     middle = (first + last) // 2
-    height = abs(y(upper[middle]) - y(under[middle]))
-    fitting = next(
-        (text for text in (name, f"v{layer.version}") if right - left >= max(LEAST_LABEL_WIDTH, 6.4 * len(text))), None
-    )
-    if fitting is None or height < LEAST_LABEL_HEIGHT:
+    high, low = y(band.upper[middle]), y(band.under[middle])
+    names = (band.name, f"v{band.layer.version}")
+    fitting = next((text for text in names if right - left >= max(LEAST_LABEL_WIDTH, LETTER * len(text))), None)
+    if fitting is None or low - high < LEAST_LABEL_HEIGHT:
         return []
-    place = (y(upper[middle]) + y(under[middle])) / 2 + 4
-    return [element("text", fitting, class_="lab", x=(left + right) / 2, y=place, text_anchor="middle")]
+    return [element("text", fitting, class_="lab", x=(left + right) / 2, y=(high + low) / 2 + 4, text_anchor="middle")]
 
 
 # Loss

@@ -25,11 +25,19 @@ NORMAL = 1.96  # half-width of a 95 % interval, in standard errors
 LEAST_ROWS = 2  # fewer have no variance
 REST = 10  # times the scan's own length that pass until the next
 
-CELLS = {
-    "hour": pl.Datetime("us", "UTC"), "version": pl.Int64, "route": pl.String, "rows": pl.UInt32,
-    "labelled": pl.UInt32, "loss": pl.Float64, "squares": pl.Float64,
-}  # fmt: skip
-LATENCIES = {"hour": pl.Datetime("us", "UTC"), "version": pl.Int64, "bucket": pl.Int32, "rows": pl.UInt32}
+STAMP = pl.Datetime("us", "UTC")
+CELLS = pl.Schema(
+    [
+        ("hour", STAMP),
+        ("version", pl.Int64()),
+        ("route", pl.String()),
+        ("rows", pl.UInt32()),
+        ("labelled", pl.UInt32()),
+        ("loss", pl.Float64()),
+        ("squares", pl.Float64()),
+    ]
+)
+LATENCIES = pl.Schema([("hour", STAMP), ("version", pl.Int64()), ("bucket", pl.Int32()), ("rows", pl.UInt32())])
 
 
 @dataclass(frozen=True)

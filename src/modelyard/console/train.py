@@ -27,7 +27,7 @@ from modelyard.training.metrics import DIRECTIONS
 from modelyard.training.service import find_runs, find_studies, get_run, get_study, metric_points
 
 router = APIRouter(prefix="/projects/{project}/train", route_class=PageRoute, include_in_schema=False)
-SHOWN_METRICS = 5
+SHOWN_METRICS = 4
 SHOWN_STUDIES = 8
 MOST_COMPARED = 20
 CHARTED = 8
