@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,8 @@ def demo(
     figures: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")] = None,
 ) -> None:
     """Take a year of flights once round the whole loop: live traffic, a real incident, an automatic recovery."""
+    import tempfile
+
     from rich.console import Console
 
     from modelyard.cli.up import check_host

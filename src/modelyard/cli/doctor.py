@@ -5,7 +5,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import typer
@@ -64,6 +63,8 @@ def _python() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     """Look whether what the package and each of its extras ask for is installed."""
+    from importlib.metadata import requires
+
     wanted: dict[str, list[str]] = {"": []}
     for line in requires("modelyard") or ():
         requirement, _, marker = line.partition(";")
@@ -87,6 +88,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         version(name)
     except PackageNotFoundError:

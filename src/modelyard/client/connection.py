@@ -69,11 +69,11 @@ class Connection:
 
     def post(self, path: str, form: type[T], body: Any = None, **query: Any) -> T:
         """Return the answer of a POST in the form asked for; `body` may hold the slices' own values."""
-        return self._decoded(self.send("POST", path, params=_query(query), json=msgspec.to_builtins(body)), form)
+        return self._decoded(self.send("POST", path, params=_query(query), **_content(body)), form)
 
     def put(self, path: str, form: type[T], body: Any = None, **query: Any) -> T:
         """Return the answer of a PUT in the form asked for."""
-        return self._decoded(self.send("PUT", path, params=_query(query), json=msgspec.to_builtins(body)), form)
+        return self._decoded(self.send("PUT", path, params=_query(query), **_content(body)), form)
 
     def delete(self, path: str, form: type[T]) -> T:
         """Return the answer of a DELETE in the form asked for."""
@@ -158,6 +158,22 @@ def part(text: str | int) -> str:
 
 def _query(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _value(value) for name, value in query.items() if value is not None}
+
+
+def _content(body: Any) -> dict[str, Any]:
+    """Return what of a request carries `body` as JSON. Problem `request.invalid` for what JSON does not have."""
+    try:
+        text = json.dumps(msgspec.to_builtins(body, enc_hook=_plain), allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        step = "send numbers, texts, true, false, null, and lists and mappings of them"
+        raise Problem("request.invalid", "The request cannot be told as JSON", str(error), step) from error
+    return {"content": text.encode(), "headers": {"Content-Type": "application/json"}}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()  # a NumPy scalar
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def _value(value: Any) -> Any:

@@ -13,12 +13,21 @@ def drift() -> MonitorTest:
     return MonitorTest("drift")
 
 
-def performance(metric: str = "brier", *, tolerance: float = 0.01) -> MonitorTest:
+def performance(metric: str = "brier", *, tolerance: float = 0.02, threshold: float = 30.0, by_rows: bool = False) -> MonitorTest:
     """Test whether the labelled loss is worse than on held-out rows by more than `tolerance`: an alarm, which policies act on.
 
-    `metric` is a loss in [0, 1]: `brier` or `zero_one`.
+    Parameters
+    ----------
+    metric
+        A loss in [0, 1]: `brier` or `zero_one`.
+    tolerance
+        How much worse is still fine.
+    threshold
+        False alarms are at least so many windows apart on average (so many labels, with `by_rows`).
+    by_rows
+        Take every label for evidence of its own: right only where rows do not err together, as those of one day mostly do.
     """
-    return MonitorTest("performance", metric, tolerance)
+    return MonitorTest("performance", metric, tolerance, threshold, by_rows)
 
 
 class MonitorClient:

@@ -1,11 +1,15 @@
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from modelyard.client.connection import Connection, Doors, part
 from modelyard.core import Problem
+from modelyard.jobs import JobState
 
 
 @dataclass(frozen=True)
@@ -104,3 +108,19 @@ def test_without_a_gateway_predictions_say_so() -> None:
 
 def test_a_name_stays_one_part_of_a_path() -> None:
     assert part("a/../b?c") == "a%2F..%2Fb%3Fc"
+
+
+def test_a_body_travels_as_json_numpy_scalars_too_and_what_has_no_json_is_told() -> None:
+    sent: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json={"name": "a"})
+
+    connection = connected(answer)
+    connection.post("/v1/things", Thing, {"depth": np.int64(3), "thing": Thing("ä"), "state": JobState.QUEUED})
+    assert sent == [{"depth": 3, "thing": {"name": "ä"}, "state": "queued"}]
+    for wrong in (float("nan"), object()):
+        with pytest.raises(Problem) as caught:
+            connection.post("/v1/things", Thing, {"depth": wrong})
+        assert caught.value.code == "request.invalid"
