@@ -25,10 +25,11 @@ class CanaryLosses:
 
 
 def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout: Rollout) -> CanaryLosses:
-    """Return one stratum for each day of each step of the rollout, in order; rows without a label yet are left out.
+    """Return strata by step, day and, of a classifier, by label; rows without a label yet are left out.
 
     Rows belong to the revision that answered them, so that each stratum has one share of canary. Days are kept apart because
-    rows of one day err together: a canary is held against the live version of the same day, and whole days are no noise.
+    rows of one day err together, labels because chance gives one arm more of the hard ones: what is compared is then like with
+    like, and much less of it is noise. An answer changes no label here, so that taking it into account is fair.
     """
     with ports.transaction() as tx:
         made = tx.deployments.revisions(project, deployment.id, PageRequest(limit=LONGEST_ROLLOUT)).items
@@ -40,7 +41,9 @@ def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout:
     both = pl.col("label").is_not_null() & pl.col("answer").is_not_null()
     known = rows.filter(by_chance & both).with_columns(DAY)
     here = (pl.col("revision") == max(steps)) & (pl.col("version") == rollout.candidate)
-    strata = tuple(_stratum(deployment, rollout, part) for part in known.partition_by("revision", "day"))
+    classes = known["label"].is_in([0.0, 1.0]).all()
+    by = ["revision", "day", "label"] if classes else ["revision", "day"]
+    strata = tuple(_stratum(deployment, rollout, part) for part in known.sort(by).partition_by(by, maintain_order=True))
     return CanaryLosses(strata, known.filter(here).height)
 
 

@@ -12,7 +12,7 @@ from modelyard.data import Profile, reading
 from modelyard.data.profile import profile
 from modelyard.events import Fact
 from modelyard.monitoring.drift import ColumnDrift, drift, usual_spread
-from modelyard.monitoring.harm import EDetector
+from modelyard.monitoring.harm import BLOCK_BETS, EDetector
 from modelyard.monitoring.labels import Ports, labelled_rows
 from modelyard.monitoring.rules import Span, is_alarm_due, metrics_by_version, opened_notices, reference_metrics, window_metrics
 from modelyard.monitoring.types import Alert, AlertId, AlertKind, Monitor, MonitorTest, Window
@@ -164,9 +164,11 @@ def _harmed(sight: Sight, test: MonitorTest, known: pl.DataFrame) -> Sight:
         return sight
     kept = sight.state.get("harm", {}).get(loss, {})
     kept = kept if kept.get("version") == version else {}
-    detector = EDetector.from_json(kept["detector"]) if kept else EDetector(expected, test.tolerance)
+    fresh = EDetector(expected, test.tolerance, test.threshold) if test.by_rows else _by_windows(expected, test)
+    detector = EDetector.from_json(kept["detector"]) if kept else fresh
     losses = _losses(fed, loss)
-    detector, crossed = replace(detector, expected=expected, tolerance=test.tolerance).update(losses)
+    evidence_of = losses if test.by_rows else losses.mean(keepdims=True)
+    detector, crossed = replace(detector, expected=expected, tolerance=test.tolerance).update(evidence_of)
     alarmed = kept.get("alarmed")
     alerts = sight.alerts
     if crossed and is_alarm_due(alarmed, sight.span.end):
@@ -185,6 +187,11 @@ def _harmed(sight: Sight, test: MonitorTest, known: pl.DataFrame) -> Sight:
         state={**sight.state, "harm": {**sight.state.get("harm", {}), loss: now}},
         alerts=alerts,
     )
+
+
+def _by_windows(expected: float, test: MonitorTest) -> EDetector:
+    """Return the detector that is fed each window's mean: rows of one window err together, and would each count as news."""
+    return EDetector(expected, test.tolerance, test.threshold, BLOCK_BETS, (0.0,) * len(BLOCK_BETS))
 
 
 def _expected(metrics: Mapping[str, float], loss: str) -> float | None:

@@ -66,9 +66,8 @@ def is_alarm_due(last: str | None, now: datetime) -> bool:
 
 
 def reference_metrics(version: ModelVersion) -> Mapping[str, float]:
-    """Return the metrics of the version on rows it was not fitted on: a refit's are those of the recipe when it was judged."""
-    judged = (one.metrics for one in version.evaluations if one.run == version.refit_of)
-    return next(judged, version.metrics)
+    """Return the metrics that the version's live loss is held against."""
+    return version.reference or version.metrics
 
 
 def window_metrics(rows: pl.DataFrame) -> dict[str, float]:

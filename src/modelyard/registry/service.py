@@ -1,8 +1,8 @@
 """Use cases of the registry. Only `promote` moves an alias, and it asks the gate itself: no path goes round it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId, check_name, missing
@@ -67,6 +67,7 @@ class Package:
     checks_green: bool
     card: str  # Markdown
     note: str = ""
+    reference: Mapping[str, float] = field(default_factory=dict)  # empty: the run's own metrics
 
 
 def ensure_model(ports: Ports, actor: Actor, project: ProjectId, name: str, description: str = "") -> Model:
@@ -153,6 +154,7 @@ def register(ports: Ports, actor: Actor, project: ProjectId, model: str, package
             refit_of=package.run.refit_of,
             cause=package.run.cause,
             note=package.note,
+            reference=package.reference or package.run.metrics,
         )
         tx.models.add_versions(project, [version])
         fact = Fact("version.registered", f"{model}@{version.number}", {"run": version.run})

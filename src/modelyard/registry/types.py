@@ -1,7 +1,7 @@
 """Models, their versions, the aliases that production follows, and the gates before them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import NewType
@@ -94,6 +94,9 @@ class ModelVersion:
     refit_of: RunId | None = None
     cause: str | None = None
     note: str = ""
+    # What its live loss is held against: metrics on held-out rows. A refit takes them from the version whose recipe it is: the
+    # week that a recipe is judged on is too short, and too much of its season, to promise by.
+    reference: Mapping[str, float] = field(default_factory=dict)
 
 
 class ConditionKind(Enum):

@@ -15,6 +15,7 @@ FAULT_FROM = date(2013, 6, 24)  # planted: from here on the feed sends scheduled
 LATE_MINUTES = 15
 SPRING = datetime(2013, 4, 1, 4, tzinfo=UTC)  # midnight of 1 April in New York
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+RECENT = ("precip_3h", "precip_6h", "visib_3h", "pressure_fall_6h", "wind_6h", "visib_all", "precip_all", "wind_all")
 NULLS = ["NA", ""]
 _PARTS = {"flights": "flights.csv.zip", "weather": "weather.csv", "planes": "planes.csv"}
 
@@ -53,9 +54,8 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
     The weather is the last observation strictly before scheduled departure, not older than six hours. `faulty` plants the
     fault of the feed: from 24 June on `flight_date` and `sched_dep_time` (hours and minutes as in 1745) are in UTC.
     """
-    known = last_before(flights, weather, on="departs_at", right_on="observed_at", by="origin", tolerance="6h")
+    known = last_before(flights, recent(weather), on="departs_at", right_on="observed_at", by="origin", tolerance="6h")
     joined = known.join(planes, on="tailnum", how="left", maintain_order="left")
-    crowd = pl.len().over("origin", pl.col("departs_at").dt.truncate("1h")).cast(pl.Int64).alias("departures_in_hour")
     local = pl.col("departs_local")
     shift = pl.col("departs_at").dt.replace_time_zone(None)
     in_feed = pl.when(local.dt.date() >= FAULT_FROM).then(shift).otherwise(local) if faulty else local
@@ -71,9 +71,31 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
         "built",
         "seats",
         *WEATHER,
-        crowd,
+        *RECENT,
         "late",
         "arrived_at",
+    )
+
+
+def recent(weather: pl.DataFrame) -> pl.DataFrame:
+    """Return each observation with what the hours up to it were like, at its airport and at all three together.
+
+    Gusts that are not reported are taken as the wind, pressure as the last one read.
+    """
+    ordered = weather.sort("origin", "observed_at").with_columns(
+        pl.col("wind_gust").fill_null(pl.col("wind_speed")),
+        pl.col("pressure").forward_fill().over("origin"),
+    )
+    precip, visib, wind, pressure = (pl.col(name) for name in ("precip", "visib", "wind_speed", "pressure"))
+    return ordered.with_columns(
+        precip.rolling_sum_by("observed_at", "3h").over("origin").alias("precip_3h"),
+        precip.rolling_sum_by("observed_at", "6h").over("origin").alias("precip_6h"),
+        visib.rolling_min_by("observed_at", "3h").over("origin").alias("visib_3h"),
+        (pressure.rolling_max_by("observed_at", "6h").over("origin") - pressure).alias("pressure_fall_6h"),
+        wind.rolling_max_by("observed_at", "6h").over("origin").alias("wind_6h"),
+        visib.mean().over("observed_at").alias("visib_all"),
+        precip.mean().over("observed_at").alias("precip_all"),
+        wind.mean().over("observed_at").alias("wind_all"),
     )
 
 

@@ -15,8 +15,8 @@ from modelyard import Choice, Float, Int, Search, prep
 TRIALS = 12
 SPACE = Search(
     family=Choice(("boosting", "linear")),
-    rate=Float(0.03, 0.2, log=True),
-    leaves=Int(8, 48),
+    rate=Float(0.08, 0.2, log=True),
+    leaves=Int(6, 16),
     weight=Float(1e-3, 10.0, log=True),
 )
 
@@ -35,8 +35,7 @@ def steps() -> list[Any]:
     """Return the declared steps that follow the function step; the last one names the features."""
     return [
         prep.date_parts("flight_date", "weekday"),
-        prep.one_hot("origin", "carrier"),
-        prep.target_mean("dest"),
+        prep.ordinal("origin", "carrier", "dest"),
         prep.drop("flight_id", "departs_at", "sched_dep_time"),
     ]
 
@@ -47,6 +46,12 @@ def train(run: Any, fit: Any, test: Any, *, family: str, rate: float, leaves: in
         model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=weight, max_iter=300))
     else:
         model = HistGradientBoostingClassifier(
-            learning_rate=rate, max_leaf_nodes=leaves, max_iter=100, l2_regularization=weight, random_state=run.seed
+            learning_rate=rate,
+            max_leaf_nodes=leaves,
+            l2_regularization=weight,
+            max_iter=50,
+            max_bins=63,
+            min_samples_leaf=200,
+            random_state=run.seed,
         )
     return model.fit(fit.X, fit.y)

@@ -39,6 +39,7 @@ def build_package(
     test: Part,
     evaluations: Sequence[Evaluation] = (),
     note: str = "",
+    reference: Mapping[str, float] | None = None,
 ) -> Package:
     """Return the package of a trained run, everything in it measured here."""
     native = _native_form(context, run, framework, model)
@@ -72,6 +73,7 @@ def build_package(
             now=context.platform.clock(),
         ),
         note=note,
+        reference=reference or {},
     )
 
 

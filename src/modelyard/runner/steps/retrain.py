@@ -86,6 +86,7 @@ def retrain(context: StepContext) -> Mapping[str, object]:
         fitted=refit.fitted,
         test=refit.test,
         evaluations=[evaluation],
+        reference=material.champion.reference or material.champion.metrics,
         note=f"refit of run {judged_run.number}, cause {context.job.payload['cause']}",
     )
     version = register(platform, actor, project, material.deployment.model, package)
