@@ -9,6 +9,7 @@ Platform and application are imported while the socket is answered already: most
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import socket
@@ -77,6 +78,7 @@ class ControlPlane:
             thread.join(GRACE_S)
 
     def _load(self, front: Front, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
+        gc.disable()  # see `embedded.child`
         try:
             platform, line = self._open()
             loop.call_soon_threadsafe(front.open)
@@ -87,6 +89,9 @@ class ControlPlane:
             _print({"problem": _told(problem)})
             self.failed = True
             server.should_exit = True
+        finally:
+            gc.freeze()
+            gc.enable()
 
     def _open(self) -> "tuple[Platform, dict[str, str | None]]":
         from modelyard.embedded.service_token import service_token  # noqa: PLC0415 - see the module's first words

@@ -1,0 +1,160 @@
+"""The SDK against the real API, inside this process and without workers."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import modelyard as yard
+from modelyard.client import Connection, ProjectClient
+from modelyard.client.objects import download, upload
+from modelyard.client.projects import open_project
+from modelyard.core import Digest, Problem
+from modelyard.embedded.inprocess import Embedded
+from modelyard.training import RunState, StudyState
+from modelyard.wiring import read_settings
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    platform = Embedded(read_settings(home=tmp_path_factory.mktemp("sdk") / "home", environment={}), workers=0)
+    yield platform.connection
+    platform.close()
+
+
+@pytest.fixture(scope="module")
+def project(connection: Connection) -> ProjectClient:
+    return open_project(connection, "sdk")
+
+
+def rows(count: int, first: int = 0) -> pl.DataFrame:
+    numbers = range(first, first + count)
+    return pl.DataFrame(
+        {
+            "id": [f"c{number}" for number in numbers],
+            "at": [START + timedelta(hours=number) for number in numbers],
+            "tenure": list(numbers),
+            "churned": [number % 2 for number in numbers],
+        }
+    )
+
+
+def train(run: Any, fit: Any, test: Any, depth: int = 3) -> Any:
+    raise NotImplementedError
+
+
+def test_a_project_is_made_once_and_found_again(connection: Connection, project: ProjectClient) -> None:
+    assert open_project(connection, "sdk").record == project.record
+    assert repr(project) == "<project sdk>"
+
+
+def test_a_dataset_grows_by_snapshots_of_its_source(project: ProjectClient, tmp_path: Path) -> None:
+    path = tmp_path / "customers.parquet"
+    rows(10).write_parquet(path)
+    customers = project.dataset("customers", source=path, key="id", time="at")
+    first = customers.snapshot(until=START + timedelta(hours=5), note="the first ones")
+    second = customers.snapshot()
+    assert (first.ref, first.rows, first.record.note) == ("customers@1", 5, "the first ones")
+    assert second.rows == 10
+    assert second.frame().equals(rows(10))
+    assert customers.version(1).frame().equals(rows(5))
+    assert [one.number for one in customers.versions()] == [2, 1]
+    assert customers.profile().rows == 10
+    assert customers.snapshot().number == 2
+    assert [one.name for one in project.datasets()] == ["customers"]
+
+
+def test_a_dataset_declared_otherwise_is_told(project: ProjectClient) -> None:
+    project.dataset("declared", key="id", checks=[yard.quality.between("tenure", 0, 600)])
+    assert project.dataset("declared").record.key == ("id",)
+    assert project.dataset("declared", key="id", checks=[yard.quality.between("tenure", 0, 600)]).name == "declared"
+    with pytest.raises(Problem, match="another key") as caught:
+        project.dataset("declared", key="customer")
+    assert caught.value.code == "dataset.conflict"
+    with pytest.raises(Problem, match="did you mean 'declared'"):
+        project.dataset("declred")
+
+
+def test_bad_rows_are_kept_out_and_a_bad_batch_is_stopped_as_a_whole(project: ProjectClient) -> None:
+    checked = project.dataset("checked", key="id", checks=[yard.quality.not_null("tenure")], stop_share=0.5)
+    gap = pl.DataFrame({"id": ["x"], "at": [START], "tenure": [None], "churned": [1]}, schema=rows(1).schema)
+    version = checked.append(pl.concat([rows(3), gap]))
+    assert version.admission is not None
+    assert (version.rows, version.admission.quarantined) == (3, 1)
+    with pytest.raises(Problem, match="1 of 1 rows") as caught:
+        checked.append(gap.with_columns(id=pl.lit("y")))
+    assert caught.value.code == "batch.refused"
+    assert caught.value.detail["admission"]["quarantined"] == 1
+    assert sorted(checked.quarantined()["id"]) == ["x", "y"]
+    assert checked.version().number == 1
+
+
+def test_rows_say_where_they_came_from(project: ProjectClient) -> None:
+    raw = project.dataset("raw", key="id").append(rows(4))
+    made = project.dataset("made", key="id").append(rows(4).drop("tenure"), parents=[raw], note="without tenure")
+    [parent] = made.record.parents
+    assert (parent.kind, parent.ref, parent.told) == ("dataset_version", raw.record.id, "raw v1")
+
+
+def test_rows_that_break_a_pipelines_checks_are_not_trained_on(project: ProjectClient) -> None:
+    data = project.dataset("unchecked", key="id", time="at").append(rows(20))
+    features = project.pipeline(yard.prep.drop("id", "at"), checks=[yard.quality.between("tenure", 0, 9)])
+    trainer = project.trainer(features, label="churned", metric="roc_auc")(train)
+    with pytest.raises(Problem, match="between") as caught:
+        trainer.run(data)
+    assert caught.value.code == "checks.refused"
+    assert len(caught.value.detail["examples"]) == 3
+
+
+def test_a_run_and_a_study_are_asked_for_with_their_source(project: ProjectClient) -> None:
+    data = project.dataset("trained", key="id", time="at").append(rows(20))
+    trainer = project.trainer(project.pipeline(yard.prep.drop("id", "at")), label="churned", metric="roc_auc")(train)
+    run = trainer.run(data, depth=4, seed=3)
+    assert (run.state, dict(run.params), run.record.recipe.seed) == (RunState.PENDING, {"depth": 4}, 3)
+    assert run.record.source is not None
+    assert b'"function":"train"' in download(project.connection, project.path, run.record.source)
+    assert run.show.splitlines()[0] == f"run {run.number} of train: pending"
+    run.cancel()
+    with pytest.raises(Problem, match="was cancelled"):
+        run.wait()
+    study = trainer.search("trained@1", yard.Search(depth=range(2, 5)), trials=3, parallel=2, seed=1)
+    assert (study.state, len(study.trials)) == (StudyState.RUNNING, 2)
+    assert {trial.record.data for trial in study.trials} == {data.record.id}
+    assert [one.number for one in project.runs(experiment="train", most=2)] == [run.number + 2, run.number + 1]
+    with pytest.raises(Problem, match="no artifact 'model'"):
+        run.artifact("model")
+
+
+def test_contents_are_sent_once_and_come_back_whole(connection: Connection, project: ProjectClient) -> None:
+    digests = upload(connection, project.path, [b"one", b"two", b"one"])
+    assert digests[0] == digests[2] != digests[1]
+    assert [download(connection, project.path, digest) for digest in digests] == [b"one", b"two", b"one"]
+    with pytest.raises(Problem) as caught:
+        download(connection, project.path, Digest("sha256:" + 64 * "0"))
+    assert caught.value.code == "object.missing"
+
+
+def test_a_gate_is_put_before_an_alias_and_what_is_not_there_is_told(project: ProjectClient) -> None:
+    model = project.model("churn")
+    kept = model.gate("champion", yard.gate.better("roc_auc", by=0.01), yard.gate.checks(), yard.gate.approvals(2))
+    assert [one.kind.value for one in kept.gate.conditions] == ["better", "checks", "approvals"]
+    assert [alias.name for alias in model.aliases()] == ["champion"]
+    assert [one.name for one in project.models()] == ["churn"]
+    with pytest.raises(Problem):
+        model.version("champion")
+    with pytest.raises(Problem) as caught:
+        project.deploy("churn@champion")
+    assert caught.value.code == "alias.missing"
+    with pytest.raises(Problem, match=r"deploy\('churn@champion'\)"):
+        project.deploy("churn@1")
+    with pytest.raises(Problem, match="no deployment 'churn'"):
+        project.deployment("churn")
+    with pytest.raises(Problem, match="no monitor 'churn'"):
+        project.monitor("churn")
+    assert list(project.decisions()) == []
+    assert list(project.alerts()) == []
