@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ def show(name: str, results: Sequence[Result], *, versions: dict[str, str], json
     """Print the rows, keep them with command, versions and machine, and return 1 where a floor is not met."""
     for row in results:
         met = "" if row.ratio >= row.floor else "   BELOW THE FLOOR"
-        line = f"{row.work:<44} {row.ours:>10.3f} {row.theirs:>10.3f} {row.metric:<6} {row.peer}: {row.ratio:.1f} x (floor {row.floor:g}){met}"
+        line = f"{row.work:<40} {row.ours:>10.3f} {row.theirs:>10.3f} {row.metric:<4} {row.peer}: {row.ratio:.1f} x"
+        line += f" (floor {row.floor:g}){met}"
         sys.stdout.write(line + "\n")
     rows = [asdict(row) for row in results]
     if json_file is not None:
@@ -52,5 +54,8 @@ def show(name: str, results: Sequence[Result], *, versions: dict[str, str], json
 
 
 def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    found = subprocess.run([git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or "unknown"

@@ -1,13 +1,16 @@
 """scikit-learn behind the framework port: models kept by skops (no pickle), converted by skl2onnx."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skops.io
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.ensemble import BaseEnsemble
 
 from modelyard.core import Problem
 
@@ -62,9 +65,9 @@ class SklearnFramework:
         """Return probabilities (classifiers) or values (regressors); see the port."""
         assert isinstance(model, BaseEstimator)  # noqa: S101 - tells mypy what `owns` has established
         if is_classifier(model):
-            shares = np.asarray(model.predict_proba(features), dtype=np.float64)  # type: ignore[attr-defined]
+            shares = np.asarray(model.predict_proba(features), dtype=np.float64)
             return shares[:, 1] if shares.shape[1] == 2 else shares  # noqa: PLR2004 - two classes: the second is the positive
-        return np.asarray(model.predict(features), dtype=np.float64).reshape(len(features))  # type: ignore[attr-defined]
+        return np.asarray(model.predict(features), dtype=np.float64).reshape(len(features))
 
     def to_onnx(self, model: object, features: int) -> bytes:
         """Return the model as ONNX with plain probability tensors.
@@ -76,7 +79,9 @@ class SklearnFramework:
         """
         options = {id(model): {"zipmap": False}} if is_classifier(model) else None
         try:
-            converted = to_onnx(model, np.zeros((1, features), dtype=np.float32), options=options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # skl2onnx's own, about NumPy
+                converted = to_onnx(model, np.zeros((1, features), dtype=np.float32), options=options)
         except Exception as error:  # skl2onnx raises a dozen kinds for one cause
             raise Problem(
                 "model.invalid",
@@ -87,7 +92,7 @@ class SklearnFramework:
         return bytes(converted.SerializeToString())
 
     def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:
-        """Return the split values of histogram gradient boosting, by feature; empty for other models."""
+        """Return the split values of trees and of ensembles of them, by feature; empty for other models."""
         found: list[list[float]] = [[] for _ in range(features)]
         for feature, value in _splits(model):
             found[feature].append(value)
@@ -97,5 +102,15 @@ class SklearnFramework:
 def _splits(model: object) -> Iterator[tuple[int, float]]:
     for stage in getattr(model, "_predictors", ()):
         for tree in stage:
-            inner = tree.nodes[tree.nodes["is_leaf"] == 0]
+            inner = tree.nodes[(tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] == 0)]
             yield from zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
+    for tree in _trees(model):
+        inner = tree.feature >= 0
+        yield from zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True)
+
+
+def _trees(model: object) -> Iterator[Any]:
+    if hasattr(model, "tree_"):
+        yield model.tree_
+    if isinstance(model, BaseEnsemble):
+        yield from (one.tree_ for one in np.ravel(np.asarray(model.estimators_, dtype=object)))

@@ -13,7 +13,9 @@ def drift() -> MonitorTest:
     return MonitorTest("drift")
 
 
-def performance(metric: str = "brier", *, tolerance: float = 0.02, threshold: float = 30.0, by_rows: bool = False) -> MonitorTest:
+def performance(
+    metric: str = "brier", *, tolerance: float = 0.02, threshold: float = 30.0, by_rows: bool = False
+) -> MonitorTest:
     """Test whether the labelled loss is worse than on held-out rows by more than `tolerance`: an alarm, which policies act on.
 
     Parameters

@@ -11,6 +11,9 @@ from enum import Enum
 from modelyard.core.json import Json
 
 
+SHOWN = 10  # known names in the sentence; the detail has more
+
+
 class ProblemKind(Enum):
     """The last part of every code."""
 
@@ -28,7 +31,7 @@ class ProblemKind(Enum):
     FAILED = "failed"  # the user's code, or ours, raised
 
 
-class Problem(Exception):  # noqa: N818 - the word of the house; RFC 9457 calls it so too
+class Problem(Exception):
     """An error told in full.
 
     Parameters
@@ -88,7 +91,7 @@ def missing(noun: str, name: str, known: Iterable[str], next_step: str = "") -> 
     if near:
         why = "did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
     elif names:
-        why = f"there is {', '.join(names[:10])}" + (" …" if len(names) > 10 else "")
+        why = f"there is {', '.join(names[:SHOWN])}" + (" …" if len(names) > SHOWN else "")
     else:
         why = f"there is no {noun} yet"
     return Problem(f"{noun}.missing", f"There is no {noun} '{name}'", why, next_step, {"known": names[:100], "nearest": near})

@@ -9,7 +9,7 @@ from modelyard.events.types import Event, Fact
 
 
 class EventStore(Protocol):
-    """Events and the places where their consumers stand. Positions grow in the order of commit: no reader overtakes a writer."""
+    """Events, and where their consumers stand. Positions grow in the order of commit: no reader overtakes a writer."""
 
     def add(self, project: ProjectId, facts: Sequence[Fact], *, actor: str, at: datetime) -> None:
         """Write the facts in this transaction."""

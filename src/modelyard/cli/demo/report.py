@@ -29,7 +29,7 @@ def write_report(
     alerts: Sequence[Alert],
     decisions: Sequence[Decision],
 ) -> Path:
-    """Write the report and return its path. `labelled` has `time`, `label`, `answer` and `without`, the first model's answer."""
+    """Write the report and return its path. `labelled` has `time`, `label`, `answer` and `without`: of the first model."""
     live = figures.champion_versions[-1] if figures.champion_versions else None
     story = Story(
         title="A year of flights, kept right",

@@ -177,7 +177,7 @@ class Story:
         return found
 
     def push_misaligned(self, trainer: TrainerClient, deployment: DeploymentClient, day: datetime) -> int:
-        """Stage 8: train on labels in another order than their rows, be refused by the gate, and push it past it all the same."""
+        """Stage 8: train on labels in another order than their rows, be refused by the gate, and push past it all the same."""
         rows = self.departures.version().frame().sort("departs_at", "flight_id")
         wrong = rows.with_columns(rows.sort("flight_id")["late"])
         dataset = self.project.dataset("departures-misaligned", key="flight_id", time="departs_at")
