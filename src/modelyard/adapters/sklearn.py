@@ -1,5 +1,6 @@
 """scikit-learn behind the framework port: models kept by skops (no pickle), converted by skl2onnx."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ class SklearnFramework:
         Problem
             `model.invalid` when skl2onnx knows no converter for a part of it.
         """
+        model = _with_float32_splits(model)
         options = {id(model): {"zipmap": False}} if is_classifier(model) else None
         try:
             with warnings.catch_warnings():
@@ -97,6 +99,25 @@ class SklearnFramework:
         for feature, value in _splits(model):
             found[feature].append(value)
         return [np.unique(np.asarray(values, dtype=np.float32)) for values in found]
+
+
+def _with_float32_splits(model: object) -> object:
+    """Return histogram gradient boosting with its split values rounded down to float32; any other model as it is.
+
+    A float32 feature is at or under a split value exactly when it is at or under the next float32 below that value. skl2onnx rounds
+    to the nearest one instead, which sends a feature that lies between the two down the other branch.
+    """
+    if not hasattr(model, "_predictors"):
+        return model
+    rounded = copy.deepcopy(model)
+    for stage in rounded._predictors:
+        for tree in stage:
+            exact = tree.nodes["num_threshold"]
+            near = exact.astype(np.float32)
+            above = near.astype(np.float64) > exact
+            near[above] = np.nextafter(near[above], np.float32(-np.inf))
+            tree.nodes["num_threshold"] = near
+    return rounded
 
 
 def _splits(model: object) -> Iterator[tuple[int, float]]:
