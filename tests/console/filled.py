@@ -103,7 +103,7 @@ def open_filled(home: Path, *, weeks: int = 39, a_day: int = 160) -> Filled:
     fill_serving(made)
     for week in range(weeks):
         live_week(made, SPRING + week * WEEK, a_day)
-        if week == 26:
+        if week == min(26, weeks - 2):
             push_bad_version(made)
     fill_jobs(made)
     return made
@@ -301,7 +301,7 @@ def new_version(
         ),
         evaluations=(evaluation,),
         checks_green=True,
-        card=f"# {model}\n\nPredicts whether a flight is **more than 15 minutes late**.\n\n- trained on departures\n- {HOSTILE}\n",
+        card=f"# {model}\n\nPredicts whether a flight is **over 15 minutes late**.\n\n- trained on departures\n- {HOSTILE}\n",
         note="first" if against is None else "refit with the newest week",
     )
     version = register(ports, actor, project, model, package)

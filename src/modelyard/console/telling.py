@@ -34,7 +34,9 @@ def figure(number: float | None) -> str:
     size = abs(number)
     if size >= _LARGE:
         text = count(size)
-    elif 0 < size < _SMALL:
+    elif not size:
+        text = "0"
+    elif size < _SMALL:
         text = f"{size:.1g}"
     else:
         text = f"{size:.4g}" if size >= 1 else f"{size:.{_DECIMALS}f}"

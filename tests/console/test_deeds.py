@@ -1,0 +1,135 @@
+"""What the console writes: signed in, from its own pages, by those who may; each deed is the slices' own."""
+
+import re
+
+import httpx
+
+from modelyard.core import PageRequest
+from modelyard.jobs import JobState
+from modelyard.jobs.service import find
+from modelyard.registry.service import find_aliases, get_version
+from modelyard.serving.service import latest_revision
+from modelyard.tenancy.service import find_projects
+from modelyard.wiring.cookie import COOKIE
+from tests.console.conftest import PROJECT, Site, viewer_token
+from tests.console.reading import read
+from tests.console.test_pages import links
+
+
+def test_without_a_token_every_page_leads_to_the_sign_in(site: Site) -> None:
+    answer = httpx.get(f"{site.url}{PROJECT}/train?sort=x")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=%2Fprojects%2Fflights%2Ftrain%3Fsort%3Dx"
+    page = httpx.get(f"{site.url}{answer.headers['location']}")
+    assert read(page.text).one("input", name="next").attributes["value"] == f"{PROJECT}/train?sort=x"
+
+
+def test_signing_in_sets_a_cookie_that_scripts_and_other_sites_never_see(site: Site) -> None:
+    answer = httpx.post(f"{site.url}/sign-in", data={"token": site.token, "next": f"{PROJECT}/jobs"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{PROJECT}/jobs")
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith(f"{COOKIE}={site.token};")
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+
+
+def test_a_wrong_token_is_refused_in_the_same_words_and_sets_nothing(site: Site) -> None:
+    answer = httpx.post(f"{site.url}/sign-in", data={"token": "yard_wrong"})
+    assert answer.status_code == 401
+    assert "unknown, revoked or expired" in read(answer.text).one("p", role="alert").text
+    assert "set-cookie" not in answer.headers
+
+
+def test_signing_in_never_leads_to_another_site(site: Site) -> None:
+    for elsewhere in ("https://evil.example/", "//evil.example/", "/\\evil.example"):
+        answer = httpx.post(f"{site.url}/sign-in", data={"token": site.token, "next": elsewhere})
+        assert answer.headers["location"] == "/"
+
+
+def test_signing_out_forgets_the_token(own_site: Site) -> None:
+    token = own_site.form_token
+    answer = own_site.http.post("/sign-out", data={"form_token": token}, headers={"origin": own_site.url})
+    assert answer.headers["location"] == "/sign-in"
+    assert own_site.get().status_code == 303
+
+
+def test_a_form_of_another_site_or_without_its_token_is_refused(own_site: Site) -> None:
+    [job] = links(own_site, "jobs?state=running", r"/jobs/job_")
+    path = job.removeprefix(f"{PROJECT}/") + "/cancel"
+    refused = [
+        own_site.post(path, {"form_token": "wrong"}),
+        own_site.post(path, {"form_token": ""}),
+        own_site.post(path, origin="https://evil.example"),
+        own_site.post(path, origin="null"),
+        own_site.post(path, **{"sec-fetch-site": "cross-site"}),
+    ]
+    assert [answer.status_code for answer in refused] == [403] * len(refused)
+    states = [one.cancel_requested for one in find(own_site.platform, own_site.actor, project(own_site), PageRequest()).items]
+    assert not any(states)
+
+
+def test_a_viewer_sees_no_button_and_is_refused(own_site: Site) -> None:
+    with httpx.Client(base_url=own_site.url) as http:
+        http.post("/sign-in", data={"token": viewer_token(own_site)})
+        looks = Site(own_site.url, "", own_site.platform, own_site.actor, http)
+        [job] = links(looks, "jobs?state=running", r"/jobs/job_")
+        assert not [one for one in looks.page(job).all("button") if one.text == "Cancel"]
+        answer = looks.post(job.removeprefix(f"{PROJECT}/") + "/cancel")
+    assert answer.status_code == 403
+    assert "needs the role trainer" in read(answer.text).text
+
+
+def test_a_job_is_cancelled_and_a_failed_one_retried(own_site: Site) -> None:
+    [running] = links(own_site, "jobs?state=running", r"/jobs/job_")
+    [failed] = links(own_site, "jobs?state=failed", r"/jobs/job_")
+    assert own_site.post(running.removeprefix(f"{PROJECT}/") + "/cancel").status_code == 303
+    assert own_site.post(failed.removeprefix(f"{PROJECT}/") + "/retry").status_code == 303
+    jobs = {one.id: one for one in find(own_site.platform, own_site.actor, project(own_site), PageRequest()).items}
+    assert jobs[running.rpartition("/")[2]].cancel_requested  # type: ignore[index]
+    assert jobs[failed.rpartition("/")[2]].state is JobState.QUEUED  # type: ignore[index]
+
+
+def test_an_approval_is_recorded_and_opens_the_gate(own_site: Site) -> None:
+    fields = {"alias": "champion", "reason": "looked at the slices"}
+    closed = own_site.post("models/crew-risk/1/promote", {"alias": "champion"})
+    assert closed.status_code == 409
+    assert "does not let version 1 through" in read(closed.text).text
+    assert own_site.post("models/crew-risk/1/approve", fields).status_code == 303
+    assert own_site.post("models/crew-risk/1/promote", {"alias": "champion"}).status_code == 303
+    [alias] = find_aliases(own_site.platform, own_site.actor, project(own_site), "crew-risk")
+    assert alias.version == 1
+
+
+def test_an_approval_without_a_reason_is_refused(own_site: Site) -> None:
+    assert own_site.post("models/crew-risk/1/approve", {"alias": "champion", "reason": " "}).status_code == 400
+
+
+def test_a_promotion_is_undone_and_the_page_says_so(own_site: Site) -> None:
+    before = get_version(own_site.platform, own_site.actor, project(own_site), "delay@champion").number
+    forms = [one.attributes["action"] for one in own_site.page("react?action=promote").one("main").all("form")]
+    [undoable] = [action for action in forms if action.endswith("/undo")]
+    answer = own_site.post(undoable.removeprefix(f"{PROJECT}/"))
+    assert answer.status_code == 303
+    after = get_version(own_site.platform, own_site.actor, project(own_site), "delay@champion").number
+    assert after < before
+    assert latest_revision(own_site.platform, own_site.actor, project(own_site), "delay").routes[0].version == after
+    told = own_site.page(answer.headers["location"])
+    assert re.search(r"Undone: champion is v\d again", told.one("p", role="status").text)
+    assert "undone" in told.one("section", aria_labelledby="done").text
+    assert own_site.post(undoable.removeprefix(f"{PROJECT}/")).status_code == 409
+
+
+def test_a_deployment_is_rolled_back(own_site: Site) -> None:
+    before = latest_revision(own_site.platform, own_site.actor, project(own_site), "delay")
+    assert own_site.post("serve/delay/roll-back").status_code == 303
+    assert latest_revision(own_site.platform, own_site.actor, project(own_site), "delay").number > before.number
+
+
+def test_the_owner_of_an_embedded_server_visits_without_signing_in(empty_site: Site) -> None:
+    assert empty_site.get("/").headers["location"] == PROJECT
+    assert not empty_site.page().all("form", action="/sign-out")
+
+
+def project(site: Site):  # type: ignore[no-untyped-def]
+    """Return the id of the only project."""
+    return find_projects(site.platform, site.actor)[0].id
