@@ -10,7 +10,6 @@ from enum import Enum
 
 from modelyard.core.json import Json
 
-
 SHOWN = 10  # known names in the sentence; the detail has more
 
 

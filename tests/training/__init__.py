@@ -1,0 +1,1 @@
+"""Training and what stands on it, with real adapters."""
