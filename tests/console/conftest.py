@@ -64,9 +64,10 @@ class Site:
         assert answer.status_code == 200, answer.text[:2000]
         return read(answer.text)
 
-    def post(self, path: str, fields: dict[str, str] | None = None, **headers: str) -> httpx.Response:
+    def post(self, path: str, fields: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> httpx.Response:
+        """Send a form of the console, as its own pages do."""
         given = {"form_token": self.form_token} | (fields or {})
-        return self.http.post(f"{PROJECT}/{path}", data=given, headers={"origin": self.url} | headers)
+        return self.http.post(f"{PROJECT}/{path}", data=given, headers={"origin": self.url} | (headers or {}))
 
     @property
     def form_token(self) -> str:

@@ -59,9 +59,9 @@ def test_a_form_of_another_site_or_without_its_token_is_refused(own_site: Site) 
     refused = [
         own_site.post(path, {"form_token": "wrong"}),
         own_site.post(path, {"form_token": ""}),
-        own_site.post(path, origin="https://evil.example"),
-        own_site.post(path, origin="null"),
-        own_site.post(path, **{"sec-fetch-site": "cross-site"}),
+        own_site.post(path, headers={"origin": "https://evil.example"}),
+        own_site.post(path, headers={"origin": "null"}),
+        own_site.post(path, headers={"sec-fetch-site": "cross-site"}),
     ]
     assert [answer.status_code for answer in refused] == [403] * len(refused)
     states = [one.cancel_requested for one in find(own_site.platform, own_site.actor, project(own_site), PageRequest()).items]

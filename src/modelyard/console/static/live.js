@@ -27,3 +27,16 @@ document.addEventListener("keydown", (event) => {
     }
   }
 });
+
+// A table that is wider than its place can be scrolled by keyboard too, where nothing in it takes the focus.
+function reachable() {
+  for (const place of document.querySelectorAll(".scroll:not([role])")) {
+    const needed = place.scrollWidth > place.clientWidth && !place.querySelector("a, button, input");
+    if (needed) place.tabIndex = 0;
+    else place.removeAttribute("tabindex");
+  }
+}
+
+reachable();
+addEventListener("resize", reachable);
+document.addEventListener("htmx:after:swap", reachable);
