@@ -71,6 +71,7 @@ class Replay:
         await self._send_labels(list(self.arrivals.rest()))
         self.clock.set(days[-1][0] + timedelta(days=12))
         await self._settle(days[-1][1])
+        await self.passengers.flush()  # what was asked while the loop came to rest
         await self._tell_news()
 
     def _check_answers(self) -> None:
