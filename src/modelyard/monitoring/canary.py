@@ -13,6 +13,7 @@ from modelyard.training.metrics import ROW_LOSSES
 
 LONGEST_ROLLOUT = 1000  # revisions looked through
 DAY = pl.col("time").dt.date().alias("day")
+OF_CLASSIFIERS = ("log_loss", "brier")  # a label outside [0, 1] is none of theirs, and must not weigh in
 EARLIER = timedelta(days=2)  # event times may lie before the moment of answering by this much
 
 
@@ -39,7 +40,8 @@ def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout:
         return CanaryLosses((), 0)
     by_chance = pl.col("revision").is_in(steps) & (pl.col("route") != "pinned")  # callers who name a version are no sample
     both = pl.col("label").is_not_null() & pl.col("answer").is_not_null()
-    known = rows.filter(by_chance & both).with_columns(DAY)
+    fit = pl.col("label").is_between(0, 1) if deployment.loss in OF_CLASSIFIERS else pl.lit(value=True)
+    known = rows.filter(by_chance & both & fit).with_columns(DAY)
     here = (pl.col("revision") == max(steps)) & (pl.col("version") == rollout.candidate)
     classes = known["label"].is_in([0.0, 1.0]).all()
     by = ["revision", "day", "label"] if classes else ["revision", "day"]

@@ -166,9 +166,10 @@ def _harmed(sight: Sight, test: MonitorTest, known: pl.DataFrame) -> Sight:
     kept = kept if kept.get("version") == version else {}
     fresh = EDetector(expected, test.tolerance, test.threshold) if test.by_rows else _by_windows(expected, test)
     detector = EDetector.from_json(kept["detector"]) if kept else fresh
+    if detector.bets == fresh.bets:  # else it was fed otherwise, and what it has seen says nothing now
+        fresh = replace(fresh, evidence=detector.evidence, labels=detector.labels, alarms=detector.alarms)
     losses = _losses(fed, loss)
-    evidence_of = losses if test.by_rows else losses.mean(keepdims=True)
-    detector, crossed = replace(detector, expected=expected, tolerance=test.tolerance).update(evidence_of)
+    detector, crossed = fresh.update(losses if test.by_rows else losses.mean(keepdims=True))
     alarmed = kept.get("alarmed")
     alerts = sight.alerts
     if crossed and is_alarm_due(alarmed, sight.span.end):

@@ -92,7 +92,7 @@ def opened_notices(
     A column that goes on drifting is told once, and again only after it was quiet.
     """
     still = span.end - QUIET_WINDOWS * (span.end - span.start)
-    kept = {column: seen for column, seen in open_since.items() if from_text(seen) > still}
+    kept = {column: seen for column, seen in open_since.items() if from_text(seen) >= still}
     noticed = [one for one in drift if one.notice]
     fresh = [one for one in noticed if one.column not in kept]
     return fresh, kept | {one.column: to_text(span.end) for one in noticed}
