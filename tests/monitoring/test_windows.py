@@ -130,7 +130,7 @@ def evidence_of_days(home: Path, *, restarts: bool) -> tuple[list[float | None],
         for day in range(6):
             if living is None or restarts:
                 before, living = living, processes.enter_context(opened(home))
-                living.skills[1] = -0.2
+                living.skills[1] = -0.7
                 if before is None:
                     living.monitor()
                 else:
