@@ -405,7 +405,8 @@ def work(made: Filled) -> None:
         return
     made.clock.advance(minutes=2)
     after = made.clock() >= FAULT
-    champion = find_aliases(ports, made.actor, made.id, "delay")[0].version
+    aliases = find_aliases(ports, made.actor, made.id, "delay")
+    champion = next(one.version for one in aliases if one.name == "champion")
     version = new_version(
         made, "delay", skill=0.93 if after else 0.82, loss=0.45, kind=RunKind.REFIT, against=champion, cause=lease.job.cause
     )

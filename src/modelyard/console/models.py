@@ -134,7 +134,7 @@ def build_model(visit: Visit, name: str) -> ModelPage:
     aliases = tuple(find_aliases(platform, actor, project, name))
     served = [one.name for one in find_deployments(platform, actor, project) if one.model == name]
     made = [one for one in find_decisions(platform, actor, project, MANY).items if one.deployment in served]
-    moving = [one for one in made if one.action.value in ("promote", "roll_back", "break_glass", "refuse", "undo")]
+    moving = [one for one in made if one.action.value in ("promote", "roll_back", "break_glass", "undo")]
     newest = next(iter(find_versions(platform, actor, project, name, ONE).items), None)
     path = model_path(visit, name)
     names = sorted({metric for version in found.items for metric in version.metrics}, key=_metric_order)
