@@ -1,5 +1,6 @@
 """From contexts to HTML: one Jinja environment, the answers' security headers, and problems as pages."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,10 +15,13 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
+from starlette.exceptions import HTTPException
 
 from modelyard.console import telling
 from modelyard.core import Problem, ProblemKind
 from modelyard.wiring.statuses import status_of
+
+logger = logging.getLogger(__name__)
 
 SECURITY = {
     "Content-Security-Policy": (
@@ -111,6 +115,12 @@ class PageRoute(APIRoute):
             except RequestValidationError as error:
                 where = ".".join(str(part) for part in error.errors()[0]["loc"])
                 response = _tell(request, Problem("request.invalid", f"The address cannot be read at {where}", "", "go back"))
+            except HTTPException:
+                raise
+            except Exception as error:  # a page tells that it broke as a page; the log has the whole of it
+                logger.exception("%s %s broke", request.method, request.url.path)
+                why = type(error).__name__
+                response = _tell(request, Problem("page.failed", "The page could not be made", why, "see the server's log"))
             for name, content in SECURITY.items():
                 response.headers.setdefault(name, content)
             return response
