@@ -14,7 +14,7 @@ import httpx
 import orjson
 import polars as pl
 
-ROWS_A_REQUEST = 16
+ROWS_A_REQUEST = 32
 CONNECTIONS = 8
 LATE_SHARE = 0.08  # of labels come some days later
 TWICE_SHARE = 0.03  # of labels come again
