@@ -80,7 +80,7 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
 def recent(weather: pl.DataFrame) -> pl.DataFrame:
     """Return each observation with what the hours up to it were like, at its airport and at all three together.
 
-    Gusts that are not reported are taken as the wind, pressure as the last one read.
+    Sums are rounded: a rolling sum keeps a residue of what has left it. Gusts that are not reported are taken as the wind, pressure as the last one read.
     """
     ordered = weather.sort("origin", "observed_at").with_columns(
         pl.col("wind_gust").fill_null(pl.col("wind_speed")),
@@ -88,8 +88,8 @@ def recent(weather: pl.DataFrame) -> pl.DataFrame:
     )
     precip, visib, wind, pressure = (pl.col(name) for name in ("precip", "visib", "wind_speed", "pressure"))
     return ordered.with_columns(
-        precip.rolling_sum_by("observed_at", "3h").over("origin").alias("precip_3h"),
-        precip.rolling_sum_by("observed_at", "6h").over("origin").alias("precip_6h"),
+        precip.rolling_sum_by("observed_at", "3h").over("origin").round(3).alias("precip_3h"),
+        precip.rolling_sum_by("observed_at", "6h").over("origin").round(3).alias("precip_6h"),
         visib.rolling_min_by("observed_at", "3h").over("origin").alias("visib_3h"),
         (pressure.rolling_max_by("observed_at", "6h").over("origin") - pressure).alias("pressure_fall_6h"),
         wind.rolling_max_by("observed_at", "6h").over("origin").alias("wind_6h"),
