@@ -80,7 +80,8 @@ def departures(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFram
 def recent(weather: pl.DataFrame) -> pl.DataFrame:
     """Return each observation with what the hours up to it were like, at its airport and at all three together.
 
-    Sums are rounded: a rolling sum keeps a residue of what has left it. Gusts that are not reported are taken as the wind, pressure as the last one read.
+    Sums are rounded: a rolling sum keeps a residue of what has left it. Gusts that are not reported are taken as the wind,
+    pressure as the last one read.
     """
     ordered = weather.sort("origin", "observed_at").with_columns(
         pl.col("wind_gust").fill_null(pl.col("wind_speed")),
