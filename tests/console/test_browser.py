@@ -47,16 +47,22 @@ def signed_in(browser: Browser, site: Site, *, theme: str = "light", bypass_csp:
     return context
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
+    """Return a context that is signed in, for tests that only read."""
+    with signed_in(browser, site) as made:
+        yield made
+
+
 @pytest.fixture
-def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """Return a page that is signed in, on which no script may fail and no rule of the content policy may be broken."""
-    context = signed_in(browser, site)
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Return a page on which no script may fail and no rule of the content policy may be broken."""
     opened = context.new_page()
     wrong: list[str] = []
     opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     yield opened
-    context.close()
+    opened.close()
     assert not wrong
 
 
