@@ -22,7 +22,7 @@ PAGES = (
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}  # what a theme can change
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not for the session: Playwright leaves an event loop running until it is closed
 def browser(chromium_path: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium_path)
@@ -47,7 +47,7 @@ def signed_in(browser: Browser, site: Site, *, theme: str = "light", bypass_csp:
     return context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
     """Return a context that is signed in, for tests that only read."""
     with signed_in(browser, site) as made:

@@ -312,7 +312,7 @@ def forest(intervals: Sequence[Interval], tolerance: float, label: str) -> Marku
         element("line", class_="zero", x1=x(0), x2=x(0), y1=top - 8, y2=base),
         element("line", class_="limit", x1=x(tolerance), x2=x(tolerance), y1=top - 8, y2=base),
         element("text", "no difference", class_="ax", x=x(0), y=top - 14, text_anchor="end"),
-        element("text", f"tolerance {tolerance:g}", class_="ax", x=x(tolerance) + 2, y=top - 14),
+        element("text", f"tolerance {tolerance:g}", class_="ax", x=min(x(tolerance) + 2, right - 74), y=top - 14),
     ]
     drawn += [
         element("text", change(tick) if tick else "0", class_="ax", x=x(tick), y=base + 14, text_anchor="middle")

@@ -23,6 +23,7 @@ from modelyard.reactions.service import find_decisions, find_policies, get_decis
 
 router = APIRouter(prefix="/projects/{project}/react", route_class=PageRoute, include_in_schema=False)
 CHAIN = PageRequest(limit=1000)
+ELSEWHERE = ("job", "rollout", "run", "base", "trigger", "undone", "action")  # evidence that the page tells in other places
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,7 @@ def _interval(decision: Decision, judgement: Mapping[str, Any]) -> Markup:
 
 def _facts(decision: Decision) -> tuple[tuple[str, str], ...]:
     plain = (str, int, float, bool)
-    kept = {
-        name: told
-        for name, told in decision.evidence.items()
-        if isinstance(told, plain) and name not in ("job", "rollout", "run")
-    }
+    kept = {name: told for name, told in decision.evidence.items() if isinstance(told, plain) and name not in ELSEWHERE}
     return tuple((name.replace("_", " "), str(told)) for name, told in kept.items())
 
 
