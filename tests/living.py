@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modelyard.core import Digest, IdMaker, ManualClock, MemberId, PageRequest, Problem, ProjectId, digest_bytes
 from modelyard.data import Column
 from modelyard.data.service import append, create_dataset, get_version
-from modelyard.jobs import Lease
+from modelyard.jobs import JobState, Lease
 from modelyard.jobs.lease import fail, finish, take
 from modelyard.monitoring import Alert, Label, Monitor, MonitorTest, Window
 from modelyard.monitoring.labels import add_labels
@@ -189,6 +189,12 @@ class Living:
         """Return a member as an actor."""
         return actor_of(self.platform, member)
 
+    def queued(self) -> int:
+        """Return how many retrainings wait for a worker."""
+        states, kinds = [JobState.QUEUED], ["deployment.retrain"]
+        with self.platform.reading() as tx:
+            return len(tx.jobs.find(self.project, ALL, states=states, kinds=kinds).items)
+
     def take(self) -> Lease:
         """Take the retraining that is queued."""
         lease = take(self.platform, "worker", lease_s=600, kinds=["deployment.retrain"])
@@ -217,8 +223,8 @@ class Living:
         return latest_revision(self.platform, self.actor, self.project, "delay").routes
 
     def rollout(self) -> Rollout:
-        """Return the newest rollout."""
-        return find_rollouts(self.platform, self.actor, self.project, ALL).items[0]
+        """Return the newest rollout of the deployment."""
+        return find_rollouts(self.platform, self.actor, self.project, ALL, name="delay").items[0]
 
     def deployment(self) -> Deployment:
         """Return the deployment."""

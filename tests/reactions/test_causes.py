@@ -8,23 +8,15 @@ import pytest
 
 from modelyard.core import Problem
 from modelyard.events import Fact
-from modelyard.jobs import JobState
-from modelyard.jobs.service import find as find_jobs
 from modelyard.monitoring import Alert, AlertId, AlertKind
 from modelyard.reactions import ActionKind, Retraining, Rule, TriggerKind
 from modelyard.reactions.service import find_policies, pending
 from modelyard.serving.service import deploy, move_alias
 from modelyard.tenancy import Role
 from modelyard.tenancy.service import create_member, set_role
-from tests.living import ALL, DAY_S, ON_ALARM, START, WEEKLY, Living
+from tests.living import DAY_S, ON_ALARM, START, WEEKLY, Living
 
 ROLL_BACK = Rule(TriggerKind.ALARM, ActionKind.ROLL_BACK, monitor="watch")
-
-
-def queued(living: Living) -> int:
-    """Return how many retrainings wait."""
-    states = [JobState.QUEUED]
-    return len(find_jobs(living.platform, living.actor, living.project, ALL, states=states, kinds=["deployment.retrain"]).items)
 
 
 def harm(living: Living, days: int = 6) -> None:
@@ -81,7 +73,7 @@ def test_what_is_under_way_holds_and_says_what(living: Living) -> None:
     assert (alarm.action, schedule.action) == (ActionKind.RETRAIN, ActionKind.HOLD)
     assert schedule.told == "held: a retraining is under way (the schedule '0 6 * * 1')"
     assert (schedule.cause, schedule.version) == ("schedule:keep@2013-04-08T06:00Z", None)
-    assert queued(living) == 1
+    assert living.queued() == 1
 
 
 def test_a_canary_under_way_holds(living: Living) -> None:
@@ -162,7 +154,7 @@ def test_two_policies_with_one_schedule_do_not_stand_in_each_others_way(living: 
         ("first", ActionKind.RETRAIN),
         ("second", ActionKind.RETRAIN),
     ]
-    assert queued(living) == 2
+    assert living.queued() == 2
 
 
 def test_two_policies_that_meet_one_alarm_start_one_retraining(living: Living) -> None:
@@ -171,7 +163,7 @@ def test_two_policies_that_meet_one_alarm_start_one_retraining(living: Living) -
     living.policy("second")
     harm(living)
     assert [(one.policy, one.action.value) for one in living.turn()] == [("first", "retrain"), ("second", "hold")]
-    assert queued(living) == 1
+    assert living.queued() == 1
 
 
 def test_alarms_from_before_a_policy_are_not_its_business(living: Living) -> None:
