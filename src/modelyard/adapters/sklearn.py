@@ -104,8 +104,8 @@ class SklearnFramework:
 def _with_float32_splits(model: object) -> object:
     """Return histogram gradient boosting with its split values rounded down to float32; any other model as it is.
 
-    A float32 feature is at or under a split value exactly when it is at or under the next float32 below that value. skl2onnx rounds
-    to the nearest one instead, which sends a feature that lies between the two down the other branch.
+    A float32 feature is at or under a split value exactly when it is at or under the next float32 below that value. skl2onnx
+    rounds to the nearest one instead, which sends a feature that lies between the two down the other branch.
     """
     if not hasattr(model, "_predictors"):
         return model

@@ -10,7 +10,6 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import pytest
-from botocore.exceptions import ClientError
 
 from modelyard.adapters.s3.address import S3Address
 from modelyard.adapters.s3.multipart import PART_BYTES, send_in_parts
@@ -22,31 +21,19 @@ from modelyard.testing.object_store import FLIGHTS, NOWHERE, Opener, Spoil, Uplo
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-URL = os.environ.get("MODELYARD_TEST_S3", "")
-
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.skipif(not URL, reason="S3: MODELYARD_TEST_S3 is not set (`./dev test` starts a server and sets it)"),
-]
-
-
-@pytest.fixture(scope="module")
-def client() -> "S3Client":
-    """Return a client; the bucket is there."""
-    address = S3Address.from_url(URL)
-    client = address.client()
-    try:
-        client.head_bucket(Bucket=address.bucket)
-    except ClientError:
-        client.create_bucket(Bucket=address.bucket)
-    return client
+pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def address(client: "S3Client") -> S3Address:
-    """Return a place of its own for the test."""
-    address = S3Address.from_url(URL)
-    return replace(address, prefix=f"{address.prefix}/{token_hex(8)}".strip("/"))
+def address(s3_url: str) -> S3Address:
+    """Return a bucket of its own for the test."""
+    return replace(S3Address.from_url(s3_url), prefix=token_hex(8))
+
+
+@pytest.fixture
+def client(address: S3Address) -> "S3Client":
+    """Return a client of the test's bucket."""
+    return address.client()
 
 
 class TestS3Objects(UploadContract):
@@ -124,9 +111,11 @@ send_in_parts(address.client(), sys.argv[2], sys.argv[3], parts())
 """
 
 
-def test_a_killed_writer_leaves_nothing_to_see_and_its_parts_are_swept(client: "S3Client", address: S3Address) -> None:
+def test_a_killed_writer_leaves_nothing_to_see_and_its_parts_are_swept(
+    client: "S3Client", address: S3Address, s3_url: str
+) -> None:
     store, key = S3Objects(address), object_key(FLIGHTS, NOWHERE)
-    command = [sys.executable, "-c", KILLED_WRITER, URL, address.bucket, f"{address.prefix}/{key}"]
+    command = [sys.executable, "-c", KILLED_WRITER, s3_url, address.bucket, f"{address.prefix}/{key}"]
     killed = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert killed.returncode == -signal.SIGKILL
     assert store.absent(FLIGHTS, [NOWHERE]) == [NOWHERE]
