@@ -282,7 +282,7 @@ def start_study(
     Raises
     ------
     Problem
-        `study.invalid` for a space that cannot be searched or a number of trials below 1, `sampler.missing` for an unknown
+        `study.invalid` for a space that cannot be searched or a number of trials below 1, `adapter.missing` for an unknown
         sampler.
     """
     authorise(actor, "run.write", project)
