@@ -253,7 +253,7 @@ class Living:
 
 def build(home: Path) -> None:
     """Make a platform with a dataset, a champion and its deployment."""
-    with opened(home, first=True) as living:
+    with opened(home, first=True, id_seed=0) as living:
         place = (living.platform, living.actor, living.project)
         create_dataset(*place, "trips", key=["trip"], time="at")
         known, labels = truth(living.rng, 2000)
@@ -275,7 +275,7 @@ def build(home: Path) -> None:
 
 
 @contextmanager
-def opened(home: Path, *, first: bool = False, seed: int = 5, id_seed: int = 0) -> Iterator[Living]:
+def opened(home: Path, *, first: bool = False, seed: int = 5, id_seed: int = 1) -> Iterator[Living]:
     """Open what `build` made, as a process would that starts now."""
     clock = ManualClock(START)
     numbers = np.random.default_rng(id_seed)

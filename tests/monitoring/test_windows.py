@@ -129,7 +129,7 @@ def evidence_of_days(home: Path, *, restarts: bool) -> tuple[list[float | None],
     with ExitStack() as processes:
         for day in range(6):
             if living is None or restarts:
-                before, living = living, processes.enter_context(opened(home))
+                before, living = living, processes.enter_context(opened(home, id_seed=day + 1))
                 living.skills[1] = -0.7
                 if before is None:
                     living.monitor()
