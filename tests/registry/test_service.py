@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import nan
 from threading import Barrier
-from typing import Any
 
 import pytest
 
@@ -88,7 +87,7 @@ def test_a_promotion_is_refused_naming_each_demand_that_failed(living: Living) -
 
 def test_a_promotion_that_passes_moves_the_alias_with_its_event_in_one(living: Living) -> None:
     gate(living)
-    number = living.version(1.5, against=(1, 1.0), forms=(replace(BAD_FORMS[0], latency_us=90.0),))
+    number = living.version(1.0, against=(1, 0.5), forms=(replace(BAD_FORMS[0], latency_us=90.0),))
     for name in ("ann", "bob"):
         living_actor = somebody(living, name, Role.APPROVER)
         approve(living.platform, living_actor, living.project, "delay", number, "champion", reason="looks right")
@@ -184,15 +183,16 @@ def test_a_gate_may_stand_before_the_first_version_and_lets_the_first_one_be_the
 def test_the_glass_is_broken_by_an_admin_with_a_reason_and_that_stands_on_record(living: Living) -> None:
     gate(living)
     living.version(0.1, checks_green=False)
-    place = (living.platform, living.project)
+
+    def break_it(actor: Actor, reason: str) -> None:
+        approve(living.platform, actor, living.project, "delay", 2, "champion", reason=reason, break_glass=True)
+
     with pytest.raises(Problem) as told:
-        approve(
-            place[0], somebody(living, "bob", Role.APPROVER), place[1], "delay", 2, "champion", reason="x", break_glass=True
-        )
+        break_it(somebody(living, "bob", Role.APPROVER), "x")
     assert told.value.code == "action.forbidden"
     for reason in ("", "  \n"):
         with pytest.raises(Problem) as told:
-            approve(place[0], living.actor, place[1], "delay", 2, "champion", reason=reason, break_glass=True)
+            break_it(living.actor, reason)
         assert told.value.code == "approval.invalid"
     with pytest.raises(Problem) as told:
         move(living, 2)
@@ -244,13 +244,13 @@ def test_going_back_again_and_again_never_goes_forward(living: Living) -> None:
 def test_only_approvers_move_aliases_and_set_gates(living: Living, role: Role) -> None:
     living.version(1.0)
     someone = somebody(living, "ann", role)
-    place: tuple[Any, ...] = (living.platform, someone, living.project, "delay")
+    place = (living.platform, someone, living.project)
     for attempt in (
-        lambda: promote(*place, 2, "champion"),
-        lambda: restore(*place, "champion", 1, cause="x"),
-        lambda: set_gate(*place, "champion", Gate()),
-        lambda: approve(*place, 2, "champion", reason="yes"),
-        lambda: request_registration(*place, "run_1", alias="champion"),
+        lambda: promote(*place, "delay", 2, "champion"),
+        lambda: restore(*place, "delay", "champion", 1, cause="x"),
+        lambda: set_gate(*place, "delay", "champion", Gate()),
+        lambda: approve(*place, "delay", 2, "champion", reason="yes"),
+        lambda: request_registration(*place, "delay", "run_1", alias="champion"),
     ):
         with pytest.raises(Problem) as told:
             attempt()
@@ -315,7 +315,7 @@ def test_a_version_that_is_not_there_is_told_with_the_nearest(living: Living, re
 
 
 def test_only_a_finished_run_is_registered(living: Living) -> None:
-    place: tuple[Any, ...] = (living.platform, living.actor, living.project)
+    place = (living.platform, living.actor, living.project)
     run = replace(examples.run(1, living.project), state=RunState.FAILED)
     with living.platform.transaction() as tx:
         tx.runs.add(living.project, [run])
