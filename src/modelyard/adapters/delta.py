@@ -17,6 +17,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from modelyard.core import Problem, ProjectId
+from modelyard.data import Stretch
 from modelyard.data.schema import conform
 
 COMMIT = "_commit"
@@ -78,16 +79,22 @@ class DeltaLake:
         return self._write(self._place(project, table), frame, _commit_id(commit), "overwrite")
 
     def scan(
-        self, project: ProjectId, table: str, *, version: int | None = None, commits: Sequence[str] | None = None
+        self,
+        project: ProjectId,
+        table: str,
+        *,
+        version: int | None = None,
+        commits: Sequence[str] | None = None,
+        within: Stretch | None = None,
     ) -> pl.LazyFrame:
-        """Return the table lazily, at a version or the latest; with `commits` only their rows, in the order given."""
+        """Return the table lazily, at a version or the latest; see the port."""
         place = self._place(project, table)
         with _told(table):
             opened = _open(place, version)
             if opened is None:
                 at = "" if version is None else f" at version {version}"
                 raise Problem("table.missing", f"There is no table '{table}'{at}", "nothing was written to it in this project")
-            files = _files(opened)
+            files = _files(opened, within)
             if commits is not None:
                 files = _of_commits(opened, files, commits, table)
             return _read([place / unquote(path) for path in files["path"]], _schema(opened))
@@ -170,13 +177,22 @@ def _schema(opened: DeltaTable) -> pl.Schema:
     return pl.Schema({name: dtype for name, dtype in schema.items() if name != COMMIT})
 
 
-def _files(opened: DeltaTable) -> pl.DataFrame:
-    """Return path and commit of each file, in the order of commits, and of parts within one."""
-    actions = pl.DataFrame(opened.get_add_actions())
+def _files(opened: DeltaTable, within: Stretch | None = None) -> pl.DataFrame:
+    """Return path and commit of each file, in the order of commits, and of parts within one.
+
+    Files whose statistics show that all their rows lie outside of the stretch are left out; those without statistics stay.
+    """
+    actions = pl.DataFrame(opened.get_add_actions(flatten=True))
     if not actions.height:
         return pl.DataFrame(schema={"path": pl.String, COMMIT: pl.String})
-    of = pl.col("partition").struct.field(COMMIT)
-    return actions.sort("modification_time", "path").select(pl.col("path"), of)
+    found = actions.sort("modification_time", "path")
+    if within is not None and f"max.{within.column}" in actions.columns:
+        low, high = pl.col(f"min.{within.column}"), pl.col(f"max.{within.column}")
+        if within.since is not None:
+            found = found.filter((high >= within.since).fill_null(value=True))
+        if within.until is not None:
+            found = found.filter((low < within.until).fill_null(value=True))
+    return found.select(pl.col("path"), pl.col(f"partition.{COMMIT}").alias(COMMIT))
 
 
 def _of_commits(opened: DeltaTable, files: pl.DataFrame, commits: Sequence[str], table: str) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from modelyard.data.asof import last_before
 from modelyard.data.lineage import Edge, Graph, Node
 from modelyard.data.profile import CategoryProfile, NumericProfile, Profile
 from modelyard.data.split import split_frame
-from modelyard.data.store import DatasetStore, DataTransaction, SourceReader, TableStore
+from modelyard.data.store import DatasetStore, DataTransaction, SourceReader, Stretch, TableStore
 from modelyard.data.types import (
     Admission,
     Check,
@@ -45,6 +45,7 @@ __all__ = [
     "SourceReader",
     "Split",
     "SplitKind",
+    "Stretch",
     "TableStore",
     "last_before",
     "quality",

@@ -1,6 +1,8 @@
 """The ports of data: the catalogue of datasets, the lake's tables, and sources to read from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import polars as pl
@@ -38,6 +40,15 @@ class DatasetStore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Rows whose time in `column` lies in [since, until); None leaves an end open."""
+
+    column: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class TableStore(Protocol):
     """The lake: append-only tables of a project, each append a numbered version. Table names are `a/b` paths.
 
@@ -65,9 +76,18 @@ class TableStore(Protocol):
         ...
 
     def scan(
-        self, project: ProjectId, table: str, *, version: int | None = None, commits: Sequence[str] | None = None
+        self,
+        project: ProjectId,
+        table: str,
+        *,
+        version: int | None = None,
+        commits: Sequence[str] | None = None,
+        within: Stretch | None = None,
     ) -> pl.LazyFrame:
         """Return the table lazily, at a version or the latest; with `commits` only their rows, in the order given.
+
+        With `within` parts of the table that hold no row in the stretch may be left out unread; the caller still filters.
+
 
         Problem `table.missing` when there is no such table or version; `commit.missing` when it does not hold one of `commits`.
         """

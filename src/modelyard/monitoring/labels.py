@@ -6,21 +6,22 @@ waits.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Protocol
 
 import polars as pl
 
 from modelyard.core import Clock, IdMaker, ObjectStore, Problem, ProjectId
-from modelyard.data import TableStore
+from modelyard.data import Stretch, TableStore
 from modelyard.events import Fact
 from modelyard.monitoring.store import MonitoringTransaction
 from modelyard.monitoring.types import Label
-from modelyard.serving.ledger import ledger_table, read_ledger
+from modelyard.serving.ledger import read_ledger
 from modelyard.serving.service import get_deployment
 from modelyard.tenancy import Actor, authorise
 
+BEFORE_PREDICTION = timedelta(days=30)  # a label may come in before the time of its prediction, but not by more than this
 SCHEMA: dict[str, pl.DataType] = {
     "prediction": pl.String(),
     "value": pl.Float64(),
@@ -92,12 +93,14 @@ def add_labels(ports: Ports, actor: Actor, project: ProjectId, deployment: str, 
     return len(labels)
 
 
-def read_labels(ports: Ports, project: ProjectId, deployment: str) -> pl.LazyFrame:
-    """Return one row a prediction: its label received last."""
-    table = label_table(deployment)
-    if ports.lake.version(project, table) is None:
+def read_labels(ports: Ports, project: ProjectId, deployment: str, *, since: datetime | None = None) -> pl.LazyFrame:
+    """Return one row a prediction: its label received last; those received before `since` may be missing."""
+    try:
+        found = ports.lake.scan(project, label_table(deployment), within=Stretch("received_at", since)).select(*SCHEMA)
+    except Problem as problem:
+        if problem.code != "table.missing":
+            raise
         return pl.LazyFrame(schema=SCHEMA)
-    found = ports.lake.scan(project, table).select(*SCHEMA)
     return found.sort("received_at", "time", "value").unique("prediction", keep="last", maintain_order=False)
 
 
@@ -108,10 +111,9 @@ def labelled_rows(
 
     A prediction that was asked for again under its id counts once, with its first answer: labels are of predictions.
     """
-    if ports.lake.version(project, ledger_table(deployment)) is None:
-        return pl.DataFrame()
+    earliest = None if since is None else since - BEFORE_PREDICTION
     ledger = read_ledger(ports, project, deployment, since=since, until=until)
-    labels = read_labels(ports, project, deployment).select(
+    labels = read_labels(ports, project, deployment, since=earliest).select(
         pl.col("prediction").alias("id"), pl.col("value").alias("label"), pl.col("time").alias("label_time")
     )
     first = ledger.sort("answered_at", "version").unique("id", keep="first")

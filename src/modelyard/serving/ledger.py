@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from modelyard.core import ProjectId
-from modelyard.data import TableStore
+from modelyard.core import Problem, ProjectId
+from modelyard.data import Stretch, TableStore
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import DTYPES, InputColumn, ValueKind
 
@@ -63,10 +63,12 @@ def read_ledger(
     The order of rows is that of shipping, not of time. A caller that sends a request twice has its predictions here twice,
     under one id.
     """
-    table = ledger_table(deployment)
-    if ports.lake.version(project, table) is None:
+    try:
+        rows = ports.lake.scan(project, ledger_table(deployment), within=Stretch("time", since, until))
+    except Problem as problem:
+        if problem.code != "table.missing":
+            raise
         return pl.LazyFrame(schema=dict(META))
-    rows = ports.lake.scan(project, table)
     if since is not None:
         rows = rows.filter(pl.col("time") >= since)
     return rows if until is None else rows.filter(pl.col("time") < until)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from modelyard.core import Problem, ProjectId
-from modelyard.data import TableStore
+from modelyard.data import Stretch, TableStore
 
 Opener = Callable[[], TableStore]
 
@@ -75,6 +75,18 @@ class TableStoreContract:
         assert lake.version(FLIGHTS, TABLE) == versions[-1]
         for count in (1, 10, 11, 24):
             assert lake.scan(FLIGHTS, TABLE, version=versions[count - 1]).collect().equals(rows(0, count))
+
+    def test_a_stretch_of_time_loses_no_row_that_lies_in_it(self, lake: TableStore) -> None:
+        for day in range(1, 6):
+            at = [datetime(2013, 1, day, hour, tzinfo=UTC) for hour in range(24)]
+            lake.append(FLIGHTS, TABLE, pl.DataFrame({"at": [*at, None]}), commit=f"day {day}")
+        since, until = datetime(2013, 1, 2, 12, tzinfo=UTC), datetime(2013, 1, 4, tzinfo=UTC)
+        inside = pl.col("at").is_between(since, until, closed="left")
+        whole = lake.scan(FLIGHTS, TABLE).filter(inside).collect()
+        assert whole.height == 36
+        assert lake.scan(FLIGHTS, TABLE, within=Stretch("at", since, until)).filter(inside).collect().equals(whole)
+        unknown = lake.scan(FLIGHTS, TABLE, within=Stretch("no such column", since, until))
+        assert unknown.collect().height == 125
 
     def test_a_commit_that_is_there_is_not_written_twice(self, lake: TableStore, opener: Opener) -> None:
         first = lake.append(FLIGHTS, TABLE, rows(0, 3), commit="a")

@@ -24,6 +24,7 @@ from modelyard.training.metrics import measure
 from modelyard.training.service import log
 
 Features = NDArray[np.float32]
+RESERVED = ("model", "pipeline", "predictions")  # names of artifacts
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,20 @@ class RunHandle:
         log(ports, self.context.actor, self.context.project, self.run, points)
 
     def keep(self, name: str, content: bytes | Path) -> Digest:
-        """Keep bytes or a file as an artifact of the run."""
+        """Keep bytes or a file as an artifact of the run.
+
+        Raises
+        ------
+        Problem
+            `artifact.invalid` for a name under which the platform keeps its own.
+        """
+        if name in RESERVED:
+            why = f"the platform keeps {', '.join(RESERVED)} itself"
+            raise Problem("artifact.invalid", f"The trainer cannot keep an artifact '{name}'", why, "choose another name")
+        return self.put(name, content)
+
+    def put(self, name: str, content: bytes | Path) -> Digest:
+        """Keep an artifact of any name."""
         objects, project = self.context.platform.objects, self.context.project
         put = objects.put_files(project, [content]) if isinstance(content, Path) else objects.put(project, [content])
         self.artifacts[name] = put[0]
@@ -104,10 +118,11 @@ def fit_recipe(
     ------
     Problem
         `code.failed` with the user's traceback; `model.invalid` when no framework knows what the trainer returned;
-        `column.missing`.
+        `column.missing` and `label.invalid`.
     """
     fit_rows, test_rows = frames
-    _check_label(trainer, fit_rows)
+    for rows in frames:
+        _check_label(trainer, rows)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed % 2**32)
     progress(0.05, "fit the preparation")
@@ -121,12 +136,13 @@ def fit_recipe(
         model = function(handle, *parts, **recipe.params)
     progress(0.8, "measure and keep")
     framework = framework_of(context, model)
-    answers = framework.predict(model, parts[1].X) if len(parts[1]) else np.empty(0)
     path = context.scratch / f"{run}.model"
-    framework.save(model, path)
-    handle.keep("model", path)
-    handle.keep("pipeline", to_bytes(fitted.to_json()))
-    handle.keep("predictions", _predictions(parts[1], answers, key))
+    with user_code_boundary(f"the model of the trainer {trainer.name}", "return a fitted model"):
+        answers = framework.predict(model, parts[1].X) if len(parts[1]) else np.empty(0)
+        framework.save(model, path)
+    handle.put("model", path)
+    handle.put("pipeline", to_bytes(fitted.to_json()))
+    handle.put("predictions", _predictions(parts[1], answers, key))
     return Trained(
         model=model,
         framework=framework,
@@ -197,6 +213,11 @@ def _check_label(trainer: Trainer, rows: pl.DataFrame) -> None:
             f"The label {trainer.label} is null in {rows[trainer.label].null_count():,} rows",
             "a trainer is fitted on labelled rows only",
             f'quality.not_null("{trainer.label}") keeps such rows out of the dataset',
+        )
+    dtype = rows.schema[trainer.label]
+    if not (dtype.is_numeric() or dtype == pl.Boolean):
+        raise Problem(
+            "label.invalid", f"The label {trainer.label} holds {dtype}", "it is a number or a truth value", "map it to one"
         )
 
 
