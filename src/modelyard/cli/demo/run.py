@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,8 @@ from modelyard.client.projects import open_project
 from modelyard.core import FileClock, Problem, from_text
 from modelyard.embedded.family import Addresses, Family, running
 from modelyard.embedded.family import Plan as FamilyPlan
-from modelyard.reactions import ActionKind
+from modelyard.monitoring import Alert
+from modelyard.reactions import ActionKind, Decision
 from modelyard.training import StudyState
 
 WORKERS = 2
@@ -193,8 +194,10 @@ def figures_of(
     project, counts, ledger = story.project, live.counts, live.ledger
     again = answers_again(story, ledger)
     decisions = sorted(project.decisions(), key=lambda one: one.record.id)
+    alerts = sorted(project.alerts(), key=lambda alert: alert.id)
     champions = [revision.routes[0].version for revision in reversed(list(deployment.revisions())) if len(revision.routes) == 1]
     actions = [one.record.action for one in decisions]
+    causes = told_causes(alerts, [one.record for one in decisions])
     return Figures(
         seconds=round(time.monotonic() - began, 1),
         rows=story.rows,
@@ -212,12 +215,12 @@ def figures_of(
         labels_joined=labelled.height,
         alerts=[
             {"kind": one.kind.value, "subject": one.subject, "at": one.at.isoformat(), "version": one.version, "id": one.id}
-            for one in sorted(project.alerts(), key=lambda alert: alert.id)
+            for one in alerts
         ],
         decisions=[
             DecisionFigure(
                 one.record.action.value,
-                one.record.cause,
+                causes.get(one.record.cause, one.record.cause),
                 one.record.version,
                 one.record.at.isoformat(),
                 one.record.undone_at is not None,
@@ -248,6 +251,16 @@ def raw_rows(ledger: pl.DataFrame) -> pl.DataFrame:
     """Return the raw columns that the ledger kept."""
     prefix = "input."
     return ledger.select(pl.col(name).alias(name.removeprefix(prefix)) for name in ledger.columns if name.startswith(prefix))
+
+
+def told_causes(alerts: Sequence[Alert], decisions: Sequence[Decision]) -> dict[str, str]:
+    """Return for each cause that is an id what it stands for, so that two runs can be held beside each other."""
+    told = {one.id: f"{one.kind.value}:{one.monitor_name}/{one.subject}@{one.at:%Y-%m-%d}" for one in alerts}
+    for one in decisions:
+        if one.action is ActionKind.BREAK_GLASS:
+            name = f"break_glass:v{one.version}@{one.at:%Y-%m-%d}"
+            told |= {one.id: name, one.cause: name}
+    return told
 
 
 def finished_trials(story: Story) -> int:
