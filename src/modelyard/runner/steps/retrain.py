@@ -195,21 +195,22 @@ def _gather(context: StepContext) -> Material:
 
 
 def _demand_rows(material: Material, retraining: Retraining) -> None:
-    fitted, held_back = (part.height for part in material.parts)
+    stretch = f"the newest {retraining.held_back_s / 86_400:g} days"
+    try:
+        fitted, held_back = (part.height for part in material.parts)
+    except Problem as problem:
+        if problem.code != "split.invalid":
+            raise
+        what = f"The {material.rows.height:,} labelled rows cannot be parted before {stretch}"
+        raise Problem("retraining.refused", what, problem.why, "hold back a shorter stretch") from problem
     if held_back < LEAST_ROWS:
-        raise Problem(
-            "retraining.refused",
-            f"The newest {retraining.held_back_s / 86_400:g} days hold {held_back} labelled rows",
-            f"a recipe is judged on at least {LEAST_ROWS}",
-            "wait for labels, or hold back a longer stretch",
-        )
+        what = f"{stretch.capitalize()} hold {held_back} labelled rows"
+        why = f"a recipe is judged on at least {LEAST_ROWS}"
+        raise Problem("retraining.refused", what, why, "wait for labels, or hold back a longer stretch")
     if fitted < LEAST_ROWS:
-        raise Problem(
-            "retraining.refused",
-            f"Before the newest {retraining.held_back_s / 86_400:g} days there are {fitted} labelled rows",
-            f"a recipe is fitted on at least {LEAST_ROWS}",
-            "wait for labels, or hold back a shorter stretch",
-        )
+        what = f"Before {stretch} there are {fitted} labelled rows"
+        why = f"a recipe is fitted on at least {LEAST_ROWS}"
+        raise Problem("retraining.refused", what, why, "wait for labels, or hold back a shorter stretch")
 
 
 def _registered(context: StepContext) -> Mapping[str, object] | None:
