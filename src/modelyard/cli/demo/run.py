@@ -255,11 +255,12 @@ def raw_rows(ledger: pl.DataFrame) -> pl.DataFrame:
 
 def told_causes(alerts: Sequence[Alert], decisions: Sequence[Decision]) -> dict[str, str]:
     """Return for each cause that is an id what it stands for, so that two runs can be held beside each other."""
-    told = {one.id: f"{one.kind.value}:{one.monitor_name}/{one.subject}@{one.at:%Y-%m-%d}" for one in alerts}
-    for one in decisions:
-        if one.action is ActionKind.BREAK_GLASS:
-            name = f"break_glass:v{one.version}@{one.at:%Y-%m-%d}"
-            told |= {one.id: name, one.cause: name}
+    told: dict[str, str] = {}
+    for alert in alerts:
+        told[alert.id] = f"{alert.kind.value}:{alert.monitor_name}/{alert.subject}@{alert.at:%Y-%m-%d}"
+    for decision in decisions:
+        if decision.action is ActionKind.BREAK_GLASS:
+            told[decision.id] = told[decision.cause] = f"break_glass:v{decision.version}@{decision.at:%Y-%m-%d}"
     return told
 
 
