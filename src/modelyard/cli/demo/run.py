@@ -171,6 +171,10 @@ async def replay(
             await year.run(feed, SPRING, bar)
         await passengers.close()
     story.rows += feed.height
+    story.told.fact(
+        f"{feed.height:,} flights asked about in time order, {counts.labels_sent:,} arrivals sent back, {counts.probes:,} rows "
+        "asked again while the loop was at work"
+    )
     return Live(counts, answers, deployment.predictions(), incident.version)
 
 
