@@ -1,5 +1,6 @@
 """A policy's retrainings: whether one starts, and what becomes of the version that it brings."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -77,6 +78,18 @@ def running_rollouts(tx: ReactionTransaction, deployment: Deployment) -> list[Ro
     """Return the rollouts of a deployment that are being judged: one at most."""
     states = [RolloutState.RUNNING]
     return list(tx.deployments.rollouts(deployment.project, PAGE, deployment=deployment.id, states=states).items)
+
+
+def ready(tx: ReactionTransaction, policy: Policy, running: Sequence[Rollout]) -> list[DecisionId]:
+    """Return the decisions to retrain of which something can be made now: the job has ended, and no canary is in the way."""
+    decisions = tx.policies.get_decisions(policy.project, waiting(policy))
+    jobs = tx.jobs.get(policy.project, [decision.evidence["job"] for decision in decisions])
+    in_the_way = any(rollout.name == policy.deployment for rollout in running)
+    return [
+        decision.id
+        for decision, job in zip(decisions, jobs, strict=True)
+        if decision.undone_at is not None or (job.state in ENDED and not in_the_way)
+    ]
 
 
 def gate_retrained(ports: Ports, actor: Actor, project: ProjectId, name: str, waiting_one: DecisionId) -> list[Decision]:

@@ -17,7 +17,7 @@ from modelyard.reactions.causes import ActorOf, answer_alarms, keep_schedule, ne
 from modelyard.reactions.judging import judge_rollout
 from modelyard.reactions.ports import Ports
 from modelyard.reactions.record import Deed, deployment_named, record, waiting
-from modelyard.reactions.retraining import PAGE, gate_retrained
+from modelyard.reactions.retraining import PAGE, gate_retrained, ready
 from modelyard.reactions.rules import check_policy, due_times, is_look_due
 from modelyard.reactions.types import (
     ActionKind,
@@ -42,7 +42,7 @@ class Agenda:
 
     monitors: tuple[Monitor, ...]
     rollouts: tuple[Rollout, ...]
-    waiting: tuple[tuple[Policy, DecisionId], ...]  # retrainings whose version has not come before the gate
+    waiting: tuple[tuple[Policy, DecisionId], ...]  # retrainings that have ended, for the gate
     scheduled: tuple[Policy, ...]
     news: bool  # events that no policy has seen
 
@@ -145,7 +145,7 @@ def turn(ports: Ports, actor_of: ActorOf, project: ProjectId) -> list[Decision]:
 
 
 def look(ports: Ports, project: ProjectId) -> Agenda:
-    """Return what is due now, at the cost of five short queries that wait for nobody."""
+    """Return what is due now, at the cost of five short queries that wait for nobody; seven while something is retrained."""
     with ports.reading() as tx:
         now = ports.clock()
         policies = [policy for policy in tx.policies.find(project) if policy.enabled]
@@ -153,7 +153,7 @@ def look(ports: Ports, project: ProjectId) -> Agenda:
         return Agenda(
             monitors=tuple(monitor for monitor in tx.monitors.find(project) if due_windows(monitor, now)),
             rollouts=tuple(rollout for rollout in rollouts if is_look_due(rollout, now)),
-            waiting=tuple((policy, decision) for policy in policies for decision in waiting(policy)),
+            waiting=tuple((policy, one) for policy in policies for one in ready(tx, policy, rollouts)),
             scheduled=tuple(policy for policy in policies if due_times(policy, now)),
             news=bool(news(tx, project)),
         )
