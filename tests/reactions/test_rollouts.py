@@ -8,7 +8,8 @@ import pytest
 from modelyard.core import Problem
 from modelyard.jobs.lease import finish
 from modelyard.reactions import ActionKind, Decision, judging
-from modelyard.reactions.service import pending, push
+from modelyard.reactions.retraining import gate_retrained
+from modelyard.reactions.service import look, pending, push
 from modelyard.registry import Condition, ConditionKind, Gate
 from modelyard.registry.service import set_gate
 from modelyard.serving import RolloutState, Verdict
@@ -74,6 +75,16 @@ def test_a_version_that_the_gate_refuses_is_not_rolled_out_and_each_reason_is_to
     assert [(one.version, one.weight) for one in living.routes()] == [(1, 100)]
     assert living.turn() == []
     assert pending(living.platform, living.project) == []
+
+
+def test_a_refusal_is_decided_once_also_by_two_who_saw_the_same(living: Living) -> None:
+    gated(living)
+    due(living)
+    living.retrained(0.0, checks_green=False)
+    [(policy, waits)] = look(living.platform, living.project).waiting
+    who = (living.platform, living.actor, living.project, policy.name, waits)
+    assert [one.action for one in gate_retrained(*who)] == [ActionKind.REFUSE]
+    assert gate_retrained(*who) == []
 
 
 def test_a_retraining_that_failed_is_answered_once_with_its_problem(living: Living) -> None:
