@@ -30,13 +30,14 @@ def choose(revision: Revision, key: str) -> Route:
     """Return the route that answers requests with this key: the same one each time while the revision stands.
 
     The keys are spread by a hash over [0, 100); canaries take the lower end. So a key that is in a canary's 10 % is in its
-    50 % too, and the next candidate, whose hash is salted with its own version, meets other keys first.
+    50 % too, and the next candidate, whose hash is salted with its own version, meets other keys first. Nothing else goes into
+    the hash, no id above all: traffic that is replayed is routed the same again.
     """
     routes = revision.routes
     if len(routes) == 1:
         return routes[0]
     ordered = sorted(routes, key=_canaries_first)
-    place = _place(f"{revision.deployment}:{ordered[0].version}:{key}")
+    place = _place(f"{ordered[0].version}:{key}")
     upper = 0
     for route in ordered:
         upper += route.weight
