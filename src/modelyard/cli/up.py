@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 USUAL_PORT = 7878
 
+WAKE_S = 0.5
+
 
 def up(
     *,
@@ -55,7 +57,8 @@ def up(
         with running(plan, say) as family:
             answering.append(family.addresses)
             _tell(family.addresses, plan.home, as_json)
-            stop.wait()
+            while not stop.wait(WAKE_S):  # a signal that another thread was given is only seen when this one wakes
+                pass
             say("ending")
     except KeyboardInterrupt:
         say("ended while starting")
