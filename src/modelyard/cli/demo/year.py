@@ -67,7 +67,8 @@ class Replay:
             self.clock.set(day + timedelta(days=1))
             await self._settle(flights)
             await self._tell_news()
-            await self._incident(day + timedelta(days=1))
+            if await self._incident(day + timedelta(days=1)):
+                await self._settle(flights)  # the next day's passengers meet the canary from the first one on, in every replay
         await self._send_labels(list(self.arrivals.rest()))
         self.clock.set(days[-1][0] + timedelta(days=12))
         await self._settle(days[-1][1])
@@ -137,15 +138,17 @@ class Replay:
             day = datetime.fromisoformat(at).astimezone(UTC)
             self.told.mark(style, f"{day:%d %b}  {kind.replace('_', ' ')}: {text}")
 
-    async def _incident(self, now: datetime) -> None:
+    async def _incident(self, now: datetime) -> bool:
+        """Push the bad version when its day has come and no canary is under way; return whether it was pushed now."""
         if self.incident.done or now < self.incident.start:
-            return
+            return False
         rollouts = (await self._get(f"/deployments/{self.deployment}/rollouts", limit=1))["items"]
         if rollouts and rollouts[0]["state"] == "running":
-            return
+            return False
         self.incident.done = True
         self.incident.version = await asyncio.to_thread(self.incident.push, now)
         await self._tell_news()
+        return True
 
     async def _get(self, path: str, **query: Any) -> Any:
         answer = await self.control.get(f"/v1/projects/{self.project}{path}", params=query)
