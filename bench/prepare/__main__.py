@@ -5,42 +5,27 @@ on the same rows, and are checked to give the same numbers before they are timed
 """
 
 import argparse
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import sklearn
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from bench.results import Result, show
 from modelyard.prepare import Pipeline, Transform, fit, prep
 
 NUMBERS = [f"x{i}" for i in range(10)]
 CATEGORIES = {"contract": 3, "payment": 4, "region": 6, "plan": 5, "device": 5}
 TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Result:
-    """One work, timed in both: medians in `metric`; `ratio` is theirs over ours, held by `floor`, wanted at `aim`."""
-
-    work: str
-    metric: str
-    peer: str
-    ours: float
-    theirs: float
-    ratio: float
-    floor: float
-    aim: float
 
 
 def sample(rows: int) -> pl.DataFrame:
@@ -145,19 +130,15 @@ def timed(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the results, write them as JSON where asked, and return 1 when one lies under its floor."""
+    """Measure and show."""
     parser = argparse.ArgumentParser(prog="python -m bench.prepare", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     options = parser.parse_args(arguments)
     results = measure(quick=options.quick)
-    for result in results:
-        told = f"{result.ours} {result.metric} here, {result.theirs} {result.metric} in {result.peer}, {result.ratio} times"
-        print(f"{result.work:>12}: {told}")
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
-    return 0 if all(result.ratio >= result.floor for result in results) else 1
+    versions = {"scikit-learn": sklearn.__version__, "polars": pl.__version__}
+    return show("prepare", results, versions=versions, json_file=options.json, keep=not options.quick)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.results import Result, show
 
-PEER = "mlflow==3.5.1"
+PEER = "mlflow==3.17.2"
 WAIT_S = 120.0
 FLOOR = 5.0
 AIM = 8.0
@@ -30,10 +30,11 @@ def peer_environment() -> Path:
     """Return the Python of an environment with MLflow in it, made at the first call."""
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelyard" / "bench-mlflow"
     python = home / "bin" / "python"
-    if not (home / "complete").exists():
+    stamp = home / PEER
+    if not stamp.exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", PEER], check=True)
-        (home / "complete").touch()
+        stamp.touch()
     return python
 
 
@@ -81,16 +82,8 @@ def theirs(python: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         store = f"sqlite:///{folder}/mlflow.db"
-        command = [
-            str(python.with_name("mlflow")),
-            "server",
-            "--port",
-            str(port),
-            "--backend-store-uri",
-            store,
-            "--workers",
-            "1",
-        ]
+        server = [str(python.with_name("mlflow")), "server", "--port", str(port)]
+        command = [*server, "--backend-store-uri", store, "--workers", "1"]
         return seconds_to_answer(command, f"http://127.0.0.1:{port}/health", Path(folder))
 
 
