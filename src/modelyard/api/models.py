@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page
+from modelyard.data.service import get_version as get_dataset_version
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Gate, GateResult, Model, ModelVersion
 from modelyard.registry.service import (
@@ -19,6 +20,7 @@ from modelyard.registry.service import (
     get_model,
     get_version,
     promote,
+    request_evaluation,
     request_registration,
     set_gate,
 )
@@ -48,6 +50,15 @@ class Promotion:
     """A version for an alias."""
 
     version: int
+
+
+@dataclass(frozen=True)
+class WantedEvaluation:
+    """A measurement beside another version."""
+
+    against: str = "champion"  # alias or number
+    data: str | None = None  # dataset version: `flights@1`, `flights@latest` or an id; None: the version's own
+    newest_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,14 @@ def make_version(call: InProject, model: str, new: Registration) -> Job:
 def version(call: InProject, model: str, what: str) -> ModelVersion:
     """Return a version by number, alias or `latest`."""
     return get_version(call.platform, call.actor, call.project, f"{model}@{what}")
+
+
+@router.post("/{model}/versions/{number}/evaluations", status_code=202)
+def evaluate(call: InProject, model: str, number: int, new: WantedEvaluation) -> Job:
+    """Queue the measurement of a version beside another; the job's result holds the evaluation."""
+    platform, actor, project = call.platform, call.actor, call.project
+    data = None if new.data is None else get_dataset_version(platform, actor, project, new.data).id
+    return request_evaluation(platform, actor, project, model, number, against=new.against, data=data, newest_s=new.newest_s)
 
 
 @router.post("/{model}/versions/{number}/approvals", status_code=201)

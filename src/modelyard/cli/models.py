@@ -59,6 +59,26 @@ def register(
     show(open_project(project).model(name).register(run, alias=alias, note=note).record, as_json)
 
 
+@command(
+    noun,
+    "evaluate",
+    "yard model evaluate churn 7",
+    "yard model evaluate churn 7 --against champion --data customers@latest --newest 7d",
+)
+def evaluate(
+    name: Name,
+    version: Number,
+    *,
+    against: Annotated[str, typer.Option(help="An alias or a version's number.")] = "champion",
+    data: Annotated[str | None, typer.Option(help="DATASET[@N] with the rows. Without: what it was trained on.")] = None,
+    newest: Annotated[str | None, typer.Option(metavar="SPAN", help="Only the newest rows, as in 7d.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a version beside another on the same labelled rows, of which it was fitted on none."""
+    show(open_project(project).model(name).version(version).evaluate(against, data=data, newest=newest), as_json)
+
+
 @command(noun, "promote", "yard model promote churn 7 champion")
 def promote(name: Name, version: Number, alias: Alias = "champion", project: ProjectName = None, as_json: Json = False) -> None:
     """Move an alias to a version, through its gate."""

@@ -141,6 +141,18 @@ class DatasetClient:
         return DatasetVersionClient(record, admission, self._connection, self._project)
 
 
+Data = DatasetVersionClient | DatasetClient | str
+
+
+def ref_of(data: Data) -> str:
+    """Return what names the rows: a version, a dataset's latest, or `NAME@NUMBER` as it is written."""
+    if isinstance(data, DatasetVersionClient):
+        return data.ref
+    if isinstance(data, DatasetClient):
+        return f"{data.name}@latest"
+    return data if "@" in data else f"{data}@latest"
+
+
 def open_dataset(
     connection: Connection,
     project: str,

@@ -7,13 +7,15 @@ import msgspec
 import polars as pl
 
 from modelyard.client.connection import Connection, part
+from modelyard.client.datasets import Data, ref_of
 from modelyard.client.objects import download
 from modelyard.client.runs import RunClient
 from modelyard.client.scoring import score
+from modelyard.client.spans import span_s
 from modelyard.client.studies import StudyClient
 from modelyard.client.waiting import wait_for_job
 from modelyard.jobs import Job
-from modelyard.registry import Alias, Approval, Condition, Gate, GateResult, ModelVersion
+from modelyard.registry import Alias, Approval, Condition, Evaluation, Gate, GateResult, ModelVersion
 
 
 class VersionClient:
@@ -51,6 +53,42 @@ class VersionClient:
     def check(self, alias: str = "champion") -> GateResult:
         """Return what the gate of an alias comes to for this version, and change nothing."""
         return self._connection.get(f"{self._path}/aliases/{part(alias)}/gate/{self.record.number}", GateResult)
+
+    def evaluate(
+        self,
+        against: str | int = "champion",
+        *,
+        data: Data | None = None,
+        newest: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Evaluation:
+        """Measure this version beside another on the same labelled rows; wait for the figures, which stay with it.
+
+        Rows that this version was fitted on are left out. A gate's demand to be better goes by the newest such figures.
+
+        Parameters
+        ----------
+        against
+            An alias or a number.
+        data
+            A dataset version, a dataset (its latest), or `NAME@NUMBER`; None: the one that this version was trained on.
+        newest
+            Only the newest stretch of the rows, as in `7d`; None: all.
+
+        Raises
+        ------
+        Problem
+            `evaluation.refused` when too few rows are left to judge on, or they are all of one class.
+        """
+        body = {
+            "against": str(against),
+            "data": None if data is None else ref_of(data),
+            "newest_s": None if newest is None else span_s(newest),
+        }
+        job = self._connection.post(f"{self._path}/versions/{self.record.number}/evaluations", Job, body)
+        done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
+        self.record = self._connection.get(f"{self._path}/versions/{self.record.number}", ModelVersion)
+        return msgspec.convert((done.result or {})["evaluation"], Evaluation)
 
     def approve(self, alias: str = "champion", *, reason: str) -> Approval:
         """Record a yes to this version under an alias."""

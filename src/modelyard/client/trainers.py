@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from modelyard.client.connection import Connection
-from modelyard.client.datasets import DatasetClient, DatasetVersionClient, open_dataset
+from modelyard.client.datasets import Data, DatasetClient, open_dataset, ref_of
 from modelyard.client.objects import upload
 from modelyard.client.policies import Retrain
 from modelyard.client.runs import RunClient
@@ -31,7 +31,6 @@ _MIB: Final = {
     "K": 1000 / 2**20, "Ki": 1 / 1024, "M": 10**6 / 2**20, "Mi": 1.0, "G": 10**9 / 2**20, "Gi": 1024.0, "T": 10**12 / 2**20,
     "Ti": 1024.0**2,
 }  # fmt: skip
-Data = DatasetVersionClient | DatasetClient | str
 
 
 class TrainerClient:
@@ -85,7 +84,7 @@ class TrainerClient:
             `params.invalid` for a parameter that the function does not take or that is not JSON; whatever `capture` finds.
         """
         self._check_params(params)
-        body = {"data": self._ref(data), "params": params, "seed": seed, "experiment": experiment, **self._send(data)}
+        body = {"data": ref_of(data), "params": params, "seed": seed, "experiment": experiment, **self._send(data)}
         return RunClient(self._connection, self._project, self._connection.post(f"{self._project}/runs", Run, body))
 
     def search(
@@ -97,7 +96,7 @@ class TrainerClient:
         """
         self._check_params({**space.space.floats, **space.space.ints, **space.space.choices})
         body = {
-            "data": self._ref(data), "space": space.space, "trials": trials, "seed": seed, "parallel": parallel,
+            "data": ref_of(data), "space": space.space, "trials": trials, "seed": seed, "parallel": parallel,
             "sampler": sampler, **self._send(data),
         }  # fmt: skip
         return StudyClient(self._connection, self._project, self._connection.post(f"{self._project}/studies", Study, body))
@@ -149,7 +148,7 @@ class TrainerClient:
     def _send(self, data: Data) -> dict[str, Digest]:
         """Keep the trainer and the source on the server, and return their digests."""
         self._check_rows(data)
-        self._dataset = self._ref(data).partition("@")[0]
+        self._dataset = ref_of(data).partition("@")[0]
         document = trainer_to_json(self.build())
         answer = self._connection.post(f"{self._project}/trainers", dict[str, Digest], document)
         [source] = upload(self._connection, self._project, [describe_source(self.__wrapped__)])
@@ -159,7 +158,7 @@ class TrainerClient:
         """Return when the rows keep the pipeline's checks. Problem `checks.refused`, naming each that they break."""
         if not self.pipeline.checks:
             return
-        name, _, what = self._ref(data).partition("@")
+        name, _, what = ref_of(data).partition("@")
         rows = open_dataset(self._connection, self._project, name).version(what).frame()
         found = find(rows, self.pipeline.checks, now=system_clock()).outcomes(rows)
         broken = [one for one in found if one.rows_failed and one.check.severity is Severity.ERROR]
@@ -168,13 +167,6 @@ class TrainerClient:
             step = "give the checks to the dataset, which then keeps such rows out"
             examples = [dict(row) for one in broken for row in one.examples]
             raise Problem("checks.refused", f"{self.name} is not run on {name}@{what}", why, step, {"examples": examples})
-
-    def _ref(self, data: Data) -> str:
-        if isinstance(data, DatasetVersionClient):
-            return data.ref
-        if isinstance(data, DatasetClient):
-            return f"{data.name}@latest"
-        return data if "@" in data else f"{data}@latest"
 
     def _check_params(self, params: Mapping[str, Any]) -> None:
         taken = list(inspect.signature(self.__wrapped__).parameters.values())[GIVEN:]

@@ -89,7 +89,10 @@ def _judge_better(condition: Condition, version: ModelVersion, current: int | No
         return ConditionResult(condition, True, None, "nothing stands there yet to be better than")
     evaluation = latest_evaluation(version, current, metric)
     if evaluation is None:
-        told = f"it was not measured by {metric} beside version {current} on the same rows, as a retraining does"
+        told = (
+            f"it was not measured by {metric} beside version {current} on the same rows: "
+            f"yard model evaluate {version.model} {version.number} --against {current}"
+        )
         return ConditionResult(condition, False, None, told)
     value, against = values_of(evaluation, metric)
     gain = (value or 0.0) - (against or 0.0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId, check_name, missing
+from modelyard.data import DatasetVersionId
 from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
@@ -29,6 +30,7 @@ from modelyard.training import Run, RunId, RunState
 from modelyard.training.service import get_run
 
 REGISTER_JOB = "model.register"
+EVALUATE_JOB = "model.evaluate"
 
 
 class Ports(Protocol):
@@ -125,6 +127,55 @@ def request_registration(
         title=f"register {model} from run {found.number}",
         payload={"model": model, "run": found.id, "alias": alias, "note": note},
     )
+
+
+def request_evaluation(
+    ports: Ports,
+    actor: Actor,
+    project: ProjectId,
+    model: str,
+    version: int,
+    *,
+    against: str = "champion",
+    data: DatasetVersionId | None = None,
+    newest_s: int | None = None,
+) -> Job:
+    """Queue the measurement of a version beside another on the same labelled rows; a worker does it, and keeps the figures.
+
+    Parameters
+    ----------
+    against
+        An alias or a number: the version that stands there now is the one measured beside.
+    data
+        The dataset version with the rows; None: the one that `version` was trained on, of which those held out count.
+    newest_s
+        Only the newest stretch of it, in seconds of event time; None: all.
+
+    Raises
+    ------
+    Problem
+        `version.missing`, `alias.missing`, `dataset.missing`; `evaluation.invalid` for a version beside itself, or a
+        stretch without length.
+    """
+    authorise(actor, "model.write", project)
+    candidate = get_version(ports, actor, project, f"{model}@{version}")
+    other = get_version(ports, actor, project, f"{model}@{against}")
+    if other.number == candidate.number:
+        what = f"{model}@{version} cannot be measured beside itself"
+        raise Problem("evaluation.invalid", what, f"{against} is version {version}", "name another alias or number")
+    if newest_s is not None and newest_s < 1:
+        raise Problem("evaluation.invalid", f"The newest {newest_s} s are no stretch", "it has a length", "--newest 7d")
+    with ports.transaction() as tx:
+        [rows] = tx.datasets.get_versions(project, [data or candidate.data])
+        payload = {
+            "model": model,
+            "version": candidate.number,
+            "against": other.number,
+            "data": rows.id,
+            "newest_s": newest_s,
+        }
+        title = f"evaluate {model} v{candidate.number} beside v{other.number} on {rows.name} v{rows.number}"
+        return submit(ports, actor, project, kind=EVALUATE_JOB, title=title, payload=payload)
 
 
 def register(ports: Ports, actor: Actor, project: ProjectId, model: str, package: Package) -> ModelVersion:
@@ -322,8 +373,8 @@ def add_evaluations(
         [found] = tx.models.get_versions(project, model, [version])
         changed = replace(found, evaluations=(*found.evaluations, *evaluations))
         tx.models.save_versions(project, [changed])
-        fact = Fact("version.evaluated", f"{model}@{version}", {"evaluations": len(evaluations)})
-        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+        facts = [Fact("version.evaluated", f"{model}@{version}", _figures(one)) for one in evaluations]
+        tx.events.add(project, facts, actor=actor.member, at=ports.clock())
     return changed
 
 
@@ -331,6 +382,17 @@ def versions_of_runs(ports: Ports, actor: Actor, project: ProjectId, model: str,
     """Return the versions made from these runs, newest first."""
     page = find_versions(ports, actor, project, model, PageRequest(limit=1000))
     return [version for version in page.items if version.run in runs]
+
+
+def _figures(one: Evaluation) -> dict[str, object]:
+    return {
+        "against": one.against,
+        "rows": one.rows,
+        "window": one.window,
+        "metric": one.metric,
+        "value": one.value,
+        "against_value": one.against_value,
+    }
 
 
 def _alias(tx: RegistryTransaction, project: ProjectId, model: str, name: str) -> Alias | None:

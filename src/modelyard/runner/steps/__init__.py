@@ -14,6 +14,7 @@ GROUP = "modelyard.steps"
 STEPS: Mapping[str, str] = {
     "run.train": "modelyard.runner.steps.train:run_training",
     "model.register": "modelyard.runner.steps.register:register_run",
+    "model.evaluate": "modelyard.runner.steps.evaluate:evaluate_version",
     "model.score": "modelyard.runner.steps.score:score_rows",
     "deployment.retrain": "modelyard.runner.steps.retrain:retrain",
 }

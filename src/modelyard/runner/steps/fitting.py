@@ -122,7 +122,7 @@ def fit_recipe(
     """
     fit_rows, test_rows = frames
     for rows in frames:
-        _check_label(trainer, rows)
+        check_label(trainer, rows)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed % 2**32)
     progress(0.05, "fit the preparation")
@@ -204,7 +204,8 @@ def make_part(rows: pl.DataFrame, transform: Transform, fitted: FittedPipeline, 
     return Part(rows, np.ascontiguousarray(prepared, dtype=np.float32), labels, tuple(fitted.features))
 
 
-def _check_label(trainer: Trainer, rows: pl.DataFrame) -> None:
+def check_label(trainer: Trainer, rows: pl.DataFrame) -> None:
+    """Return when the rows have the trainer's label, each of them. Problem `column.missing`, `label.invalid`."""
     if trainer.label not in rows.columns:
         raise missing("column", trainer.label, rows.columns, "name the label's column in the trainer")
     if rows[trainer.label].null_count():
@@ -223,9 +224,7 @@ def _check_label(trainer: Trainer, rows: pl.DataFrame) -> None:
 
 def _predictions(part: Part, answers: NDArray[Any], key: Sequence[str]) -> bytes:
     told = {"label": part.y, "answer": answers if answers.ndim == 1 else answers.tolist()}
-    frame = part.frame.select(name for name in key if name in part.frame.columns).with_columns(
-        pl.Series(name, values) for name, values in told.items()
-    )
+    frame = pl.DataFrame({**{name: part.frame[name] for name in key if name in part.frame.columns}, **told})
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()

@@ -25,19 +25,18 @@ from modelyard.registry import Evaluation, ModelVersion
 from modelyard.registry.service import find_versions, register
 from modelyard.registry.service import get_version as get_model_version
 from modelyard.runner.context import StepContext
+from modelyard.runner.steps.comparison import LEAST_ROWS, beside, rows_since
 from modelyard.runner.steps.fitting import Trained, fit_recipe, rows_of
 from modelyard.runner.steps.packaging import build_package
 from modelyard.runner.steps.train import ending_badly, finish_run
 from modelyard.serving import Deployment
-from modelyard.serving.infer import load_version
 from modelyard.serving.ledger import INPUT_PREFIX
-from modelyard.serving.service import get_deployment, served_form
+from modelyard.serving.service import get_deployment
 from modelyard.training import Run, RunId, RunKind, Trainer
-from modelyard.training.metrics import DIRECTIONS, measure
+from modelyard.training.metrics import DIRECTIONS
 from modelyard.training.service import NewRun, begin, end_runs_of, load_trainer, start_runs
 
 STRETCHES = {RunKind.RETRAIN: (0.1, 0.45), RunKind.REFIT: (0.5, 0.85)}  # of the job's progress
-LEAST_ROWS = 200  # to fit on, and to judge on: fewer say nothing about a recipe
 
 
 @dataclass(frozen=True)
@@ -186,9 +185,7 @@ def _gather(context: StepContext) -> Material:
     rows = rows_of(context, data)
     if retraining.history_s is not None:
         oldest = boundary - timedelta(seconds=retraining.history_s)
-        recent = Split(SplitKind.TIME, boundary=oldest)
-        if data.event_from is not None and data.event_from < oldest:
-            rows = split_frame(rows, recent, key=dataset.key, time=dataset.time)[1]
+        rows = rows_since(rows, dataset, data, oldest)
     material = Material(deployment, champion, trainer, dataset, data, rows, boundary)
     _demand_rows(material, retraining)
     return material
@@ -270,25 +267,14 @@ def _fit(
 def _beside_champion(context: StepContext, material: Material, run: Run, judged: Trained) -> Evaluation:
     """Measure the champion on the rows held back, through the door that serves it."""
     context.progress(0.47, "measure the champion on the same rows")
-    metric, held_back = material.trainer.metric, material.parts[1]
-    loaded = load_version(context.platform, context.project, served_form(material.champion), context.scratch)
-    against = measure(judged.test.y, loaded.infer(held_back))
-    if metric not in against or metric not in judged.metrics:
-        raise Problem(
-            "retraining.refused",
-            f"{metric} is not defined on the {held_back.height} rows held back",
-            "they hold one class only" if len(set(judged.test.y.tolist())) == 1 else "an answer is no single number",
-            "hold back a longer stretch",
-        )
-    return Evaluation(
+    return beside(
+        context,
+        material.champion,
+        material.parts[1],
         run=run.id,
-        against=material.champion.number,
-        rows=len(judged.test),
+        mine=judged.metrics,
+        label=material.trainer.label,
+        metric=material.trainer.metric,
         window=f"labelled {material.boundary:%Y-%m-%d} … {context.job.payload['until'][:10]}",
-        metric=metric,
-        value=judged.metrics[metric],
-        against_value=against[metric],
-        metrics=judged.metrics,
-        against_metrics=against,
-        at=context.platform.clock(),
+        refusal="retraining.refused",
     )
