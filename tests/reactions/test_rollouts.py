@@ -13,7 +13,14 @@ from modelyard.reactions.service import look, pending, push
 from modelyard.registry import Condition, ConditionKind, Gate
 from modelyard.registry.service import set_gate
 from modelyard.serving import RolloutState, Verdict
-from modelyard.serving.service import deploy, roll_back_rollout
+from modelyard.serving.service import (
+    advance_rollout,
+    deploy,
+    hold_rollout,
+    roll_back_deployment,
+    roll_back_rollout,
+    start_rollout,
+)
 from modelyard.tenancy import Role
 from modelyard.tenancy.service import actor_of, create_member
 from tests.living import START, WEEKLY, Living
@@ -245,6 +252,30 @@ def test_a_version_that_is_pushed_past_its_gate_is_on_record_and_judged_as_any_o
     made = until(living, ActionKind.ROLL_BACK)
     assert [(one.action, one.cause, one.policy) for one in made] == [(ActionKind.ROLL_BACK, decision.id, None)]
     assert living.champion() == 1
+
+
+def test_broken_glass_ends_with_the_rollout_that_it_was_broken_for(living: Living) -> None:
+    gated(living)
+    living.version(1.0, checks_green=False)
+    place = (living.platform, living.actor, living.project)
+    rollout, _ = push(*place, "delay", 2, reason="first")
+    hold_rollout(*place, rollout.id)
+    advance_rollout(*place, rollout.id)
+    roll_back_rollout(*place, rollout.id)
+    with pytest.raises(Problem) as told:
+        start_rollout(*place, "delay", version=2, cause="again")
+    assert told.value.code == "gate.refused"
+    with living.platform.reading() as tx:
+        [event] = tx.events.read(living.project, kinds=["gate.mended"])
+    assert (event.subject, event.data) == ("delay@2", {"alias": "champion", "rollout": rollout.id})
+    again, _ = push(*place, "delay", 2, reason="second")
+    while living.rollout().state is RolloutState.RUNNING:
+        advance_rollout(*place, again.id)
+    assert living.champion() == 2
+    roll_back_deployment(*place, "delay", cause="test")
+    with pytest.raises(Problem) as told:
+        start_rollout(*place, "delay", version=2, cause="again")
+    assert told.value.code == "gate.refused"
 
 
 def test_a_push_that_cannot_start_leaves_no_broken_glass_behind(living: Living) -> None:

@@ -213,6 +213,36 @@ def test_breaking_the_glass_is_no_approval(living: Living) -> None:
     assert (result.passed, result.broken_glass) == (False, True)
 
 
+def test_broken_glass_lets_a_version_through_once(living: Living) -> None:
+    gate(living, Gate((Condition(ConditionKind.CHECKS),)))
+    living.version(1.0, checks_green=False)
+    living.version(1.0, checks_green=False)
+
+    def break_it(version: int) -> None:
+        place = (living.platform, living.actor, living.project)
+        approve(*place, "delay", version, "champion", reason="now", break_glass=True)
+
+    break_it(2)
+    break_it(2)
+    break_it(3)
+    stands = move(living, 2)
+    assert (stands.version, stands.previous, stands.broken_for) == (2, 1, (3,))
+    assert move(living, 2) == stands, "it stands there already: nothing is asked of the gate"
+    back(living, 1)
+    with pytest.raises(Problem) as told:
+        move(living, 2)
+    assert told.value.code == "gate.refused"
+    assert move(living, 3).broken_for == ()
+    break_it(2)
+    assert move(living, 2).version == 2
+
+
+def test_glass_may_be_broken_before_an_alias_stands(living: Living) -> None:
+    approve(living.platform, living.actor, living.project, "delay", 1, "challenger", reason="now", break_glass=True)
+    gate(living, Gate((Condition(ConditionKind.APPROVALS, 1),)), "challenger")
+    assert move(living, 1, "challenger").broken_for == ()
+
+
 # Going back
 
 

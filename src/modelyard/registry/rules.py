@@ -55,7 +55,7 @@ def judge_gate(
         alias=alias_name,
         against=current,
         passed=all(result.passed for result in results),
-        broken_glass=any(approval.break_glass for approval in approvals),
+        broken_glass=alias is not None and version.number in alias.broken_for,
         results=results,
         at=now,
     )

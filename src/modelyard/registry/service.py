@@ -291,25 +291,17 @@ def require_gate(ports: Ports, actor: Actor, project: ProjectId, model: str, ver
 
 
 def promote(ports: Ports, actor: Actor, project: ProjectId, model: str, version: int, alias: str, *, cause: str = "") -> Alias:
-    """Move an alias to a version, through its gate."""
+    """Move an alias to a version, through its gate. Glass that was broken for the version is used up by it."""
     authorise(actor, "alias.move", project)
     check_name("alias", alias)
     with ports.transaction() as tx:
-        result = require_gate(ports, actor, project, model, version, alias)
-        now = ports.clock()
         current = _alias(tx, project, model, alias)
         if current and current.version == version:
             return current
-        moved = Alias(
-            project,
-            model,
-            alias,
-            version,
-            current.gate if current else Gate(),
-            now,
-            actor.member,
-            current.version if current else None,
-        )
+        result = require_gate(ports, actor, project, model, version, alias)
+        now = ports.clock()
+        before = current or Alias(project, model, alias, None, Gate(), now, actor.member)
+        moved = replace(_mended(before, version), version=version, previous=before.version, moved_at=now, moved_by=actor.member)
         tx.models.save_aliases(project, [moved])
         data = {"version": version, "from": moved.previous, "cause": cause, "broken_glass": result.broken_glass}
         tx.events.add(project, [Fact("alias.moved", f"{model}@{alias}", data)], actor=actor.member, at=now)
@@ -350,18 +342,36 @@ def approve(
     reason: str,
     break_glass: bool = False,
 ) -> Approval:
-    """Record a yes, or the breaking of the glass (admins only, with a reason)."""
+    """Record a yes, or the breaking of the glass (admins only, with a reason).
+
+    Broken glass lets the version through once: until the alias has moved to it, or a rollout of it has ended otherwise.
+    """
     authorise(actor, "gate.break_glass" if break_glass else "gate.approve", project)
     if not reason.strip():
         raise Problem("approval.invalid", "An approval needs a reason", "it is kept for whoever asks later", "--reason …")
     with ports.transaction() as tx:
         tx.models.get_versions(project, model, [version])
-        approval = Approval(project, model, version, alias, actor.member, ports.clock(), reason, break_glass)
+        now = ports.clock()
+        approval = Approval(project, model, version, alias, actor.member, now, reason, break_glass)
         tx.models.add_approvals(project, [approval])
+        if break_glass:
+            check_name("alias", alias)
+            current = _alias(tx, project, model, alias) or Alias(project, model, alias, None, Gate(), now, actor.member)
+            opened = replace(current, broken_for=(*_mended(current, version).broken_for, version))
+            tx.models.save_aliases(project, [opened])
         kind = "gate.broken" if break_glass else "gate.approved"
         fact = Fact(kind, f"{model}@{version}", {"alias": alias, "reason": reason})
-        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+        tx.events.add(project, [fact], actor=actor.member, at=now)
     return approval
+
+
+def mend_glass(tx: RegistryTransaction, project: ProjectId, model: str, version: int, alias: str) -> bool:
+    """Close what breaking the glass for a version has opened; return whether it was open. For the rollout that has used it."""
+    current = _alias(tx, project, model, alias)
+    if current is None or version not in current.broken_for:
+        return False
+    tx.models.save_aliases(project, [_mended(current, version)])
+    return True
 
 
 def add_evaluations(
@@ -382,6 +392,10 @@ def versions_of_runs(ports: Ports, actor: Actor, project: ProjectId, model: str,
     """Return the versions made from these runs, newest first."""
     page = find_versions(ports, actor, project, model, PageRequest(limit=1000))
     return [version for version in page.items if version.run in runs]
+
+
+def _mended(alias: Alias, version: int) -> Alias:
+    return replace(alias, broken_for=tuple(one for one in alias.broken_for if one != version))
 
 
 def _figures(one: Evaluation) -> dict[str, object]:

@@ -119,10 +119,14 @@ def test_approvals_count_people_not_clicks() -> None:
 
 def test_broken_glass_is_said_and_never_counts_as_passed() -> None:
     glass = Approval(PROJECT, "delay", 2, "champion", "ann", NOW, "fire", break_glass=True)
-    result = judge_gate(Gate((Condition(ConditionKind.CHECKS),)), a_version(green=False), CHAMPION, "champion", [glass], NOW)
+    demand = Gate((Condition(ConditionKind.CHECKS),))
+    opened = replace(CHAMPION, broken_for=(2,))
+    result = judge_gate(demand, a_version(green=False), opened, "champion", [glass], NOW)
     assert result.broken_glass
     assert not result.passed
     assert told_failures(result) == "checks: a check of its data failed"
+    for alias in (CHAMPION, replace(CHAMPION, broken_for=(3,)), None):
+        assert not judge_gate(demand, a_version(green=False), alias, "champion", [glass], NOW).broken_glass
 
 
 def test_references_name_a_number_an_alias_or_the_latest() -> None:

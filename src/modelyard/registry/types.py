@@ -145,14 +145,14 @@ class GateResult:
     alias: str
     against: int | None
     passed: bool
-    broken_glass: bool  # opened by a recorded break-glass approval although it did not pass
+    broken_glass: bool  # somebody broke the glass for it, and that was not used up yet: it may pass in any case
     results: tuple[ConditionResult, ...]
     at: datetime
 
 
 @dataclass(frozen=True)
 class Approval:
-    """Somebody's recorded yes, or their breaking of the glass."""
+    """Somebody's recorded yes, or their breaking of the glass: the record stays, what it opened is used once."""
 
     project: ProjectId
     model: str
@@ -176,3 +176,4 @@ class Alias:
     moved_at: datetime
     moved_by: str
     previous: int | None = None
+    broken_for: tuple[int, ...] = ()  # versions for which the glass is broken: each may pass the gate once

@@ -7,6 +7,7 @@ from datetime import datetime
 from modelyard.core import PageRequest, Problem, ProjectId, missing
 from modelyard.events import Fact
 from modelyard.registry import Alias
+from modelyard.registry.service import mend_glass
 from modelyard.serving.judgement import Judgement
 from modelyard.serving.rules import ALL, OPEN, live_version, move
 from modelyard.serving.store import ServingTransaction
@@ -53,11 +54,21 @@ class Change:
         return revision
 
     def end(self, rollout: Rollout, state: RolloutState, judgement: Judgement | None = None) -> Rollout:
-        """Bring a rollout to its end. Problem `rollout.conflict` when it has ended already."""
+        """Bring a rollout to its end. Problem `rollout.conflict` when it has ended already.
+
+        Glass that was broken for it is mended (a promotion uses it up itself): the next rollout of the version needs somebody
+        to break it anew.
+        """
         ended = move(rollout, state, self.at, judgement)
         self.tx.deployments.save_rollouts(self.project, [ended])
         told = {"version": rollout.candidate, "base": rollout.base, "rollout": rollout.id}
         self.tell(f"rollout.{state.value}", rollout.name, told)
+        if state is not RolloutState.PROMOTED:
+            followed = self.deployment(rollout.deployment)
+            if mend_glass(self.tx, self.project, followed.model, rollout.candidate, followed.alias):
+                self.tell(
+                    "gate.mended", f"{followed.model}@{rollout.candidate}", {"alias": followed.alias, "rollout": rollout.id}
+                )
         return ended
 
     def alias(self, model: str, name: str) -> Alias | None:
