@@ -183,7 +183,7 @@ class Living:
 
     def turn(self) -> list[Decision]:
         """Let the loop turn once."""
-        return turn(self.platform, self.member, self.project)
+        return turn(self.platform, self.project)
 
     def member(self, member: MemberId) -> Actor:
         """Return a member as an actor."""

@@ -31,7 +31,7 @@ from modelyard.serving.ledger import META, ledger_table
 from modelyard.serving.rules import choose
 from modelyard.serving.service import deploy, latest_revision
 from modelyard.tenancy import Actor, Project, Role
-from modelyard.tenancy.service import actor_of, bootstrap, create_member, create_project
+from modelyard.tenancy.service import bootstrap, create_member, create_project
 from modelyard.training import (
     Choice,
     Direction,
@@ -348,7 +348,7 @@ def live_week(made: Filled, start: datetime, a_day: int) -> None:
         answer(made, start + timedelta(days=day), days, a_day)
         made.clock.set(start + timedelta(days=day + days))
         for _ in range(3):
-            turn(made.platform, lambda member: actor_of(made.platform, member), made.id)
+            turn(made.platform, made.id)
             made.clock.advance(minutes=20)
             work(made)
 

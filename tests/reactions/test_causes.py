@@ -185,7 +185,7 @@ def test_alarms_while_a_policy_is_switched_off_are_not_met_later(living: Living)
     assert living.turn() == []
 
 
-def test_a_rule_whose_policys_maker_may_no_longer_act_holds_and_says_so(living: Living) -> None:
+def test_what_was_declared_is_done_whatever_became_of_who_declared_it(living: Living) -> None:
     ann = create_member(living.platform, living.actor, name="ann")
     set_role(living.platform, living.actor, living.project, member="ann", role=Role.APPROVER)
     owner, living.actor = living.actor, living.member(ann.id)
@@ -194,9 +194,12 @@ def test_a_rule_whose_policys_maker_may_no_longer_act_holds_and_says_so(living: 
     living.actor = owner
     set_role(living.platform, owner, living.project, member="ann", role=Role.VIEWER)
     harm(living)
-    assert [one.action for one in living.turn()] == [ActionKind.HOLD]
-    assert "it needs the role trainer" in living.decisions()[0].told
-    assert living.turn() == []
+    assert [one.action for one in living.turn()] == [ActionKind.RETRAIN]
+    job = living.take().job
+    assert job.created_by == "policy:keep"
+    with living.platform.reading() as tx:
+        [event] = tx.events.read(living.project, kinds=["job.queued"])
+    assert event.actor == "policy:keep"
 
 
 def test_an_alarm_may_take_the_champion_back_to_the_version_before(living: Living) -> None:

@@ -21,7 +21,7 @@ from modelyard.serving.service import (
     roll_back_rollout,
     start_rollout,
 )
-from modelyard.tenancy import Role
+from modelyard.tenancy import Role, role_in
 from modelyard.tenancy.service import actor_of, create_member
 from tests.living import START, WEEKLY, Living
 
@@ -89,7 +89,7 @@ def test_a_refusal_is_decided_once_also_by_two_who_saw_the_same(living: Living) 
     due(living)
     living.retrained(0.0, checks_green=False)
     [(policy, waits)] = look(living.platform, living.project).waiting
-    who = (living.platform, living.actor, living.project, policy.name, waits)
+    who = (living.platform, living.project, policy.name, waits)
     assert [one.action for one in gate_retrained(*who)] == [ActionKind.REFUSE]
     assert gate_retrained(*who) == []
 
@@ -135,6 +135,22 @@ def test_a_harmful_canary_is_rolled_back_by_itself_and_the_champion_never_left(l
     assert decision.evidence["judgement"]["verdict"] == "roll_back"
     assert [(one.version, one.weight) for one in living.routes()] == [(1, 100)]
     assert living.rollout().state is RolloutState.ROLLED_BACK
+
+
+def test_a_harmful_canary_is_rolled_back_although_who_made_the_deployment_may_do_nothing_any_more(living: Living) -> None:
+    ann = create_member(living.platform, living.actor, name="ann")
+    with living.platform.transaction() as tx:
+        tx.deployments.save(living.project, [replace(living.deployment(), created_by=ann.id)])
+    assert role_in(living.member(ann.id), living.project) is None
+    due(living)
+    living.retrained(-1.0)
+    living.turn()
+    assert until(living, ActionKind.ROLL_BACK)[-1].by == "judge"
+    assert living.rollout().state is RolloutState.ROLLED_BACK
+    assert [(one.version, one.weight) for one in living.routes()] == [(1, 100)]
+    with living.platform.reading() as tx:
+        told = tx.events.read(living.project, kinds=["rollout.started", "rollout.rolled_back"])
+    assert [event.actor for event in told] == ["policy:keep", "judge"]
 
 
 def test_the_judge_looks_once_in_a_quarter_of_an_hour_of_the_platforms_clock(living: Living) -> None:

@@ -160,7 +160,7 @@ def test_a_turn_that_is_killed_at_any_commit_is_finished_by_the_next_and_doubles
             platform = living.platform
             dying: Any = Mortal(platform.metadata, commits)
             try:
-                turn(replace(platform, metadata=dying), living.member, living.project)
+                turn(replace(platform, metadata=dying), living.project)
                 died = False
             except Killed:
                 died = True

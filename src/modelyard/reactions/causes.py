@@ -1,13 +1,13 @@
 """What sets policies off: alarms, as the events tell of them, and schedules, as the clock does. Each cause is met once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-from modelyard.core import MemberId, Problem, ProjectId, to_text
+from modelyard.core import Problem, ProjectId, to_text
 from modelyard.events import Event
 from modelyard.monitoring import Alert, AlertId, AlertKind
 from modelyard.reactions.ports import Ports
-from modelyard.reactions.record import Deed, Occasion, deployment_named, policy_named, record
+from modelyard.reactions.record import Deed, Occasion, acting, deployment_named, name_of, policy_named, record
 from modelyard.reactions.retraining import PAGE, PASSING, retrain_or_hold
 from modelyard.reactions.rules import cooling, due_times, schedule_cause
 from modelyard.reactions.store import ReactionTransaction
@@ -18,7 +18,6 @@ from modelyard.tenancy import Actor
 
 CONSUMER = "reactions"
 BATCH = 500
-ActorOf = Callable[[MemberId], Actor]
 
 
 def news(tx: ReactionTransaction, project: ProjectId) -> list[Event]:
@@ -26,7 +25,7 @@ def news(tx: ReactionTransaction, project: ProjectId) -> list[Event]:
     return tx.events.read(project, after=tx.events.cursor(project, CONSUMER), limit=BATCH)
 
 
-def answer_alarms(ports: Ports, actor_of: ActorOf, project: ProjectId) -> list[Decision]:
+def answer_alarms(ports: Ports, project: ProjectId) -> list[Decision]:
     """Let the policies meet each new alarm. What was decided and what was seen are one transaction."""
     made: list[Decision] = []
     while True:
@@ -37,11 +36,11 @@ def answer_alarms(ports: Ports, actor_of: ActorOf, project: ProjectId) -> list[D
             raised = [AlertId(one.subject) for one in events if one.kind == "alert.raised"]
             for alarm in tx.monitors.get_alerts(project, raised):
                 if alarm.kind is AlertKind.ALARM:
-                    made += _meet_alarm(ports, tx, actor_of, alarm)
+                    made += _meet_alarm(ports, tx, alarm)
             tx.events.advance(project, CONSUMER, events[-1].position)
 
 
-def keep_schedule(ports: Ports, actor_of: ActorOf, project: ProjectId, name: str) -> list[Decision]:
+def keep_schedule(ports: Ports, project: ProjectId, name: str) -> list[Decision]:
     """Do what a policy's schedules ask for by now. What was decided and which times were met are one transaction."""
     made: list[Decision] = []
     with ports.transaction() as tx:
@@ -50,11 +49,11 @@ def keep_schedule(ports: Ports, actor_of: ActorOf, project: ProjectId, name: str
             policy = replace(policy, state={**policy.state, rule.cron or "": to_text(at)})
             tx.policies.save(project, [policy])
             occasion = Occasion(policy, rule, schedule_cause(policy, at), f"the schedule '{rule.cron}'")
-            made.append(_act(ports, tx, actor_of, occasion))
+            made.append(_act(ports, tx, occasion))
     return made
 
 
-def _meet_alarm(ports: Ports, tx: ReactionTransaction, actor_of: ActorOf, alarm: Alert) -> Iterator[Decision]:
+def _meet_alarm(ports: Ports, tx: ReactionTransaction, alarm: Alert) -> Iterator[Decision]:
     for known in tx.policies.find(alarm.project):
         if not known.enabled or known.deployment != alarm.deployment or alarm.at < known.created_at:
             continue
@@ -63,14 +62,14 @@ def _meet_alarm(ports: Ports, tx: ReactionTransaction, actor_of: ActorOf, alarm:
             if rule.trigger is TriggerKind.ALARM and rule.monitor == alarm.monitor_name and rule.action not in done:
                 done.add(rule.action)
                 policy = policy_named(tx, alarm.project, known.name)
-                yield _act(ports, tx, actor_of, Occasion(policy, rule, alarm.id, alarm.told, alarm))
+                yield _act(ports, tx, Occasion(policy, rule, alarm.id, alarm.told, alarm))
 
 
-def _act(ports: Ports, tx: ReactionTransaction, actor_of: ActorOf, occasion: Occasion) -> Decision:
+def _act(ports: Ports, tx: ReactionTransaction, occasion: Occasion) -> Decision:
     """Do what a rule says. Where that cannot be, hold and say why: one rule must not stop the loop."""
     try:
         with ports.transaction():
-            actor = actor_of(MemberId(occasion.policy.created_by))
+            actor = acting(ports, occasion.policy)
             if occasion.rule.action is ActionKind.ROLL_BACK:
                 return _roll_back(ports, tx, actor, occasion)
             return retrain_or_hold(ports, tx, actor, occasion)
@@ -88,7 +87,7 @@ def _roll_back(ports: Ports, tx: ReactionTransaction, actor: Actor, occasion: Oc
     if alarm is not None and alarm.version != before:
         return _hold(ports, tx, occasion, f"held: the alarm is about v{alarm.version}, and v{before} answers now")
     earlier = tx.policies.decisions(policy.project, PAGE, deployment=deployment.name, actions=[ActionKind.ROLL_BACK]).items
-    wait = cooling(occasion.rule, ports.clock(), [one.at for one in earlier if one.by == f"policy:{policy.name}"])
+    wait = cooling(occasion.rule, ports.clock(), [one.at for one in earlier if one.by == name_of(policy)])
     if wait is not None:
         return _hold(ports, tx, occasion, wait)
     version = roll_back_deployment(ports, actor, policy.project, deployment.name, cause=occasion.cause).routes[0].version
@@ -97,7 +96,7 @@ def _roll_back(ports: Ports, tx: ReactionTransaction, actor: Actor, occasion: Oc
         cause=occasion.cause,
         told=f"rolled back to v{version} ({occasion.why})",
         evidence={"trigger": occasion.why, "from": before},
-        by=f"policy:{policy.name}",
+        by=name_of(policy),
         version=version,
     )
     return record(ports, tx, deployment, deed, policy.name)
@@ -107,5 +106,5 @@ def _hold(ports: Ports, tx: ReactionTransaction, occasion: Occasion, told: str) 
     policy = occasion.policy
     deployment = deployment_named(tx, policy.project, policy.deployment)
     evidence = {"trigger": occasion.why}
-    deed = Deed(ActionKind.HOLD, occasion.cause, f"{told} ({occasion.why})", evidence, f"policy:{policy.name}")
+    deed = Deed(ActionKind.HOLD, occasion.cause, f"{told} ({occasion.why})", evidence, name_of(policy))
     return record(ports, tx, deployment, deed, policy.name)

@@ -15,13 +15,14 @@ from modelyard.reactions.types import ActionKind, Decision
 from modelyard.serving import Deployment, Judgement, Rollout, RolloutState, Verdict
 from modelyard.serving.service import advance_rollout, hold_rollout, roll_back_rollout
 from modelyard.tenancy import Actor
+from modelyard.tenancy.service import platform_actor
 
 JUDGE = "judge"
 # Narrowest where a canary stands after its first week; undecided after some 8,000 rows it waits for a person.
 JUDGING = Looks(tolerance=0.0, narrowest_rows=1_000, cap_rows=8_000)
 
 
-def judge_rollout(ports: Ports, actor: Actor, deployment: Deployment, rollout: Rollout) -> list[Decision]:
+def judge_rollout(ports: Ports, deployment: Deployment, rollout: Rollout) -> list[Decision]:
     """Look at a running rollout, move it where the labels say so, and return the decision that this was, if any.
 
     Look, move and record are one transaction. When the rollout is no longer as it was read (another follower looked, or a
@@ -39,6 +40,7 @@ def judge_rollout(ports: Ports, actor: Actor, deployment: Deployment, rollout: R
         tx.deployments.save_rollouts(deployment.project, [replace(rollout, looked_at=ports.clock(), judgement=latest)])
         if way is Verdict.UNDECIDED:
             return []
+        actor = platform_actor(ports, deployment.project, JUDGE)
         action, told = _move(ports, actor, deployment, rollout, judged, way)
         deed = Deed(
             action=action,

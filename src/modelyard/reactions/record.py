@@ -11,6 +11,8 @@ from modelyard.reactions.ports import Ports
 from modelyard.reactions.store import ReactionTransaction
 from modelyard.reactions.types import ActionKind, Decision, DecisionId, Policy, Rule
 from modelyard.serving import Deployment
+from modelyard.tenancy import Actor
+from modelyard.tenancy.service import platform_actor
 
 WAITING = "waiting"  # in a policy's state: the decisions to retrain whose version has not come before the gate yet
 
@@ -67,6 +69,16 @@ def policy_named(tx: ReactionTransaction, project: ProjectId, name: str) -> Poli
     if name not in known:
         raise missing("policy", name, known, "yard policy list")
     return known[name]
+
+
+def name_of(policy: Policy) -> str:
+    """Return what a policy's deeds are signed by."""
+    return f"policy:{policy.name}"
+
+
+def acting(ports: Ports, policy: Policy) -> Actor:
+    """Return the platform as the one who does what a policy says."""
+    return platform_actor(ports, policy.project, name_of(policy))
 
 
 def deployment_named(tx: ReactionTransaction, project: ProjectId, name: str) -> Deployment:

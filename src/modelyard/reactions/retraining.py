@@ -10,7 +10,17 @@ from modelyard.jobs import Job, JobState
 from modelyard.jobs.rules import ENDED
 from modelyard.jobs.service import submit
 from modelyard.reactions.ports import Ports
-from modelyard.reactions.record import Deed, Occasion, deployment_named, keep_waiting, policy_named, record, waiting
+from modelyard.reactions.record import (
+    Deed,
+    Occasion,
+    acting,
+    deployment_named,
+    keep_waiting,
+    name_of,
+    policy_named,
+    record,
+    waiting,
+)
 from modelyard.reactions.rules import may_retrain
 from modelyard.reactions.store import ReactionTransaction
 from modelyard.reactions.types import ActionKind, Decision, DecisionId, Policy
@@ -52,7 +62,7 @@ def retrain_or_hold(ports: Ports, tx: ReactionTransaction, actor: Actor, occasio
             priority=10,
         )
         evidence["job"] = job.id
-    by = f"policy:{policy.name}"
+    by = name_of(policy)
     deed = Deed(choice.action, cause, f"{choice.told} ({occasion.why})", evidence, by)
     decision = record(ports, tx, deployment, deed, policy.name)
     if choice.action is ActionKind.RETRAIN:
@@ -92,7 +102,7 @@ def ready(tx: ReactionTransaction, policy: Policy, running: Sequence[Rollout]) -
     ]
 
 
-def gate_retrained(ports: Ports, actor: Actor, project: ProjectId, name: str, waiting_one: DecisionId) -> list[Decision]:
+def gate_retrained(ports: Ports, project: ProjectId, name: str, waiting_one: DecisionId) -> list[Decision]:
     """Bring the version of a retraining that has ended before the gate: its canary starts, or it is refused.
 
     Nothing is decided while the job goes on, or while another canary is judged. A retraining that somebody took back is
@@ -112,11 +122,12 @@ def gate_retrained(ports: Ports, actor: Actor, project: ProjectId, name: str, wa
         if job.state not in ENDED or running_rollouts(tx, deployment):
             return []
         keep_waiting(tx, policy, left)
-        return [record(ports, tx, deployment, _answer(ports, actor, policy, deployment, decision, job), policy.name)]
+        deed = _answer(ports, acting(ports, policy), policy, deployment, decision, job)
+        return [record(ports, tx, deployment, deed, policy.name)]
 
 
 def _answer(ports: Ports, actor: Actor, policy: Policy, deployment: Deployment, decision: Decision, job: Job) -> Deed:
-    by, cause = f"policy:{policy.name}", decision.cause
+    by, cause = name_of(policy), decision.cause
     if job.state is not JobState.FINISHED or job.result is None:
         problem = dict(job.problem or {})
         told = f"retraining ended badly: {problem.get('what', job.state.value)}"

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from modelyard.core import Effort, MemberId, Page, PageRequest, Problem, ProjectId, check_name, missing, to_text
+from modelyard.core import Effort, Page, PageRequest, Problem, ProjectId, check_name, missing, to_text
 from modelyard.events import Fact
 from modelyard.monitoring import Monitor
 from modelyard.monitoring.rules import due_windows
 from modelyard.monitoring.service import evaluate
-from modelyard.reactions.causes import ActorOf, answer_alarms, keep_schedule, news
+from modelyard.reactions.causes import answer_alarms, keep_schedule, news
 from modelyard.reactions.judging import judge_rollout
 from modelyard.reactions.ports import Ports
 from modelyard.reactions.record import Deed, deployment_named, record, waiting
@@ -34,6 +34,7 @@ from modelyard.registry.service import approve, evaluate_gate
 from modelyard.serving import Rollout, RolloutState
 from modelyard.serving.service import get_deployment, start_rollout
 from modelyard.tenancy import Actor, authorise
+from modelyard.tenancy.service import platform_actor
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,12 @@ def get_decision(ports: Ports, actor: Actor, project: ProjectId, decision: Decis
         return tx.policies.get_decisions(project, [decision])[0]
 
 
-def turn(ports: Ports, actor_of: ActorOf, project: ProjectId) -> list[Decision]:
+def turn(ports: Ports, project: ProjectId) -> list[Decision]:
     """Do all that is due in a project by the platform's clock, and return the decisions made. Safe to repeat, and to race.
 
     Canaries first, then finished retrainings, then alarms and schedules: each decision sees what the one before it changed.
-    What breaks off stops nothing else; it is raised at the end.
+    What breaks off stops nothing else; it is raised at the end. It is the platform that acts, as `judge` or `policy:NAME`: what
+    was once declared, by somebody who might, does not hang on their role any more. Called by the follower alone.
     """
     agenda = look(ports, project)
     if not agenda:
@@ -132,14 +134,14 @@ def turn(ports: Ports, actor_of: ActorOf, project: ProjectId) -> list[Decision]:
     made: list[Decision] = []
     effort = Effort()
     for monitor in agenda.monitors:
-        effort.make(partial(_watch, ports, actor_of, monitor), None)
+        effort.make(partial(_watch, ports, monitor), None)
     for rollout in agenda.rollouts:
-        made += effort.make(partial(_judge, ports, actor_of, rollout), [])
+        made += effort.make(partial(_judge, ports, rollout), [])
     for policy, decision in agenda.waiting:
-        made += effort.make(partial(_gate, ports, actor_of, policy, decision), [])
-    made += effort.make(partial(answer_alarms, ports, actor_of, project), [])
+        made += effort.make(partial(gate_retrained, ports, project, policy.name, decision), [])
+    made += effort.make(partial(answer_alarms, ports, project), [])
     for policy in agenda.scheduled:
-        made += effort.make(partial(keep_schedule, ports, actor_of, project, policy.name), [])
+        made += effort.make(partial(keep_schedule, ports, project, policy.name), [])
     effort.end()
     return made
 
@@ -217,18 +219,14 @@ def pending(ports: Ports, project: ProjectId) -> list[str]:
         return [f"retraining for {decision.cause}" for decision in tx.policies.get_decisions(project, open_ones)]
 
 
-def _watch(ports: Ports, actor_of: ActorOf, monitor: Monitor) -> None:
-    evaluate(ports, actor_of(MemberId(monitor.created_by)), monitor.project, monitor.name)
+def _watch(ports: Ports, monitor: Monitor) -> None:
+    evaluate(ports, platform_actor(ports, monitor.project, f"monitor:{monitor.name}"), monitor.project, monitor.name)
 
 
-def _judge(ports: Ports, actor_of: ActorOf, rollout: Rollout) -> list[Decision]:
+def _judge(ports: Ports, rollout: Rollout) -> list[Decision]:
     with ports.reading() as tx:
         deployment = deployment_named(tx, rollout.project, rollout.name)
-    return judge_rollout(ports, actor_of(MemberId(deployment.created_by)), deployment, rollout)
-
-
-def _gate(ports: Ports, actor_of: ActorOf, policy: Policy, decision: DecisionId) -> list[Decision]:
-    return gate_retrained(ports, actor_of(MemberId(policy.created_by)), policy.project, policy.name, decision)
+    return judge_rollout(ports, deployment, rollout)
 
 
 def _check_monitors(known: Sequence[Monitor], policy: Policy) -> None:

@@ -1,6 +1,6 @@
 """Who may do what: one table from action to the least role, and one question."""
 
-from modelyard.core import Problem, ProjectId
+from modelyard.core import MemberId, Problem, ProjectId
 from modelyard.tenancy.types import Actor, Role
 
 RANK = {Role.VIEWER: 0, Role.TRAINER: 1, Role.APPROVER: 2, Role.ADMIN: 3}
@@ -37,6 +37,18 @@ LEAST_ROLE = {
     "policy.write": Role.APPROVER,
     "decision.undo": Role.APPROVER,
 }
+
+
+PLATFORM = ("judge", "monitor", "policy")  # what the platform acts as: by itself, or followed by `:` and a name
+
+
+def is_platform(member: MemberId) -> bool:
+    """Return whether an id is the platform's own and no member's: `judge`, `policy:weekly`.
+
+    >>> is_platform(MemberId("policy:weekly")), is_platform(MemberId("mem_01hkgkg7000000000000000000"))
+    (True, False)
+    """
+    return member.partition(":")[0] in PLATFORM
 
 
 def role_in(actor: Actor, project: ProjectId) -> Role | None:

@@ -23,7 +23,7 @@ from modelyard.core import (
     missing,
 )
 from modelyard.events import Fact
-from modelyard.tenancy.rules import LEAST_ROLE, RANK, authorise, authorise_organisation, role_in
+from modelyard.tenancy.rules import LEAST_ROLE, RANK, authorise, authorise_organisation, is_platform, role_in
 from modelyard.tenancy.store import TenancyTransaction
 from modelyard.tenancy.types import Actor, Member, Membership, Organisation, Project, Role, Token, TokenId
 
@@ -129,11 +129,15 @@ def identify(ports: Ports, secret: str) -> Actor:
 def actor_of(ports: Ports, member: MemberId, *, project: ProjectId | None = None) -> Actor:
     """Return a member as they may act now: for work done later on their behalf. `project` narrows where they are looked for.
 
+    The platform's own work is the platform's later too, in its project.
+
     Raises
     ------
     Problem
         `member.missing`.
     """
+    if project is not None and is_platform(member):
+        return platform_actor(ports, project, member)
     with ports.transaction() as tx:
         at = tx.tenancy.project_by_id(project) if project is not None else None
         tenants = [at.organisation] if at is not None else [one.id for one in tx.tenancy.organisations()]
@@ -142,6 +146,24 @@ def actor_of(ports: Ports, member: MemberId, *, project: ProjectId | None = None
                 if found.id == member:
                     return _actor(tx, found)
     raise missing("member", member, [], "yard member list")
+
+
+def platform_actor(ports: Ports, project: ProjectId, name: str) -> Actor:
+    """Return the platform itself, as `judge`, `policy:NAME` or `monitor:NAME`: who does in a project what was declared there.
+
+    It is an approver of that project alone, whatever became of the member who declared it: a harmful canary must go back also
+    when they have left. No token acts as it, since tokens are of members, and no member has such an id.
+
+    Raises
+    ------
+    Problem
+        `project.missing`.
+    """
+    with ports.transaction() as tx:
+        found = tx.tenancy.project_by_id(project)
+    if found is None:
+        raise missing("project", project, [], "yard project list")
+    return Actor(MemberId(name), name, found.organisation, None, {project: Role.APPROVER})
 
 
 def create_project(ports: Ports, actor: Actor, name: str) -> Project:

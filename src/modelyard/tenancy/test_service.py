@@ -10,7 +10,7 @@ import pytest
 
 from modelyard.adapters.sql import SqlMetadata
 from modelyard.core import IdMaker, ManualClock, MemberId, Problem, ProjectId
-from modelyard.tenancy import Actor, Role, TenancyTransaction
+from modelyard.tenancy import Actor, Role, TenancyTransaction, authorise, role_in
 from modelyard.tenancy.service import (
     actor_of,
     bootstrap,
@@ -26,6 +26,7 @@ from modelyard.tenancy.service import (
     identify,
     local_owner,
     organisation_stream,
+    platform_actor,
     revoke_token,
     set_role,
     token_hashes,
@@ -251,6 +252,25 @@ def test_a_member_is_found_anywhere_and_where_they_work(ports: Ports, owner: Act
     assert actor_of(ports, owner.member) == actor_of(ports, owner.member, project=project) == owner
     with refused("member.missing"):
         actor_of(ports, MemberId("mem_none"))
+
+
+def test_the_platform_acts_for_itself_in_one_project_and_by_no_token(ports: Ports, owner: Actor) -> None:
+    flights, churn = (create_project(ports, owner, name).id for name in ("flights", "churn"))
+    actor = platform_actor(ports, flights, "policy:weekly")
+    assert (actor.member, actor.organisation) == ("policy:weekly", owner.organisation)
+    assert (role_in(actor, flights), role_in(actor, churn)) == (Role.APPROVER, None)
+    assert actor_of(ports, actor.member, project=flights) == actor
+    for code, attempt in (
+        ("action.forbidden", lambda: authorise(actor, "gate.break_glass", flights)),
+        ("project.missing", lambda: authorise(actor, "project.read", churn)),
+        ("action.forbidden", lambda: create_token(ports, actor, member="owner", name="mine")),
+        ("member.missing", lambda: create_token(ports, owner, member="policy:weekly", name="its")),
+        ("member.invalid", lambda: create_member(ports, owner, name="policy:weekly")),
+        ("member.missing", lambda: actor_of(ports, actor.member)),
+        ("project.missing", lambda: platform_actor(ports, ProjectId("proj_none"), "judge")),
+    ):
+        with refused(code):
+            attempt()
 
 
 def test_the_gateway_learns_the_hashes_of_those_who_may_ask_there(ports: Ports, owner: Actor) -> None:

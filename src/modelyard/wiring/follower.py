@@ -83,7 +83,7 @@ class Follower:
             busy |= any(heard)
             if not any(heard):
                 self._heard[project] = newest
-        busy |= effort.make(lambda: bool(turn(platform, self._actor, project)), False)
+        busy |= effort.make(lambda: bool(turn(platform, project)), False)
         effort.end()
         if not busy:
             self.turned[project] = now
