@@ -138,7 +138,9 @@ class Place:
         """Return a version's answers, through the door that serves it."""
         folder = self.scratch / f"served-{version.number}"
         folder.mkdir(exist_ok=True)
-        return load_version(self.platform, self.project, served_form(version), folder).infer(rows)
+        answers = load_version(self.platform, self.project, served_form(version), folder).infer(rows)
+        columns = list(answers.values())
+        return columns[0] if len(columns) == 1 else np.column_stack(columns)
 
     def live(self, rows: pl.DataFrame, version: ModelVersion, *, labelled: Sequence[int] | None = None) -> None:
         """Have a version answer rows, and send the labels of those named (all of them)."""

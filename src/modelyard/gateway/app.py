@@ -15,20 +15,13 @@ from time import perf_counter
 from typing import Any
 
 from modelyard.core import Clock, Problem, missing
+from modelyard.gateway import oip
+from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, header, json_reply, problem_reply, read_body
 from modelyard.gateway.metrics import MEDIA_TYPE, NOBODY, Metrics
-from modelyard.gateway.oip import (
-    answer_document,
-    columns_of,
-    decode,
-    event_times,
-    model_document,
-    prediction_ids,
-    request_key,
-    rows_of,
-)
+from modelyard.gateway.plane import Plane
 from modelyard.gateway.routes import RouteTable, Target
-from modelyard.gateway.segments import Answer, SegmentWriter
+from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
 from modelyard.version import __version__
 
@@ -94,7 +87,7 @@ class Gateway:
         self._writer = writer
         self._shipper = shipper
         self._metrics = metrics
-        self._clock = clock
+        self._plane = Plane(writer=writer, metrics=metrics, clock=clock)
         self._boot = boot
         self._numbers = count()
         self._body_limit = body_limit
@@ -115,7 +108,7 @@ class Gateway:
         except Problem as problem:
             reply = problem_reply(problem)
             if scope["path"].endswith("/infer"):
-                self._metrics.failed(NOBODY, reply.status)
+                self._metrics.failed(NOBODY, problem)
         except Exception as error:
             log.exception("%s %s", scope["method"], scope["path"])
             told = Problem("gateway.failed", "The gateway made a mistake", f"{type(error).__name__}", "see its log")
@@ -149,12 +142,20 @@ class Gateway:
             return json_reply({"name": target.served.name, "ready": True})
         if named.verb != "infer":
             return json_reply(_metadata(target, pinned))
+        ask = Ask(target, pinned, caller, f"{self._boot}-{next(self._numbers):x}", begun)
         body = await read_body(scope, receive, self._body_limit)
-        if len(body) <= LARGEST_ON_LOOP:
-            return self._infer(target, pinned, body, caller, begun)
-        return await self._infer_in_thread(target, pinned, body, caller, begun)
+        try:
+            header_bytes = _header_bytes(scope)
+            if len(body) > LARGEST_ON_LOOP:
+                return await self._infer_in_thread(ask, body, header_bytes)
+            call = oip.read(ask, body, header_bytes)
+        except Problem as problem:
+            self._metrics.failed((target.served.project_name, target.served.name, "", ""), problem)
+            return problem_reply(problem)
+        await self._plane.answer(call)
+        return _told(call)
 
-    async def _infer_in_thread(self, target: Target, pinned: int | None, body: bytes, caller: str, begun: float) -> Reply:
+    async def _infer_in_thread(self, ask: Ask, body: bytes, header_bytes: int | None) -> Reply:
         if self._waiting >= MOST_WAITING or self._waiting_bytes + len(body) > MOST_WAITING_BYTES:
             why = f"{self._waiting} large requests are being answered or wait"
             raise Problem("gateway.unavailable", "The gateway is busy", why, "try again in a second, or send less at once")
@@ -162,48 +163,21 @@ class Gateway:
         self._waiting_bytes += len(body)
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._infer, target, pinned, body, caller, begun)
+            return await loop.run_in_executor(self._threads, self._infer_here, ask, body, header_bytes)
         finally:
             self._waiting -= 1
             self._waiting_bytes -= len(body)
 
-    def _infer(self, target: Target, pinned: int | None, body: bytes, caller: str, begun: float) -> Reply:
-        """Answer, from the bytes of the body to those of the reply, without giving way: one version, one ledger line."""
-        served = target.served
-        labels = (served.project_name, served.name, "", "")
-        try:
-            request = decode(body)
-            request_id = request.id or f"{self._boot}-{next(self._numbers):x}"
-            loaded, route = target.route(request_key(request, request_id), pinned)
-            labels = (served.project_name, served.name, str(loaded.served.version), route)
-            tensors, count = columns_of(request)
-            ids = prediction_ids(request, request_id, count)
-            rows = rows_of(tensors, loaded.kinds)
-            answers = loaded.infer(rows)
-            now = self._clock()
-            times = event_times(request, loaded.columns.get(served.time or ""), rows, now)
-        except Problem as problem:
-            reply = problem_reply(problem)
-            self._metrics.failed(labels, reply.status)
-            return reply
-        parameters: dict[str, Any] = {"prediction_ids": ids, "route": route, "form": loaded.served.form}
-        if len(tensors) > len(loaded.columns):
-            parameters["ignored"] = [name for name in tensors if name not in loaded.columns]
-        document = answer_document(served.name, loaded, request_id, answers, parameters)
-        seconds = perf_counter() - begun
-        self._writer.write(
-            Answer(
-                deployment=served, loaded=loaded, route=route, request=request_id, ids=ids, times=times, answered_at=now,
-                latency_us=int(seconds * 1e6), caller=f"token:{caller[:12]}", answers=answers,
-                inputs={name: tensors[name].data for name in loaded.columns},
-            )
-        )  # fmt: skip
-        self._metrics.answered(labels, count, perf_counter() - begun)
-        return Reply(200, document)
+    def _infer_here(self, ask: Ask, body: bytes, header_bytes: int | None) -> Reply:
+        """Answer, from the bytes of the body to those of the reply, in this thread."""
+        call = oip.read(ask, body, header_bytes)
+        self._plane.answer_here(call)
+        return _told(call)
 
     def close(self) -> None:
         """End the threads, once nothing more is asked."""
         self._threads.shutdown()
+        self._plane.close()
 
     def _live(self) -> Reply:
         return json_reply({"live": True})
@@ -213,7 +187,7 @@ class Gateway:
         return json_reply({"ready": ready}, 200 if ready else 503)
 
     def _server(self) -> Reply:
-        return json_reply({"name": "modelyard", "version": __version__, "extensions": []})
+        return json_reply({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]})
 
     def _show_metrics(self) -> Reply:
         return Reply(200, self._metrics.text(), MEDIA_TYPE.encode())
@@ -291,7 +265,27 @@ _GUARDED: dict[tuple[str, str], Callable[[Gateway], Reply]] = {
 
 def _metadata(target: Target, pinned: int | None) -> dict[str, Any]:
     loaded = target.live if pinned is None else target.versions[pinned]
-    return model_document(target.served.name, sorted(target.versions), loaded)
+    return oip.model_document(target.served.name, sorted(target.versions), loaded)
+
+
+def _header_bytes(scope: Scope) -> int | None:
+    told = header(scope, b"inference-header-content-length")
+    if told is None:
+        return None
+    if not (told.isascii() and told.isdecimal()):
+        why = "Inference-Header-Content-Length is the length of the JSON part in bytes"
+        raise Problem("request.invalid", f"The header's length {told[:20]!r} is no number", why)
+    return int(told)
+
+
+def _told(call: Call) -> Reply:
+    if call.problem is not None:
+        return problem_reply(call.problem)
+    body, header_bytes = oip.write(call)
+    if header_bytes is None:
+        return Reply(200, body)
+    headers = ((b"inference-header-content-length", str(header_bytes).encode()),)
+    return Reply(200, body, b"application/octet-stream", headers)
 
 
 def _no_path(path: str) -> Problem:

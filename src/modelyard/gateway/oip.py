@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, in JSON: what a request says, and how an answer is told.
+"""The Open Inference Protocol, version 2, over REST: what a request says, and how an answer is told.
 
 One input tensor a raw column, of the shape `[n]` or `[n, 1]`; `null` is a missing value. Datetimes travel as ISO 8601 texts
 in `BYTES`. Tensors that the model does not know are passed over, and named in the answer's `parameters.ignored`.
@@ -8,25 +8,29 @@ of all rows or one a row), `key` (what routes the request; the same key always m
 
 A body with the tokens `NaN` or `Infinity`, which JSON does not have but Python's own encoder writes, is read all the same;
 columns of floats take them.
+
+Binary tensors: the header `Inference-Header-Content-Length` is the length of the JSON, and the bytes of each tensor with
+`parameters.binary_data_size` follow in order (see `tensors`). Outputs come so where `binary_data` asks for it, or
+`binary_data_output` for all.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import orjson
 
-from modelyard.core import Problem
-from modelyard.prepare.inputs import coerce
+from modelyard.core import Problem, missing
+from modelyard.gateway.calls import Ask, Call, in_utc
+from modelyard.gateway.tensors import DATATYPES, datatype_of, from_bytes, to_bytes
 from modelyard.prepare.values import InputColumn, ValueKind
-from modelyard.serving.infer import Answers, LoadedVersion
+from modelyard.serving.infer import LoadedVersion
 
 WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 FLOATS = frozenset({"FP16", "FP32", "FP64"})
 NUMBERS = WHOLE | FLOATS
-DATATYPES = NUMBERS | {"BOOL", "BYTES"}
 
 TAKEN: Mapping[ValueKind, frozenset[str]] = {
     ValueKind.NUMBER: NUMBERS,
@@ -55,7 +59,14 @@ class Tensor(msgspec.Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Any] = []
+    parameters: dict[str, Any] | None = None
+
+
+class Wanted(msgspec.Struct):
+    """One output that the caller asks for."""
+
+    name: str
     parameters: dict[str, Any] | None = None
 
 
@@ -65,7 +76,7 @@ class InferRequest(msgspec.Struct):
     inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] | None = None
-    outputs: list[Any] | None = None
+    outputs: list[Wanted] | None = None
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
@@ -98,6 +109,31 @@ def _decode_loosely(body: bytes, first: Exception) -> InferRequest:
         raise _invalid("The body is no infer request", str(error)) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise _invalid("The body is no JSON", str(first)) from error
+
+
+def with_binary(body: bytes, header_bytes: int) -> InferRequest:
+    """Return the request whose JSON is the first `header_bytes` of the body, its binary tensors read.
+
+    Raises
+    ------
+    Problem
+        `request.invalid` when the lengths do not come out even, `tensor.invalid` for bytes that are no values.
+    """
+    if not 0 <= header_bytes <= len(body):
+        raise _invalid("The body is shorter than its header", f"Inference-Header-Content-Length says {header_bytes}")
+    request = decode(body[:header_bytes])
+    rest = memoryview(body)[header_bytes:]
+    for tensor in request.inputs:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None:
+            continue
+        if not isinstance(size, int) or not 0 <= size <= len(rest):
+            raise _wrong(tensor, f"says binary_data_size {size!r}", f"{len(rest)} bytes are left of the body")
+        tensor.data = from_bytes(tensor.name, tensor.datatype, rest[:size])
+        rest = rest[size:]
+    if rest:
+        raise _invalid("The body has bytes that no tensor claims", f"{len(rest)} are left")
+    return request
 
 
 def columns_of(request: InferRequest) -> tuple[dict[str, Tensor], int]:
@@ -197,57 +233,94 @@ def request_key(request: InferRequest, request_id: str) -> str:
     return request_id
 
 
-def event_times(
-    request: InferRequest, column: InputColumn | None, rows: Sequence[Mapping[str, Any]], now: datetime
-) -> list[datetime]:
-    """Return each row's event time: `parameters.time`, else the deployment's time column, else now. Without an offset: UTC.
+def event_times(request: InferRequest, rows: int) -> list[datetime] | None:
+    """Return each row's event time in UTC, as `parameters.time` tells it; None when it does not. Without an offset: UTC.
 
     Raises
     ------
     Problem
-        `request.invalid` when `parameters.time` is neither an ISO 8601 text nor one for each row.
+        `request.invalid` when it is neither an ISO 8601 text nor one for each row.
     """
     given = (request.parameters or {}).get("time")
     if given is None:
-        if column is None:
-            return [now] * len(rows)
-        read = coerce(column)
-        return [now if value is None else _utc(value) for value in (read(row[column.name]) for row in rows)]
-    texts = given if isinstance(given, list) else [given] * len(rows)
+        return None
+    texts = given if isinstance(given, list) else [given] * rows
     try:
-        times = [_utc(datetime.fromisoformat(text)) for text in texts]
+        times = [in_utc(datetime.fromisoformat(text)) for text in texts]
     except (TypeError, ValueError, OverflowError) as error:
         raise _invalid("The event time is not usable", f"parameters.time: {error}") from error
-    if len(times) != len(rows):
-        raise _invalid("The event times are not usable", f"parameters.time holds {len(times)} for {len(rows)} rows")
+    if len(times) != rows:
+        raise _invalid("The event times are not usable", f"parameters.time holds {len(times)} for {rows} rows")
     return times
 
 
-def _utc(value: object) -> datetime:
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    assert isinstance(value, date)  # noqa: S101 - a deployment's time column holds dates or datetimes
-    return datetime(value.year, value.month, value.day, tzinfo=UTC)
+def read(ask: Ask, body: bytes, header_bytes: int | None = None) -> Call:
+    """Return the call that a body asks for; `header_bytes` is the length of its JSON part where binary tensors follow.
+
+    Raises
+    ------
+    Problem
+        `request.invalid`, `tensor.invalid`, and what routing raises.
+    """
+    request = decode(body) if header_bytes is None else with_binary(body, header_bytes)
+    request_id = request.id or ask.id
+    loaded, route = ask.target.route(request_key(request, request_id), ask.pinned)
+    tensors, count = columns_of(request)
+    return Call(
+        ask=ask,
+        loaded=loaded,
+        route=route,
+        request=request_id,
+        ids=prediction_ids(request, request_id, count),
+        columns={name: tensors[name].data for name in loaded.columns if name in tensors},
+        rows=rows_of(tensors, loaded.kinds),
+        times=event_times(request, count),
+        ignored=[name for name in tensors if name not in loaded.columns] if len(tensors) > len(loaded.columns) else (),
+        wanted=_wanted(request, loaded.outputs),
+        binary=_binary_outputs(request, loaded.outputs),
+    )
 
 
-def answer_document(
-    name: str, loaded: LoadedVersion, request_id: str, answers: Answers, parameters: Mapping[str, Any]
-) -> bytes:
-    """Return the body of an answer."""
-    rows = len(answers)
-    columns = [answers] if answers.ndim == 1 else list(answers.T)
-    tensors = [
-        {"name": output, "shape": [rows], "datatype": "FP64", "data": values.tolist()}
-        for output, values in zip(loaded.outputs, columns, strict=True)
-    ]
+def write(call: Call) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and the length of its JSON where binary tensors follow. Raises the call's problem."""
+    tensors: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for name, values in call.told().items():
+        tensor: dict[str, Any] = {"name": name, "shape": values.shape, "datatype": datatype_of(values)}
+        if name in call.binary:
+            binary.append(to_bytes(values))
+            tensor["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            tensor["data"] = (values if values.ndim == 1 else values.ravel()).tolist()
+        tensors.append(tensor)
+    parameters: dict[str, Any] = {"prediction_ids": call.ids, "route": call.route, "form": call.loaded.served.form}
+    if call.ignored:
+        parameters["ignored"] = call.ignored
     document = {
-        "model_name": name,
-        "model_version": str(loaded.served.version),
-        "id": request_id,
+        "model_name": call.ask.target.served.name,
+        "model_version": str(call.loaded.served.version),
+        "id": call.request,
         "outputs": tensors,
         "parameters": parameters,
     }
-    return orjson.dumps(document)
+    told = orjson.dumps(document)
+    return (told, None) if not binary else (b"".join([told, *binary]), len(told))
+
+
+def _wanted(request: InferRequest, outputs: Sequence[str]) -> list[str] | None:
+    if not request.outputs:
+        return None
+    for one in request.outputs:
+        if one.name not in outputs:
+            raise missing("output", one.name[:100], outputs, "GET /v2/models/NAME")
+    return [one.name for one in request.outputs]
+
+
+def _binary_outputs(request: InferRequest, outputs: Sequence[str]) -> frozenset[str]:
+    every = bool((request.parameters or {}).get("binary_data_output"))
+    if request.outputs is None:
+        return frozenset(outputs) if every else frozenset()
+    return frozenset(one.name for one in request.outputs if (one.parameters or {}).get("binary_data", every))
 
 
 def model_document(name: str, versions: Sequence[int], loaded: LoadedVersion) -> dict[str, Any]:
@@ -256,15 +329,15 @@ def model_document(name: str, versions: Sequence[int], loaded: LoadedVersion) ->
         "name": name,
         "versions": [str(version) for version in versions],
         "platform": loaded.served.framework,
-        "inputs": [{"name": one.name, "datatype": datatype_of(one), "shape": [-1]} for one in loaded.columns.values()],
+        "inputs": [{"name": one.name, "datatype": column_datatype(one), "shape": [-1]} for one in loaded.columns.values()],
         "outputs": [{"name": output, "datatype": "FP64", "shape": [-1]} for output in loaded.outputs],
     }
 
 
-def datatype_of(column: InputColumn) -> str:
+def column_datatype(column: InputColumn) -> str:
     """Return the protocol's own type of a column.
 
-    >>> datatype_of(InputColumn("hour", "Int64")), datatype_of(InputColumn("at", "Datetime[UTC]"))
+    >>> column_datatype(InputColumn("hour", "Int64")), column_datatype(InputColumn("at", "Datetime[UTC]"))
     ('INT64', 'BYTES')
     """
     return "FP32" if column.is_single else GIVEN[column.kind]

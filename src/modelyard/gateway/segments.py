@@ -1,6 +1,6 @@
 """The ledger's local segments: files of JSON lines that a killed process leaves whole.
 
-The rule of safety: an answer is sent only after its line was handed to the operating system by one `write`, so it outlives
+The rule of safety: an answer is sent only after its line was handed to the operating system, so it outlives
 the end of the process, also by `kill -9`. The disk is flushed (`fsync`) when a segment is closed, which the shipper does about
 once a second while there are lines: a machine that loses its power may lose that second.
 
@@ -13,39 +13,18 @@ When the disk is full, answers are given all the same, and their rows are counte
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import orjson
 
-from modelyard.serving import ServedDeployment
-from modelyard.serving.infer import Answers, LoadedVersion
+from modelyard.gateway.calls import Call
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the ledger keeps of one answered request."""
-
-    deployment: ServedDeployment
-    loaded: LoadedVersion
-    route: str
-    request: str
-    ids: Sequence[str]
-    times: Sequence[datetime]
-    answered_at: datetime
-    latency_us: int
-    caller: str
-    inputs: Mapping[str, Sequence[Any]]
-    answers: Answers
 
 
 class SegmentWriter:
@@ -65,23 +44,24 @@ class SegmentWriter:
         self.rows_lost = 0
         self.last_loss: str | None = None
 
-    def write(self, answer: Answer) -> None:
-        """Append one answer; on a disk that does not take it, count its rows as lost."""
-        line = _answer_line(answer)
-        key = (answer.deployment.project, answer.deployment.name, answer.loaded.served.version)
+    def write(self, calls: Sequence[Call]) -> None:
+        """Append answered calls to one version by one write; on a disk that does not take it, count their rows as lost."""
+        served = calls[0].ask.target.served
+        key = (served.project, served.name, calls[0].loaded.served.version)
+        lines = [_answer_line(call) for call in calls]
+        rows = sum(len(call.ids) for call in calls)
         with self._lock:
             try:
                 if self._file is None:
                     self._open()
-                if key not in self._told:
-                    self._append(_types_line(answer))
-                    self._told.add(key)
-                self._append(line)
+                new = key not in self._told
+                self._append(b"".join([_types_line(calls[0]), *lines] if new else lines))
             except OSError as error:
-                self._lose(len(answer.ids), error)
+                self._lose(rows, error)
                 return
-            self.rows_open += len(answer.ids)
-            self.rows_written += len(answer.ids)
+            self._told.add(key)
+            self.rows_open += rows
+            self.rows_written += rows
 
     def rotate(self) -> Path | None:
         """Close the open segment, flush it to the disk and return it; None when there is nothing in it."""
@@ -128,33 +108,34 @@ class SegmentWriter:
                 os.ftruncate(self._file, self._end)
 
 
-def _answer_line(answer: Answer) -> bytes:
-    served = answer.deployment
+def _answer_line(call: Call) -> bytes:
+    served = call.ask.target.served
+    assert call.answers is not None  # noqa: S101 - only what was answered is written
     document = {
         "p": served.project,
         "d": served.name,
-        "v": answer.loaded.served.version,
+        "v": call.loaded.served.version,
         "revision": served.revision.number,
-        "request": answer.request,
-        "route": answer.route,
-        "ids": answer.ids,
-        "times": answer.times,
-        "at": answer.answered_at,
-        "latency_us": answer.latency_us,
-        "caller": answer.caller,
-        "inputs": answer.inputs,
-        "answers": answer.answers.tolist(),
+        "request": call.request,
+        "route": call.route,
+        "ids": call.ids,
+        "times": call.instants(),
+        "at": call.answered_at,
+        "latency_us": int(call.seconds * 1e6),
+        "caller": f"token:{call.ask.caller[:12]}",
+        "inputs": call.columns,
+        "answers": [values.tolist() for values in call.answers.values()],
     }
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _types_line(answer: Answer) -> bytes:
-    served = answer.loaded.served
+def _types_line(call: Call) -> bytes:
+    deployment, served = call.ask.target.served, call.loaded.served
     document = {
-        "p": answer.deployment.project,
-        "d": answer.deployment.name,
+        "p": deployment.project,
+        "d": deployment.name,
         "v": served.version,
-        "model": answer.deployment.model,
+        "model": deployment.model,
         "form": served.form,
         "types": {column.name: column.dtype for column in served.signature.inputs},
         "outputs": [column.name for column in served.signature.outputs],

@@ -42,7 +42,7 @@ class _Stretch:
     fixed: Mapping[str, str]
     meta: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    answers: list[Any] = field(default_factory=list)
+    answers: list[list[Any]] = field(default_factory=list)  # by output
 
     def add(self, line: Mapping[str, Any]) -> None:
         rows = len(line["ids"])
@@ -52,20 +52,21 @@ class _Stretch:
             self.meta[name] += [line[key]] * rows
         for name, values in line["inputs"].items():
             self.inputs[name] += values
-        self.answers += line["answers"]
+        for kept, values in zip(self.answers, line["answers"], strict=True):
+            kept.extend(values)
 
     def frame(self) -> pl.DataFrame:
-        rows = len(self.answers)
+        rows = len(self.meta["id"])
         single = len(self.outputs) == 1
         kept = {
             **self.meta,
             **{name: [value] * rows for name, value in self.fixed.items()},
-            "answer": self.answers if single else [None] * rows,
+            "answer": self.answers[0] if single else [None] * rows,
         }
         columns = [_meta_series(name, dtype, kept[name]) for name, dtype in META.items()]
         columns += [input_series(InputColumn(name, dtype), self.inputs[name]) for name, dtype in self.types.items()]
         if not single:
-            parts = zip(self.outputs, zip(*self.answers, strict=True), strict=True)
+            parts = zip(self.outputs, self.answers, strict=True)
             columns += [pl.Series(OUTPUT_PREFIX + name, values, dtype=pl.Float64()) for name, values in parts]
         return pl.DataFrame(columns)
 
@@ -102,14 +103,15 @@ def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame],
             key = (line["p"], line["d"], line["v"])
             if "types" in line:
                 fixed = {"deployment": line["d"], "model": line["model"], "form": line["form"]}
-                stretches.setdefault(key, _Stretch(line["types"], line["outputs"], fixed))
+                outputs = line["outputs"]
+                stretches.setdefault(key, _Stretch(line["types"], outputs, fixed, answers=[[] for _ in outputs]))
             else:
                 stretches[key].add(line)
         except (orjson.JSONDecodeError, KeyError, TypeError):
             unreadable.append(raw)
     frames: dict[tuple[ProjectId, str], pl.DataFrame] = {}
     for (project, deployment, _), stretch in stretches.items():
-        if not stretch.answers:
+        if not stretch.meta["id"]:
             continue
         frame = stretch.frame()
         before = frames.get((project, deployment))

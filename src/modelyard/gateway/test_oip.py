@@ -1,14 +1,27 @@
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.core import Problem
-from modelyard.gateway.oip import DATATYPES, InferRequest, columns_of, decode, event_times, prediction_ids, request_key, rows_of
+from modelyard.gateway.calls import instants_of
+from modelyard.gateway.oip import (
+    InferRequest,
+    columns_of,
+    decode,
+    event_times,
+    prediction_ids,
+    request_key,
+    rows_of,
+    with_binary,
+)
+from modelyard.gateway.tensors import DATATYPES, to_bytes
 from modelyard.prepare.values import InputColumn, ValueKind
 
 NOW = datetime(2013, 6, 24, tzinfo=UTC)
@@ -48,7 +61,7 @@ def read(body: bytes) -> int:
     prediction_ids(found, "r", count)
     request_key(found, "r")
     rows = rows_of(columns, KINDS)
-    event_times(found, None, rows, NOW)
+    event_times(found, count)
     assert len(rows) == count
     return count
 
@@ -98,15 +111,38 @@ def test_a_request_is_routed_by_its_key_its_only_id_or_its_own_id(parameters: di
     assert request_key(request(parameters=parameters), "r7") == key
 
 
-def test_event_time_is_the_callers_the_columns_or_now() -> None:
-    rows: list[dict[str, Any]] = [{"at": "2013-01-01T05:00:00+01:00"}, {"at": None}]
+def test_event_time_is_the_callers_or_the_columns() -> None:
     column = InputColumn("at", "Datetime[UTC]")
-    assert event_times(request(), None, rows, NOW) == [NOW, NOW]
-    assert event_times(request(), column, rows, NOW) == [datetime(2013, 1, 1, 4, tzinfo=UTC), NOW]
+    assert event_times(request(), 2) is None
+    assert instants_of(column, ["2013-01-01T05:00:00+01:00", None], NOW) == [datetime(2013, 1, 1, 4, tzinfo=UTC), NOW]
     timed = request(parameters={"time": ["2013-02-01", "2013-02-02T00:00:00Z"]})
-    assert event_times(timed, column, rows, NOW) == [datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 2, 2, tzinfo=UTC)]
-    day = InputColumn("at", "Date")
-    assert event_times(request(), day, [{"at": "2013-03-01"}], NOW) == [datetime(2013, 3, 1, tzinfo=UTC)]
+    assert event_times(timed, 2) == [datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 2, 2, tzinfo=UTC)]
+    assert instants_of(InputColumn("at", "Date"), ["2013-03-01"], NOW) == [datetime(2013, 3, 1, tzinfo=UTC)]
+
+
+def test_binary_tensors_are_read_and_told_as_bytes() -> None:
+    texts = b"".join(len(text).to_bytes(4, "little") + text for text in (b"UA", "é".encode()))
+    numbers = np.array([1.5, -2.0], dtype="<f4").tobytes()
+    inputs = [
+        {"name": "wind", "shape": [2, 1], "datatype": "FP32", "parameters": {"binary_data_size": len(numbers)}},
+        {"name": "carrier", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": len(texts)}},
+    ]
+    head = json.dumps({"inputs": inputs}).encode()
+    columns, count = columns_of(with_binary(head + numbers + texts, len(head)))
+    assert rows_of(columns, KINDS) == [{"wind": 1.5, "carrier": "UA"}, {"wind": -2.0, "carrier": "é"}]
+    assert count == 2
+    assert to_bytes(np.array(["UA", "é"])) == texts
+    for body, size in [(head + numbers, len(head)), (head + numbers + texts + b"x", len(head)), (head, len(head) + 1)]:
+        with pytest.raises(Problem):
+            with_binary(body, size)
+
+
+@given(st.binary(max_size=60), st.integers(0, 70), st.sampled_from(sorted(DATATYPES)), st.integers(-1, 60) | values)
+def test_any_binary_body_is_a_request_or_a_problem_told(raw: bytes, start: int, datatype: str, size: object) -> None:
+    tensor = {"name": "wind", "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": size}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    with suppress(Problem):
+        columns_of(with_binary(head + raw, len(head) if start > 60 else start))
 
 
 def test_a_strict_and_a_loose_body_say_where_they_break() -> None:

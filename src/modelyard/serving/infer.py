@@ -5,9 +5,10 @@ REST, batch scoring and every door to come call a `LoadedVersion`; none of them 
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -23,7 +24,7 @@ from modelyard.registry import Signature
 from modelyard.serving.types import ServedForm
 from modelyard.training import Framework
 
-Answers: TypeAlias = NDArray[np.float64]  # shape (n,), or (n, k) for k outputs
+Answers: TypeAlias = Mapping[str, NDArray[Any]]  # by output, in the signature's order; the first axis is the rows
 Features: TypeAlias = NDArray[np.float32]
 
 _NEUTRAL: Mapping[ValueKind, Any] = {
@@ -50,7 +51,7 @@ class Ports(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedVersion:
     """One version in memory: its fitted preparation and the form of its model that runs here. Safe to share between threads."""
 
@@ -62,9 +63,10 @@ class LoadedVersion:
     features: int  # how many the model takes
     framework: Framework
     model: object
+    pace_s: float = 0.0  # of a call for one row, where it was loaded
 
     def infer(self, rows: Sequence[Mapping[str, Any]] | pl.DataFrame) -> Answers:
-        """Return the answers for raw rows, in their order: shape (n,) for one output, (n, k) for k; all finite.
+        """Return the answers for raw rows, in their order: float64 of the shape (n,) for each output; all finite.
 
         Values are taken as the pipeline takes them: numbers also as NaN or infinity, times also as ISO 8601 texts, None for
         what is missing. Columns that it does not know are passed over.
@@ -85,7 +87,9 @@ class LoadedVersion:
         if not finite:
             row = int(np.flatnonzero(~np.isfinite(answers.reshape(count, -1)).all(axis=1))[0])
             raise self._no_answer(row, rows.row(row, named=True) if isinstance(rows, pl.DataFrame) else rows[row])
-        return answers
+        if answers.ndim == 1:
+            return {self.outputs[0]: answers}
+        return dict(zip(self.outputs, answers.T, strict=True))
 
     def warm(self) -> None:
         """Run everything once, so that the first request does not pay for it.
@@ -104,7 +108,7 @@ class LoadedVersion:
             features = np.zeros((1, self.features), dtype=np.float32)
         self._shaped(self._predict(features), 1)
 
-    def _predict(self, features: Features) -> Answers:
+    def _predict(self, features: Features) -> NDArray[np.float64]:
         return self._guarded("model", lambda: self.framework.predict(self.model, features))
 
     def _guarded(self, part: str, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
@@ -121,7 +125,7 @@ class LoadedVersion:
                 {"version": self.served.version, "traceback": "".join(traceback.format_exception(error))[-8000:]},
             ) from error
 
-    def _shaped(self, answers: Answers, count: int) -> Answers:
+    def _shaped(self, answers: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         wanted = (count,) if len(self.outputs) == 1 else (count, len(self.outputs))
         if answers.shape == wanted:
             return answers
@@ -181,7 +185,9 @@ def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: P
         model=framework.load(_content(ports, project, served.model, folder)),
     )
     loaded.warm()
-    return loaded
+    began = perf_counter()
+    loaded.warm()
+    return replace(loaded, pace_s=perf_counter() - began)
 
 
 def raw_columns(signature: Signature) -> dict[str, InputColumn]:

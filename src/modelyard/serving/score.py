@@ -81,8 +81,7 @@ class Scorer:
                 answers = self.loaded.infer(chunk)
             except Problem as problem:
                 raise _with_row(problem, done) from problem
-            columns = [answers] if answers.ndim == 1 else list(answers.T)
-            named = [pl.Series(name, values) for name, values in zip(self.loaded.outputs, columns, strict=True)]
+            named = [pl.Series(name, values) for name, values in answers.items()]
             yield chunk.with_columns(*named, pl.lit(self.loaded.served.version, pl.Int64).alias(VERSION))
             done += chunk.height
 

@@ -1,0 +1,87 @@
+"""What every door hands to the plane, and gets back: rows for one version of one deployment."""
+
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from modelyard.core import Problem
+from modelyard.gateway.routes import Target
+from modelyard.prepare.inputs import coerce
+from modelyard.prepare.values import InputColumn
+from modelyard.serving.infer import Answers, LoadedVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Who asks whom: what is known of a request before its body is read."""
+
+    target: Target
+    pinned: int | None  # the version that the caller named
+    caller: str  # hash of the token
+    id: str  # for a request that brings no id of its own
+    begun: float  # `perf_counter` when its first byte was seen
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """The rows of one request on their way: what a door has read, and then what came of it.
+
+    A call is answered by one version, wholly or not at all.
+    """
+
+    ask: Ask
+    loaded: LoadedVersion
+    route: str  # live, canary, or pinned
+    request: str  # the request's id
+    ids: Sequence[str]  # of the predictions, one a row
+    columns: Mapping[str, Sequence[Any]]  # raw values by input of the version, as the caller sent them
+    rows: Sequence[Mapping[str, Any]]  # the same, by row
+    times: Sequence[datetime] | None = None  # event times, one a row; None: see `instants`
+    ignored: Sequence[str] = ()  # columns that the version does not know
+    wanted: Sequence[str] | None = None  # outputs to tell; None: all
+    binary: frozenset[str] = frozenset()  # outputs to tell as bytes
+    answers: Answers | None = None
+    problem: Problem | None = None
+    answered_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
+    seconds: float = 0.0  # from the first byte to the answer
+    waiter: "Future[None] | None" = None
+
+    @property
+    def labels(self) -> tuple[str, str, str, str]:
+        """Project, deployment, version and route: what it is counted under."""
+        served = self.ask.target.served
+        return served.project_name, served.name, str(self.loaded.served.version), self.route
+
+    def instants(self) -> Sequence[datetime]:
+        """Return each answered row's event time: as told, else the deployment's time column, else the time of answering."""
+        if self.times is not None:
+            return self.times
+        column = self.loaded.columns.get(self.ask.target.served.time or "")
+        if column is None:
+            return [self.answered_at] * len(self.rows)
+        return instants_of(column, self.columns[column.name], self.answered_at)
+
+    def told(self) -> Answers:
+        """Return the answers that the caller wants, or raise the problem."""
+        if self.problem is not None:
+            raise self.problem
+        assert self.answers is not None  # noqa: S101 - a call that has ended holds one of the two
+        if self.wanted is None:
+            return self.answers
+        return {name: self.answers[name] for name in self.wanted}
+
+
+def instants_of(column: InputColumn, values: Sequence[object], now: datetime) -> list[datetime]:
+    """Return the event times that a time column's raw values tell; `now` where one is missing."""
+    read = coerce(column)
+    return [now if value is None else in_utc(value) for value in map(read, values)]
+
+
+def in_utc(value: object) -> datetime:
+    """Return an instant in UTC; one without an offset is taken as UTC, a date as its midnight."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    assert isinstance(value, date)  # noqa: S101 - a deployment's time column holds dates or datetimes
+    return datetime(value.year, value.month, value.day, tzinfo=UTC)

@@ -1,0 +1,200 @@
+"""The inference plane: every door's calls, put together by version, answered, and written to the ledger.
+
+Calls that arrive in the same turn of the event loop are answered by one call of the version: no timer is waited for, so one
+call alone is not delayed. A version that takes long is asked in a thread, and what arrives meanwhile is its next batch; so its
+batches grow with its load, and the loop goes on.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter
+from weakref import WeakKeyDictionary
+
+from modelyard.core import Clock, Problem
+from modelyard.gateway.calls import Call
+from modelyard.gateway.metrics import Metrics
+from modelyard.gateway.segments import SegmentWriter
+from modelyard.prepare.transform import ROWS_BY_PYTHON
+from modelyard.serving.infer import LoadedVersion
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = ROWS_BY_PYTHON  # more rows at once are no cheaper by the row
+HEAVY_S = 0.002  # a version whose calls take longer is not asked on the loop
+MOST_WAITING_ROWS = 16_384  # for one heavy version
+THREADS = 2
+_SMOOTHING = 0.2
+
+
+@dataclass(eq=False)
+class Lane:
+    """What is known of one loaded version's pace, and who waits for it."""
+
+    seconds: float  # of one call of the version, smoothed
+    waiting: deque[Call] = field(default_factory=deque)
+    rows: int = 0  # that wait
+    busy: bool = False
+
+    def took(self, seconds: float) -> None:
+        """Take one measured call into the pace."""
+        self.seconds += _SMOOTHING * (seconds - self.seconds)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether the version is asked in a thread."""
+        return self.seconds > HEAVY_S
+
+
+class Plane:
+    """Answers calls. `answer` belongs to the event loop; `answer_here` may be called from any thread."""
+
+    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock) -> None:
+        self._writer = writer
+        self._metrics = metrics
+        self._clock = clock
+        self._arrived: list[Call] = []  # in this turn of the loop
+        self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
+
+    async def answer(self, call: Call) -> None:
+        """Answer a call together with the others of its turn; what came of it stands in the call."""
+        loop = asyncio.get_running_loop()
+        call.waiter = loop.create_future()
+        if not self._arrived:
+            loop.call_soon(self._turn, loop)
+        self._arrived.append(call)
+        await call.waiter
+
+    def answer_here(self, call: Call) -> None:
+        """Answer a call now, in this thread."""
+        self._work(call.loaded, [call])
+
+    def close(self) -> None:
+        """End the threads, once nothing more is asked."""
+        self._threads.shutdown()
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        calls, self._arrived = self._arrived, []
+        by_version: dict[LoadedVersion, list[Call]] = {}
+        for call in calls:
+            by_version.setdefault(call.loaded, []).append(call)
+        for loaded, group in by_version.items():
+            lane = self._lanes.get(loaded)
+            if lane is None:
+                lane = self._lanes[loaded] = Lane(loaded.pace_s)
+            if lane.heavy or lane.busy:
+                self._queue(loop, loaded, lane, group)
+                continue
+            for batch in _batches(group):
+                lane.took(self._work(loaded, batch))
+                _wake(batch)
+
+    def _queue(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane, calls: Sequence[Call]) -> None:
+        refused = []
+        for call in calls:
+            if lane.rows and lane.rows + len(call.rows) > MOST_WAITING_ROWS:
+                call.problem = _busy(lane.rows)
+                self._metrics.failed(call.labels, call.problem)
+                refused.append(call)
+            else:
+                lane.waiting.append(call)
+                lane.rows += len(call.rows)
+        _wake(refused)
+        if not lane.busy and lane.waiting:
+            lane.busy = True
+            self._start(loop, loaded, lane)
+
+    def _start(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
+        batch = [lane.waiting.popleft()]
+        rows = len(batch[0].rows)
+        while lane.waiting and rows + len(lane.waiting[0].rows) <= BATCH_ROWS:
+            batch.append(lane.waiting.popleft())
+            rows += len(batch[-1].rows)
+        lane.rows -= rows
+        done = loop.run_in_executor(self._threads, self._work, loaded, batch)
+        done.add_done_callback(lambda future: self._ended(loop, loaded, lane, batch, future))
+
+    def _ended(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        loaded: LoadedVersion,
+        lane: Lane,
+        batch: Sequence[Call],
+        future: "asyncio.Future[float]",
+    ) -> None:
+        lane.took(future.result())
+        _wake(batch)
+        if lane.waiting:
+            self._start(loop, loaded, lane)
+        else:
+            lane.busy = False
+
+    def _work(self, loaded: LoadedVersion, calls: Sequence[Call]) -> float:
+        """Answer calls to one version and write them down; return the seconds that the version took. Never raises."""
+        began = perf_counter()
+        try:
+            self._infer(loaded, calls)
+        except Exception as error:
+            log.exception("version %s of %s", loaded.served.version, calls[0].ask.target.served.name)
+            for call in calls:
+                call.problem = Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
+        ended = perf_counter()
+        now = self._clock()
+        answered = []
+        for call in calls:
+            call.answered_at, call.seconds = now, ended - call.ask.begun
+            if call.problem is None:
+                answered.append(call)
+            else:
+                self._metrics.failed(call.labels, call.problem)
+        if answered:
+            self._writer.write(answered)
+            self._metrics.answered(answered)
+        return ended - began
+
+    def _infer(self, loaded: LoadedVersion, calls: Sequence[Call]) -> None:
+        if len(calls) > 1:
+            try:
+                answers = loaded.infer([row for call in calls for row in call.rows])
+            except Problem:
+                pass  # whose row it is shows when each is asked alone; the others are answered all the same
+            else:
+                start = 0
+                for call in calls:
+                    end = start + len(call.rows)
+                    call.answers = {name: values[start:end] for name, values in answers.items()}
+                    start = end
+                return
+        for call in calls:
+            try:
+                call.answers = loaded.infer(call.rows)
+            except Problem as problem:
+                call.problem = problem
+
+
+def _batches(calls: Sequence[Call]) -> list[list[Call]]:
+    """Return the calls in batches of about as many rows as are answered well at once."""
+    batches: list[list[Call]] = [[]]
+    rows = 0
+    for call in calls:
+        if rows and rows + len(call.rows) > BATCH_ROWS:
+            batches.append([])
+            rows = 0
+        batches[-1].append(call)
+        rows += len(call.rows)
+    return batches
+
+
+def _wake(calls: Sequence[Call]) -> None:
+    for call in calls:
+        if call.waiter is not None and not call.waiter.done():
+            call.waiter.set_result(None)
+
+
+def _busy(rows: int) -> Problem:
+    why = f"{rows:,} rows wait for this version"
+    return Problem("gateway.unavailable", "The version is busy", why, "try again in a second, or send less at once")
