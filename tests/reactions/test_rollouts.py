@@ -77,7 +77,7 @@ def test_a_version_that_the_gate_refuses_is_not_rolled_out_and_each_reason_is_to
     [refused] = living.turn()
     assert (refused.action, refused.version) == (ActionKind.REFUSE, 2)
     assert "better: log_loss 0.6931 against 0.4" in refused.told
-    assert "checks: a check of its data failed" in refused.told
+    assert "checks: rows that it was trained on fail a check" in refused.told
     assert [one["passed"] for one in refused.evidence["gate"]["results"]] == [False, False]
     assert [(one.version, one.weight) for one in living.routes()] == [(1, 100)]
     assert living.turn() == []
@@ -222,7 +222,7 @@ def test_a_gate_that_closes_during_the_canary_holds_it(living: Living) -> None:
     gated(living)
     held = until(living, ActionKind.HOLD)[-1]
     assert held.action is ActionKind.HOLD
-    assert "its gate has closed (checks: a check of its data failed)" in held.told
+    assert "its gate has closed (checks: rows that it was trained on fail a check)" in held.told
     assert living.rollout().state is RolloutState.HELD
     assert living.champion() == 1
 

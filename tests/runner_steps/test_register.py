@@ -12,7 +12,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.core import PageRequest, Problem
-from modelyard.data import quality
+from modelyard.data import Severity, quality
+from modelyard.data.service import append, change_checks
 from modelyard.registry import Condition, ConditionKind, Gate
 from modelyard.registry.service import find_aliases, find_versions, get_version, request_registration, set_gate
 from modelyard.training import Direction
@@ -132,11 +133,25 @@ def test_a_regression_and_a_model_of_many_classes_are_registered_and_served(plac
     assert place.infer(classes, frame.head(7)).shape == (7, 3)
 
 
-def test_a_version_of_data_with_a_failed_check_is_not_green(place: Place) -> None:
+def test_rows_in_quarantine_do_not_speak_against_a_version_and_rows_that_it_was_trained_on_do(place: Place) -> None:
     frame = trips(800, START)
     dirty = frame.with_columns(wind=pl.when(pl.col("trip") == "t5").then(99.0).otherwise("wind"))
-    place.data(dirty, "dirty", checks=[quality.between("wind", -9, 9)])
-    assert not place.registered(place.trained(data="dirty"), "dirty").checks_green
+    sound = quality.between("wind", -9, 9)
+    assert place.data(dirty, "dirty", checks=[sound]).rows == 799
+    run = place.trained(data="dirty")
+    assert place.registered(run, "dirty").checks_green
+    for checks, green in (
+        ([sound, replace(quality.between("wind", -1, 1), severity=Severity.WARNING)], True),
+        ([quality.between("wind", -1, 1)], False),
+        ([sound, quality.not_null("crew")], False),
+    ):
+        change_checks(*place.who, "dirty", checks=checks, stop_share=0.05)
+        assert place.registered(run, "dirty").checks_green is green, checks
+    change_checks(*place.who, "dirty", checks=[quality.between("wind", -2, 2)], stop_share=0.05)
+    clean = append(*place.who, "dirty", trips(300, START, name="u").with_columns(wind=pl.lit(0.0))).version
+    assert clean is not None
+    assert all(not one.rows_failed for one in clean.outcomes)
+    assert not place.registered(place.trained(data="dirty"), "dirty").checks_green, "the newest batch is not all of it"
 
 
 def test_the_alias_moves_with_the_registration_or_its_gate_says_why_not(place: Place) -> None:

@@ -23,7 +23,10 @@ def better(metric: str, by: float = 0.0, *, direction: str | None = None) -> Con
 
 
 def checks() -> Condition:
-    """Demand that the checks of the version's data are green."""
+    """Demand that every row of the dataset version that it was trained on passes the dataset's checks.
+
+    Rows in quarantine are none of them. A check of severity `warning` may fail.
+    """
     return Condition(ConditionKind.CHECKS)
 
 

@@ -8,6 +8,7 @@ import polars as pl
 from modelyard.core import Problem, digest_json
 from modelyard.data.content import batch_digest
 from modelyard.data.findings import failing, find, joined
+from modelyard.data.quality import check_columns
 from modelyard.data.rules import is_stopped, promises
 from modelyard.data.types import Check, CheckOutcome, Dataset, DatasetVersion, Severity
 
@@ -53,6 +54,20 @@ def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None,
     if reasons.height:
         clean = rows.filter(~pl.int_range(pl.len()).is_in(reasons["row"].implode()))
     return Judgement(clean, rows[reasons["row"].to_list()], reasons, outcomes, stopped)
+
+
+def is_sound(rows: pl.LazyFrame, dataset: Dataset, now: datetime) -> bool:
+    """Return whether rows that were admitted keep every promise of severity ERROR that the dataset makes of its rows now.
+
+    Rows that went to quarantine are not among them and count for nothing here: a batch with too many of them (`stop_share`)
+    makes no version at all. What can be broken is a promise that was made after the rows had come in; one about a column that
+    they do not have is.
+    """
+    errors = [check for check in promises(dataset) if check.severity is Severity.ERROR]
+    named = {name for check in errors for name in check_columns(check)}
+    if not named <= set(rows.collect_schema().names()):
+        return False
+    return not find(rows.select(sorted(named)).collect(), errors, now=now).failed.height if errors else True
 
 
 def batch_id(dataset: Dataset, before: DatasetVersion | None, rows: pl.DataFrame, judgement: Judgement) -> str:

@@ -65,7 +65,7 @@ def _judge(condition: Condition, version: ModelVersion, current: int | None, app
     if condition.kind is ConditionKind.BETTER:
         return _judge_better(condition, version, current)
     if condition.kind is ConditionKind.CHECKS:
-        told = "the checks of its data are green" if version.checks_green else "a check of its data failed"
+        told = "the checks of its data are green" if version.checks_green else "rows that it was trained on fail a check"
         return ConditionResult(condition, version.checks_green, None, told)
     if condition.kind is ConditionKind.LATENCY:
         known = [form.latency_us for form in version.forms if form.latency_us is not None]

@@ -124,7 +124,7 @@ def test_broken_glass_is_said_and_never_counts_as_passed() -> None:
     result = judge_gate(demand, a_version(green=False), opened, "champion", [glass], NOW)
     assert result.broken_glass
     assert not result.passed
-    assert told_failures(result) == "checks: a check of its data failed"
+    assert told_failures(result) == "checks: rows that it was trained on fail a check"
     for alias in (CHAMPION, replace(CHAMPION, broken_for=(3,)), None):
         assert not judge_gate(demand, a_version(green=False), alias, "champion", [glass], NOW).broken_glass
 

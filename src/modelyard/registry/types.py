@@ -87,7 +87,7 @@ class ModelVersion:
     metrics: Mapping[str, float]
     slices: tuple[Slice, ...]
     evaluations: tuple[Evaluation, ...]
-    checks_green: bool  # the checks of its data version
+    checks_green: bool  # every row of its data version passed the checks, as they were when it was registered
     card: Digest  # the model card, Markdown
     created_by: str
     created_at: datetime
@@ -103,7 +103,9 @@ class ConditionKind(Enum):
     """What a gate may demand."""
 
     BETTER = "better"  # metric better than the alias's current version by `limit` (negative: not worse by more)
-    CHECKS = "checks"  # the data's checks are green
+    CHECKS = (
+        "checks"  # all rows of the dataset version that it was trained on pass the dataset's checks; quarantined ones are none
+    )
     LATENCY = "latency"  # median latency of one row, at most `limit` µs
     PARITY = "parity"  # every form within `limit` of the native one
     APPROVALS = "approvals"  # at least `limit` people said yes

@@ -10,12 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.core import Problem
-from modelyard.data import Column, DatasetVersion, Severity
+from modelyard.data import Column, DatasetVersion, reading
+from modelyard.data.admission import is_sound
 from modelyard.prepare import FittedPipeline, Transform
 from modelyard.registry import Evaluation, Form, Signature, Slice
 from modelyard.registry.service import Package
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.fitting import Features, Part
+from modelyard.runner.steps.fitting import Features, Part, dataset_of
 from modelyard.training import Framework, Run, RunKind, Trainer
 from modelyard.training.metrics import measure
 
@@ -52,7 +53,9 @@ def build_package(
     forms = [_with_latency(context, form, transform, test, [c.name for c in fitted.inputs]) for form in forms]
     answers = framework.predict(model, test.X) if len(test) else np.empty(0)
     slices = _slices(test, answers, trainer.label)
-    green = all(not one.rows_failed for one in data.outcomes if one.check.severity is Severity.ERROR)
+    platform = context.platform
+    held = reading.read(platform, context.project, data)
+    green = is_sound(held, dataset_of(context, data), platform.clock())
     signature = Signature(tuple(Column(column.name, column.dtype) for column in fitted.inputs), outputs_of(test, answers))
     return Package(
         run=run,
