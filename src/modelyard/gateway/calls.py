@@ -1,6 +1,6 @@
 """What every door hands to the plane, and gets back: rows for one version of one deployment."""
 
-from asyncio import Future
+from asyncio import Future  # noqa: TC003 - the dataclass may be read at run time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
