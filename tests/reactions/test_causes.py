@@ -8,14 +8,16 @@ import pytest
 
 from modelyard.core import Problem
 from modelyard.events import Fact
+from modelyard.jobs import Job
 from modelyard.monitoring import Alert, AlertId, AlertKind
 from modelyard.reactions import ActionKind, Retraining, Rule, TriggerKind
-from modelyard.reactions.service import find_policies, pending
+from modelyard.reactions.service import find_policies, pending, undo
 from modelyard.serving.service import deploy, move_alias
 from modelyard.tenancy import Role
 from modelyard.tenancy.service import create_member, set_role
-from tests.living import DAY_S, ON_ALARM, START, WEEKLY, Living
+from tests.living import ALL, DAY_S, ON_ALARM, START, WEEKLY, Living
 
+HOOK = "https://hooks.example/T0"
 ROLL_BACK = Rule(TriggerKind.ALARM, ActionKind.ROLL_BACK, monitor="watch")
 
 
@@ -202,6 +204,48 @@ def test_what_was_declared_is_done_whatever_became_of_who_declared_it(living: Li
     assert event.actor == "policy:keep"
 
 
+def notices(living: Living) -> list[Job]:
+    """Return the notices that are queued, oldest first."""
+    with living.platform.reading() as tx:
+        return list(tx.jobs.find(living.project, ALL, kinds=["decision.notify"]).items)[::-1]
+
+
+def test_a_rule_tells_its_address_what_it_decided(living: Living) -> None:
+    living.monitor()
+    living.policy(rules=(replace(ON_ALARM, url=HOOK), replace(ROLL_BACK, url=HOOK), WEEKLY))
+    harm(living)
+    retrain, held, weekly = living.turn()
+    assert [one.action for one in (retrain, held, weekly)] == [ActionKind.RETRAIN, ActionKind.HOLD, ActionKind.HOLD]
+    assert [job.payload for job in notices(living)] == [{"decision": one.id, "url": HOOK} for one in (retrain, held)]
+    assert [job.title for job in notices(living)] == [
+        "tell hooks.example of retrain on delay",
+        "tell hooks.example of hold on delay",
+    ]
+    assert {job.created_by for job in notices(living)} == {"policy:keep"}
+    living.turn()
+    assert len(notices(living)) == 2
+
+
+def test_a_rule_may_only_tell_and_each_address_is_told_once_a_cool_down(living: Living) -> None:
+    rule = Rule(TriggerKind.SCHEDULE, ActionKind.NOTIFY, cron="0 6 * * *", url=HOOK, cooldown_s=2 * DAY_S)
+    alarm = Rule(TriggerKind.ALARM, ActionKind.NOTIFY, monitor="watch", url=HOOK)
+    living.monitor()
+    living.policy(rules=(rule, alarm, replace(alarm, url=f"{HOOK}/2"), replace(alarm, cooldown_s=1)), retraining=None)
+    living.clock.set(START + timedelta(hours=6))
+    [decision] = living.turn()
+    assert (decision.action, decision.told) == (ActionKind.NOTIFY, "told hooks.example (the schedule '0 6 * * *')")
+    living.clock.advance(days=1)
+    assert [one.action for one in living.turn()] == [ActionKind.HOLD]
+    assert [job.payload["decision"] for job in notices(living)] == [decision.id], "that it held is nobody's news"
+    harm(living)
+    told = [one for one in living.turn() if one.cause == living.alerts()[0].id]
+    assert [(one.action, one.version) for one in told] == [(ActionKind.NOTIFY, 1)] * 2
+    assert {job.payload["url"] for job in notices(living)} == {HOOK, f"{HOOK}/2"}
+    with pytest.raises(Problem) as caught:
+        undo(living.platform, living.actor, living.project, decision.id)
+    assert caught.value.code == "decision.conflict"
+
+
 def test_an_alarm_may_take_the_champion_back_to_the_version_before(living: Living) -> None:
     living.monitor()
     living.version(1.0)
@@ -249,6 +293,8 @@ def test_an_alarm_about_a_version_that_is_gone_takes_nothing_back(living: Living
         ((replace(ON_ALARM, monitor="wach"),), {}, "monitor.missing"),
         ((replace(ON_ALARM, action=ActionKind.NOTIFY),), {}, "policy.invalid"),
         ((replace(ON_ALARM, cooldown_s=-1),), {}, "policy.invalid"),
+        ((replace(ON_ALARM, url="file:///etc/passwd"),), {}, "policy.invalid"),
+        ((replace(ON_ALARM, url="https://ann:secret@hooks.example/"),), {}, "policy.invalid"),
         ((ON_ALARM,), {"retraining": None}, "policy.invalid"),
         ((ON_ALARM,), {"retraining": Retraining("trips", held_back_s=0)}, "policy.invalid"),
         ((ON_ALARM,), {"deployment": "dealy"}, "deployment.missing"),

@@ -31,6 +31,7 @@ class WrittenRule:
     retraining: Retraining | None = None
     deployment: str | None = None
     cooldown_s: int = 0
+    url: str | None = None
 
     def do(self, action: Action) -> "WrittenRule":
         """Say what to do: `train.retrain(…)`, or the roll-back of a deployment, `churn.roll_back` without a call.
@@ -49,8 +50,15 @@ class WrittenRule:
         step = 'do(train.retrain(data="latest")) or do(churn.roll_back), the latter without calling it'
         raise Problem("policy.invalid", what, "it is neither a retraining nor a roll-back", step)
 
+    def notify(self, url: str) -> "WrittenRule":
+        """Say where what the rule decides is told: a POST of the decision as JSON, without its evidence, by a worker.
+
+        A rule that does nothing else tells of its trigger. All who may read the policy see the address.
+        """
+        return replace(self, url=url)
+
     def at_most(self, often: str) -> "WrittenRule":
-        """Say how often at most, such as `1/14d`: retrainings of the policy are that span, divided by the count, apart."""
+        """Say how often at most, such as `1/14d`: what it does is that span, divided by the count, apart."""
         count, seconds = rate(often)
         if count < 1:
             raise Problem("rate.invalid", f"'{often}' allows nothing", "the count is at least 1", 'at_most("1/14d")')
@@ -58,14 +66,16 @@ class WrittenRule:
 
     def rule(self) -> Rule:
         """Return the rule. Problem `policy.invalid` when it does not say what to do."""
-        if self.action is None:
+        action = self.action or (ActionKind.NOTIFY if self.url is not None else None)
+        if action is None:
             raise Problem("policy.invalid", "A rule does not say what to do", "it ends with its trigger", "on(…).do(…)")
         return Rule(
             trigger=self.trigger.kind,
-            action=self.action,
+            action=action,
             monitor=self.trigger.monitor,
             cron=self.trigger.cron,
             cooldown_s=self.cooldown_s,
+            url=self.url,
         )
 
 

@@ -45,6 +45,15 @@ def test_a_rule_reads_as_it_is_written() -> None:
     assert on(schedule("0 6 * * 1")).do(RETRAIN).rule() == Rule(TriggerKind.SCHEDULE, ActionKind.RETRAIN, cron="0 6 * * 1")
 
 
+def test_a_rule_may_tell_an_address_beside_what_it_does_or_instead() -> None:
+    url = "https://hooks.example/T0"
+    told = on(ALARM).do(RETRAIN).notify(url).rule()
+    assert (told.action, told.url) == (ActionKind.RETRAIN, url)
+    assert on(ALARM).notify(url).at_most("1/day").rule() == Rule(
+        TriggerKind.ALARM, ActionKind.NOTIFY, monitor="arrivals", cooldown_s=86_400, url=url
+    )
+
+
 def test_a_roll_back_is_named_without_calling_it() -> None:
     client = DeploymentClient(Sent().connection, "/v1/projects/p", "flights", DELAY)
     rule = on(schedule("0 6 * * 1")).do(client.roll_back)

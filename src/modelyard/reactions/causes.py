@@ -6,6 +6,7 @@ from dataclasses import replace
 from modelyard.core import Problem, ProjectId, to_text
 from modelyard.events import Event
 from modelyard.monitoring import Alert, AlertId, AlertKind
+from modelyard.reactions.notice import host_of, send_notice
 from modelyard.reactions.ports import Ports
 from modelyard.reactions.record import Deed, Occasion, acting, deployment_named, name_of, policy_named, record
 from modelyard.reactions.retraining import PAGE, PASSING, retrain_or_hold
@@ -57,21 +58,33 @@ def _meet_alarm(ports: Ports, tx: ReactionTransaction, alarm: Alert) -> Iterator
     for known in tx.policies.find(alarm.project):
         if not known.enabled or known.deployment != alarm.deployment or alarm.at < known.created_at:
             continue
-        done: set[ActionKind] = set()
+        done: set[tuple[ActionKind, str | None]] = set()
         for rule in known.rules:
-            if rule.trigger is TriggerKind.ALARM and rule.monitor == alarm.monitor_name and rule.action not in done:
-                done.add(rule.action)
+            deed = (rule.action, rule.url if rule.action is ActionKind.NOTIFY else None)
+            if rule.trigger is TriggerKind.ALARM and rule.monitor == alarm.monitor_name and deed not in done:
+                done.add(deed)
                 policy = policy_named(tx, alarm.project, known.name)
                 yield _act(ports, tx, Occasion(policy, rule, alarm.id, alarm.told, alarm))
 
 
 def _act(ports: Ports, tx: ReactionTransaction, occasion: Occasion) -> Decision:
+    """Do what a rule says, and tell its address of it. A rule that only tells, tells nobody that it held."""
+    actor = acting(ports, occasion.policy)
+    decision = _do(ports, tx, actor, occasion)
+    rule = occasion.rule
+    if rule.url is not None and (rule.action is not ActionKind.NOTIFY or decision.action is ActionKind.NOTIFY):
+        send_notice(ports, actor, decision, rule.url)
+    return decision
+
+
+def _do(ports: Ports, tx: ReactionTransaction, actor: Actor, occasion: Occasion) -> Decision:
     """Do what a rule says. Where that cannot be, hold and say why: one rule must not stop the loop."""
     try:
         with ports.transaction():
-            actor = acting(ports, occasion.policy)
             if occasion.rule.action is ActionKind.ROLL_BACK:
                 return _roll_back(ports, tx, actor, occasion)
+            if occasion.rule.action is ActionKind.NOTIFY:
+                return _notify(ports, tx, occasion)
             return retrain_or_hold(ports, tx, actor, occasion)
     except Problem as problem:
         if problem.kind in PASSING:
@@ -86,8 +99,7 @@ def _roll_back(ports: Ports, tx: ReactionTransaction, actor: Actor, occasion: Oc
     before = next((alias.version for alias in aliases if alias.name == deployment.alias), None)
     if alarm is not None and alarm.version != before:
         return _hold(ports, tx, occasion, f"held: the alarm is about v{alarm.version}, and v{before} answers now")
-    earlier = tx.policies.decisions(policy.project, PAGE, deployment=deployment.name, actions=[ActionKind.ROLL_BACK]).items
-    wait = cooling(occasion.rule, ports.clock(), [one.at for one in earlier if one.by == name_of(policy)])
+    wait = _wait(ports, tx, occasion)
     if wait is not None:
         return _hold(ports, tx, occasion, wait)
     version = roll_back_deployment(ports, actor, policy.project, deployment.name, cause=occasion.cause).routes[0].version
@@ -100,6 +112,27 @@ def _roll_back(ports: Ports, tx: ReactionTransaction, actor: Actor, occasion: Oc
         version=version,
     )
     return record(ports, tx, deployment, deed, policy.name)
+
+
+def _notify(ports: Ports, tx: ReactionTransaction, occasion: Occasion) -> Decision:
+    policy, url = occasion.policy, occasion.rule.url or ""
+    wait = _wait(ports, tx, occasion)
+    if wait is not None:
+        return _hold(ports, tx, occasion, wait)
+    deployment = deployment_named(tx, policy.project, policy.deployment)
+    evidence = {"trigger": occasion.why}
+    version = occasion.alarm.version if occasion.alarm is not None else None
+    told = f"told {host_of(url)} ({occasion.why})"
+    deed = Deed(ActionKind.NOTIFY, occasion.cause, told, evidence, name_of(policy), version)
+    return record(ports, tx, deployment, deed, policy.name)
+
+
+def _wait(ports: Ports, tx: ReactionTransaction, occasion: Occasion) -> str | None:
+    policy, rule = occasion.policy, occasion.rule
+    if not rule.cooldown_s:
+        return None
+    made = tx.policies.decisions(policy.project, PAGE, deployment=policy.deployment, actions=[rule.action]).items
+    return cooling(rule, ports.clock(), [one.at for one in made if one.by == name_of(policy) and one.cause != occasion.cause])
 
 
 def _hold(ports: Ports, tx: ReactionTransaction, occasion: Occasion, told: str) -> Decision:

@@ -8,6 +8,7 @@ from croniter import croniter
 
 from modelyard.core import Problem, from_text, to_text
 from modelyard.monitoring.rules import floor_time
+from modelyard.reactions.notice import host_of
 from modelyard.reactions.types import ActionKind, Decision, Policy, Rule, TriggerKind
 from modelyard.serving import Judgement, Rollout, Verdict
 
@@ -76,8 +77,12 @@ def check_policy(policy: Policy) -> None:
             raise _invalid("a rule on an alarm names no monitor", "on(watch.degraded, …)")
         if rule.trigger is TriggerKind.SCHEDULE and not croniter.is_valid(rule.cron or ""):
             raise _invalid(f"'{rule.cron}' is no cron expression", 'on(schedule("0 6 * * 1"))')
-        if rule.action not in (ActionKind.RETRAIN, ActionKind.ROLL_BACK):
-            raise _invalid(f"a rule cannot do '{rule.action.value}'", "use retrain or roll_back")
+        if rule.action not in (ActionKind.RETRAIN, ActionKind.ROLL_BACK, ActionKind.NOTIFY):
+            raise _invalid(f"a rule cannot do '{rule.action.value}'", "use retrain, roll_back or notify")
+        if rule.url is not None:
+            host_of(rule.url)
+        elif rule.action is ActionKind.NOTIFY:
+            raise _invalid("a rule tells nobody: it has no address", '.notify("https://hooks.example/…")')
         if rule.cooldown_s < 0:
             raise _invalid("a cool-down is negative", 'at_most("1/14d")')
         if rule.action is ActionKind.RETRAIN and policy.retraining is None:

@@ -30,7 +30,7 @@ class ActionKind(Enum):
     ROLL_BACK = "roll_back"  # the canary, or the champion, was worse
     BREAK_GLASS = "break_glass"  # a person pushed a version past its gate
     UNDO = "undo"  # a person took a decision back
-    NOTIFY = "notify"  # tell an address
+    NOTIFY = "notify"  # tell an address, and do nothing else
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Rule:
     action: ActionKind
     monitor: str | None = None  # ALARM: its name
     cron: str | None = None  # SCHEDULE
-    cooldown_s: int = 0  # since the policy's last retrain, by the platform's clock
-    url: str | None = None  # NOTIFY
+    cooldown_s: int = 0  # since the policy last did the same, by the platform's clock
+    url: str | None = None  # where what the rule decides is told, by an HTTP POST; NOTIFY needs one
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ STEPS: Mapping[str, str] = {
     "model.register": "modelyard.runner.steps.register:register_run",
     "model.evaluate": "modelyard.runner.steps.evaluate:evaluate_version",
     "model.score": "modelyard.runner.steps.score:score_rows",
+    "decision.notify": "modelyard.runner.steps.notify:notify",
     "deployment.retrain": "modelyard.runner.steps.retrain:retrain",
 }
 
