@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -17,56 +16,20 @@ from typing import Any
 from modelyard.core import Clock, Problem, missing
 from modelyard.gateway import oip
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, header, json_reply, problem_reply, read_body
+from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
 from modelyard.gateway.metrics import MEDIA_TYPE, NOBODY, Metrics
 from modelyard.gateway.plane import Plane
-from modelyard.gateway.routes import RouteTable, Target
+from modelyard.gateway.routes import MODELS, RouteTable, Target
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
 from modelyard.version import __version__
 
 log = logging.getLogger(__name__)
 
-MODELS = "/v2/models/"
 LARGEST_ON_LOOP = 32_768  # bytes of body, some 256 rows of 15 columns: more than this is worked off in a thread
 THREADS = 2
 MOST_WAITING = 64  # large requests in threads or waiting for one
 MOST_WAITING_BYTES = 256 << 20
-_VERSIONED = 2
-
-
-@dataclass(frozen=True)
-class Path:
-    """What a path under `/v2/models/` names."""
-
-    project: str | None
-    name: str
-    version: str | None
-    verb: str  # "", ready, infer
-
-
-def parse_path(path: str, project: str | None) -> Path:
-    """Return what follows `/v2/models/`; `project` is the header's.
-
-    >>> parse_path("flights/delay/versions/3/infer", None)
-    Path(project='flights', name='delay', version='3', verb='infer')
-
-    Raises
-    ------
-    Problem
-        `path.missing`.
-    """
-    parts = path.split("/")
-    verb = parts.pop() if len(parts) > 1 and parts[-1] in ("infer", "ready") else ""
-    version = None
-    if len(parts) > _VERSIONED and parts[-2] == "versions":
-        version = parts.pop()
-        parts.pop()
-    if len(parts) == _VERSIONED:
-        return Path(parts[0], parts[1], version, verb)
-    if len(parts) != 1 or not parts[0]:
-        raise _no_path(MODELS + path)
-    return Path(project, parts[0], version, verb)
 
 
 class Gateway:
@@ -124,28 +87,26 @@ class Gateway:
             return answer(self)
         guarded = _GUARDED.get((scope["method"], path))
         if guarded is not None:
-            self.table.admit(header(scope, b"authorization"))
+            self.table.admit(dict(scope["headers"]).get(b"authorization"))
             return await asyncio.to_thread(guarded, self)
         if any(path == known for _, known in (*_OPEN, *_GUARDED)):
             raise _no_method(scope["method"], path)
         raise _no_path(path)
 
     async def _models(self, scope: Scope, receive: Receive, path: str, begun: float) -> Reply:
-        table = self.table
-        caller, allowed = table.admit(header(scope, b"authorization"))
-        named = parse_path(path[len(MODELS) :], header(scope, b"modelyard-project"))
-        target = table.find(named.project, named.name, allowed)
-        pinned = None if named.version is None else target.version(named.version)
-        if scope["method"] != ("POST" if named.verb == "infer" else "GET"):
+        headers = dict(scope["headers"])
+        found = self.table.resolve(path, headers.get(b"authorization"), headers.get(b"modelyard-project"))
+        target = found.target
+        if scope["method"] != ("POST" if found.verb == "infer" else "GET"):
             raise _no_method(scope["method"], path)
-        if named.verb == "ready":
+        if found.verb == "ready":
             return json_reply({"name": target.served.name, "ready": True})
-        if named.verb != "infer":
-            return json_reply(_metadata(target, pinned))
-        ask = Ask(target, pinned, caller, f"{self._boot}-{next(self._numbers):x}", begun)
-        body = await read_body(scope, receive, self._body_limit)
+        if found.verb != "infer":
+            return json_reply(_metadata(target, found.pinned))
+        ask = Ask(target, found.pinned, found.caller, f"{self._boot}-{next(self._numbers):x}", begun)
+        body = await read_body(headers, receive, self._body_limit)
         try:
-            header_bytes = _header_bytes(scope)
+            header_bytes = _header_bytes(headers)
             if len(body) > LARGEST_ON_LOOP:
                 return await self._infer_in_thread(ask, body, header_bytes)
             call = oip.read(ask, body, header_bytes)
@@ -268,11 +229,11 @@ def _metadata(target: Target, pinned: int | None) -> dict[str, Any]:
     return oip.model_document(target.served.name, sorted(target.versions), loaded)
 
 
-def _header_bytes(scope: Scope) -> int | None:
-    told = header(scope, b"inference-header-content-length")
+def _header_bytes(headers: Mapping[bytes, bytes]) -> int | None:
+    told = headers.get(b"inference-header-content-length")
     if told is None:
         return None
-    if not (told.isascii() and told.isdecimal()):
+    if not told.isdigit():
         why = "Inference-Header-Content-Length is the length of the JSON part in bytes"
         raise Problem("request.invalid", f"The header's length {told[:20]!r} is no number", why)
     return int(told)

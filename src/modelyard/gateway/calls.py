@@ -73,6 +73,13 @@ class Call:
         return {name: self.answers[name] for name in self.wanted}
 
 
+def rows_of(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
+    """Return columns of `count` values each as rows."""
+    if count == 1:
+        return [{name: values[0] for name, values in columns.items()}]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def instants_of(column: InputColumn, values: Sequence[object], now: datetime) -> list[datetime]:
     """Return the event times that a time column's raw values tell; `now` where one is missing."""
     read = coerce(column)

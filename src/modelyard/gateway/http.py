@@ -1,7 +1,7 @@
 """HTTP as the gateway sees it: a request's body within its limit, and answers as bytes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -59,15 +59,7 @@ def problem_reply(problem: Problem) -> Reply:
     return Reply(status, body, MEDIA_TYPE.encode(), headers)
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """Return a header of the request; None when it is not there."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return None
-
-
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Return the request's body.
 
     Raises
@@ -78,12 +70,17 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     Gone
         When the caller hung up.
     """
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > limit:
+    announced = headers.get(b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    encoding = header(scope, b"content-encoding")
-    if encoding not in (None, "", "identity"):
-        raise Problem("body.invalid", f"The body is {encoding[:20]}-encoded", "only plain bodies are read", "send it plain")
+    encoding = headers.get(b"content-encoding")
+    if encoding not in (None, b"", b"identity"):
+        raise Problem(
+            "body.invalid",
+            f"The body is {encoding[:20].decode('latin-1')}-encoded",
+            "only plain bodies are read",
+            "send it plain",
+        )
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Gone

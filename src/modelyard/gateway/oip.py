@@ -23,7 +23,8 @@ import msgspec
 import orjson
 
 from modelyard.core import Problem, missing
-from modelyard.gateway.calls import Ask, Call, in_utc
+from modelyard.gateway.calls import Ask, Call, in_utc, rows_of
+from modelyard.gateway.routes import Layout
 from modelyard.gateway.tensors import DATATYPES, datatype_of, from_bytes, to_bytes
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.serving.infer import LoadedVersion
@@ -51,6 +52,7 @@ GIVEN: Mapping[ValueKind, str] = {
 
 _COLUMN_DIMENSIONS = 2
 _LONGEST_ID = 200
+MOST_LAYOUTS = 64  # kept for one target
 
 
 class Tensor(msgspec.Struct, gc=False):
@@ -177,27 +179,14 @@ def _check_form(tensor: Tensor) -> None:
         raise _wrong(tensor, f"has {len(tensor.data)} values", f"its shape {shape} says {shape[0]}")
 
 
-def rows_of(tensors: Mapping[str, Tensor], kinds: Mapping[str, ValueKind]) -> list[dict[str, Any]]:
-    """Return the raw rows that the tensors hold, known columns only.
-
-    A column that lacks its tensor is left out: the pipeline says which one it misses, and what was given instead.
-
-    Raises
-    ------
-    Problem
-        `tensor.invalid` where a tensor has a datatype that its column does not take.
-    """
-    if not kinds.keys() <= tensors.keys():
-        return [dict(zip(tensors, row, strict=True)) for row in zip(*(one.data for one in tensors.values()), strict=True)]
-    data = []
+def check_datatypes(tensors: Mapping[str, Tensor], kinds: Mapping[str, ValueKind]) -> None:
+    """Return when every tensor has a datatype that its column takes. Problem `tensor.invalid`."""
     for name, kind in kinds.items():
-        tensor = tensors[name]
-        if tensor.datatype not in TAKEN[kind]:
+        tensor = tensors.get(name)
+        if tensor is not None and tensor.datatype not in TAKEN[kind]:
             taken = ", ".join(sorted(TAKEN[kind]))
             why = f"the column takes {kind.value}, as one of {taken}"
             raise _wrong(tensor, f"has the datatype {tensor.datatype}", why)
-        data.append(tensor.data)
-    return [dict(zip(kinds, row, strict=True)) for row in zip(*data, strict=True)]
 
 
 def prediction_ids(request: InferRequest, request_id: str, rows: int) -> list[str]:
@@ -265,20 +254,47 @@ def read(ask: Ask, body: bytes, header_bytes: int | None = None) -> Call:
     request = decode(body) if header_bytes is None else with_binary(body, header_bytes)
     request_id = request.id or ask.id
     loaded, route = ask.target.route(request_key(request, request_id), ask.pinned)
-    tensors, count = columns_of(request)
+    columns, count, ignored = _columns(ask, request, loaded)
+    told = request.parameters is not None
     return Call(
         ask=ask,
         loaded=loaded,
         route=route,
         request=request_id,
         ids=prediction_ids(request, request_id, count),
-        columns={name: tensors[name].data for name in loaded.columns if name in tensors},
-        rows=rows_of(tensors, loaded.kinds),
-        times=event_times(request, count),
-        ignored=[name for name in tensors if name not in loaded.columns] if len(tensors) > len(loaded.columns) else (),
-        wanted=_wanted(request, loaded.outputs),
-        binary=_binary_outputs(request, loaded.outputs),
+        columns=columns,
+        rows=rows_of(columns, count),
+        times=event_times(request, count) if told else None,
+        ignored=ignored,
+        wanted=_wanted(request, loaded.outputs) if request.outputs else None,
+        binary=_binary_outputs(request, loaded.outputs) if told or request.outputs else frozenset(),
     )
+
+
+def _columns(ask: Ask, request: InferRequest, loaded: LoadedVersion) -> tuple[dict[str, list[Any]], int, Sequence[str]]:
+    """Return the values by column (the version's own where all are there), the number of rows, and what is passed over.
+
+    Callers send one layout again and again: one that was found good is kept with the target, and only what may differ from
+    request to request is looked at then.
+    """
+    inputs = request.inputs
+    names = tuple([tensor.name for tensor in inputs])
+    key = loaded.served.version, names, tuple([tensor.datatype for tensor in inputs])
+    known = ask.target.layouts.get(key)
+    if known is not None:
+        values = [tensor.data for tensor in inputs]
+        count = len(values[0])
+        shape = [count]
+        if count and all([tensor.shape == shape and len(tensor.data) == count for tensor in inputs]):
+            return {name: values[place] for name, place in known.places}, count, known.ignored
+    tensors, count = columns_of(request)
+    check_datatypes(tensors, loaded.kinds)
+    ignored = tuple(name for name in names if name not in loaded.columns)
+    if not loaded.columns.keys() <= tensors.keys():
+        return {name: tensor.data for name, tensor in tensors.items()}, count, ignored
+    if len(ask.target.layouts) < MOST_LAYOUTS:
+        ask.target.layouts[key] = Layout(tuple((name, names.index(name)) for name in loaded.columns), ignored)
+    return {name: tensors[name].data for name in loaded.columns}, count, ignored
 
 
 def write(call: Call) -> tuple[bytes, int | None]:

@@ -9,7 +9,52 @@ from modelyard.serving import ServedDeployment
 from modelyard.serving.infer import LoadedVersion
 from modelyard.serving.rules import choose, live_version
 
+MODELS = "/v2/models/"
 PINNED = "pinned"  # the caller named the version
+MOST_KNOWN = 4096  # resolved addresses kept by one table
+_VERSIONED = 2
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a path under `/v2/models/` names."""
+
+    project: str | None
+    name: str
+    version: str | None
+    verb: str  # "", ready, infer
+
+
+def parse_path(path: str, project: str | None) -> Address:
+    """Return what follows `/v2/models/`; `project` is the header's.
+
+    >>> parse_path("flights/delay/versions/3/infer", None)
+    Address(project='flights', name='delay', version='3', verb='infer')
+
+    Raises
+    ------
+    Problem
+        `path.missing`.
+    """
+    parts = path.split("/")
+    verb = parts.pop() if len(parts) > 1 and parts[-1] in ("infer", "ready") else ""
+    version = None
+    if len(parts) > _VERSIONED and parts[-2] == "versions":
+        version = parts.pop()
+        parts.pop()
+    if len(parts) == _VERSIONED:
+        return Address(parts[0], parts[1], version, verb)
+    if len(parts) != 1 or not parts[0]:
+        raise missing("path", (MODELS + path)[:100], [MODELS + "NAME/infer"])
+    return Address(project, parts[0], version, verb)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Columns of a request that were found good for a version: where each of its inputs stands, and what is passed over."""
+
+    places: tuple[tuple[str, int], ...]
+    ignored: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -18,6 +63,7 @@ class Target:
 
     served: ServedDeployment
     versions: Mapping[int, LoadedVersion]
+    layouts: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Layout] = field(default_factory=dict, compare=False)
 
     @property
     def live(self) -> LoadedVersion:
@@ -39,6 +85,16 @@ class Target:
         raise missing("version", text[:40], [str(version) for version in self.versions], step)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whom a request asks."""
+
+    target: Target
+    pinned: int | None  # the version that the caller named
+    verb: str  # "", ready, infer
+    caller: str  # hash of the token
+
+
 @dataclass(frozen=True)
 class RouteTable:
     """All targets, and who may ask them."""
@@ -47,7 +103,32 @@ class RouteTable:
     targets: Mapping[tuple[str, str], Target] = field(default_factory=dict)  # by project name and deployment name
     access: Mapping[str, frozenset[ProjectId]] = field(default_factory=dict)  # by token hash
 
-    def admit(self, authorization: str | None) -> tuple[str, frozenset[ProjectId]]:
+    known: dict[tuple[str, bytes | None, bytes | None], Found] = field(default_factory=dict, compare=False)
+
+    def resolve(self, path: str, authorization: bytes | None, project: bytes | None) -> Found:
+        """Return whom a path under `/v2/models/` asks, from two headers of the request, `Modelyard-Project` the second.
+
+        What was found once is found at once while this table stands: it holds who may ask, too.
+
+        Raises
+        ------
+        Problem
+            `token.unauthenticated`, `path.missing`, `model.missing`, `model.conflict`, `version.missing`.
+        """
+        key = path, authorization, project
+        found = self.known.get(key)
+        if found is None:
+            caller, allowed = self.admit(authorization)
+            address = parse_path(path[len(MODELS) :], None if project is None else project.decode("latin-1"))
+            target = self.find(address.project, address.name, allowed)
+            pinned = None if address.version is None else target.version(address.version)
+            found = Found(target, pinned, address.verb, caller)
+            if len(self.known) >= MOST_KNOWN:
+                self.known.clear()
+            self.known[key] = found
+        return found
+
+    def admit(self, authorization: bytes | None) -> tuple[str, frozenset[ProjectId]]:
         """Return the hash of the caller's token and the projects where it may ask.
 
         Raises
@@ -55,10 +136,10 @@ class RouteTable:
         Problem
             `token.unauthenticated`.
         """
-        scheme, _, secret = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
+        scheme, _, secret = (authorization or b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not secret.strip():
             raise _stranger("the request carries no token")
-        token_hash = sha256(secret.strip().encode("utf-8", "surrogateescape")).hexdigest()
+        token_hash = sha256(secret.strip()).hexdigest()
         projects = self.access.get(token_hash)
         if projects is None:
             raise _stranger("no project knows this token, or it was revoked")
