@@ -73,9 +73,18 @@ class Place:
         rest = {"key": ("flight_id",), "time": "departs_at", **rest}
         return create_dataset(self.ports, self.actor, self.project, name, **rest)
 
-    def append(self, frame: pl.DataFrame, name: str = "flights", parents: Sequence[Parent] = (), note: str = "") -> Admission:
+    def append(
+        self,
+        frame: pl.DataFrame,
+        name: str = "flights",
+        parents: Sequence[Parent] = (),
+        note: str = "",
+        *,
+        replacing: bool = False,
+    ) -> Admission:
         """Append a frame."""
-        return append(self.ports, self.actor, self.project, name, frame, parents=parents, note=note)
+        place = (self.ports, self.actor, self.project)
+        return append(*place, name, frame, parents=parents, note=note, replacing=replacing)
 
     def snapshot(self, name: str = "flights", **rest: Any) -> Admission:
         """Take a snapshot."""

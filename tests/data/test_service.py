@@ -304,6 +304,54 @@ def test_the_same_batch_sent_again_is_told_what_became_of_it(place: Place) -> No
     assert place.quarantine().height == 1
 
 
+def test_a_row_may_stand_in_for_the_one_of_its_key_from_a_version_on(place: Place) -> None:
+    place.dataset()
+    first = made(place.append(flights(0, 10)))
+    late = flights(3, 5).with_columns(delay=pl.lit(90.0), departs_at=pl.col("departs_at") + timedelta(days=9))
+    batch = pl.concat([late, flights(6, 8), flights(10, 12)])
+    second = made(place.append(batch, replacing=True))
+    assert (second.rows, second.replaced) == (12, 2), "what is the same is left where it is"
+    assert place.rows("flights").equals(pl.concat([flights(0, 3), flights(5, 10), late, flights(10, 12)]))
+    assert place.rows("flights@1").equals(flights(0, 10))
+    assert second.event_until == late["departs_at"].max()
+    found = profile_of(place.ports, place.actor, place.project, second)
+    assert found.rows == 12
+    again = place.append(batch, replacing=True)
+    assert (again.version, again.rows) == (second, 0), "sent again it changes nothing"
+    third = made(place.append(flights(3, 5), replacing=True))
+    assert (third.rows, third.replaced, third.event_until) == (12, 2, flights(0, 12)["departs_at"].max())
+    assert place.rows("flights").sort("departs_at").equals(flights(0, 12))
+    fourth = made(place.append(flights(12, 13)))
+    assert (fourth.rows, fourth.replaced) == (13, 0)
+    assert place.rows("flights").sort("departs_at").equals(flights(0, 13))
+    assert len({one.digest for one in (first, second, third, fourth)}) == 4
+    assert [event.data.get("replaced") for event in place.events("dataset_version.created")] == [None, 2, 2, None]
+
+
+def test_a_bad_row_replaces_nothing(place: Place) -> None:
+    place.dataset(checks=[quality.between("delay", 0, 50)], stop_share=0.5)
+    place.append(flights(0, 10))
+    batch = flights(2, 5).with_columns(delay=pl.Series([7.0, 99.0, 8.0]))
+    admission = place.append(batch, replacing=True)
+    assert (admission.admitted, admission.quarantined) == (2, 1)
+    assert place.rows("flights").sort("departs_at")["delay"].to_list()[:5] == [0.0, 0.5, 7.0, 1.5, 8.0]
+    assert place.version("flights").rows == 10
+    again = place.append(batch, replacing=True)
+    assert (again.version, again.rows, place.quarantine().height) == (admission.version, 0, 1)
+    place.dataset("keyless", key=())
+    assert code_of(lambda: place.append(flights(0, 2), "keyless", replacing=True)) == "dataset.invalid"
+
+
+def test_replacing_writers_that_race_lose_nothing(place: Place) -> None:
+    place.dataset()
+    place.append(flights(0, 20))
+    parts = [flights(n * 5, n * 5 + 5).with_columns(delay=pl.lit(float(n))) for n in range(1, 4)]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda part: place.append(part, replacing=True), parts))
+    assert place.version("flights").rows == 20
+    assert place.rows("flights").sort("departs_at").equals(pl.concat([flights(0, 5), *parts]))
+
+
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [

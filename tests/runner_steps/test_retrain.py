@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from modelyard.core import PageRequest, Problem, to_text
-from modelyard.data import DatasetVersion, quality
+from modelyard.core import PageRequest, Problem, ProjectId, to_text
+from modelyard.data import Dataset, DatasetId, DatasetVersion, quality
 from modelyard.data.service import change_checks, get_version, quarantined, read, versions
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
@@ -19,6 +19,7 @@ from modelyard.reactions import Retraining
 from modelyard.registry import ModelVersion
 from modelyard.registry.service import find_versions, promote
 from modelyard.registry.service import get_version as get_model
+from modelyard.runner.steps.retrain import mended_rows
 from modelyard.training import Run, RunKind, RunState
 from modelyard.training.service import find_runs, get_run
 from tests.runner_steps.place import ROWS, START, Place, trips
@@ -112,6 +113,37 @@ def test_rows_without_a_label_wait_and_late_labels_reach_the_next_retraining(pla
     assert len(held(place)) == ROWS + 600
     [first, second] = sorted(made(place, RunKind.REFIT), key=lambda run: run.number)
     assert first.data != second.data
+
+
+def test_a_label_that_was_mended_after_its_row_was_taken_in_mends_the_row(place: Place) -> None:
+    lived = live(place)
+    retrain(place, "first")
+    assert newest(place).note == "600 labelled predictions"
+    place.clock.advance(hours=1)
+    wrong = lived.head(40).with_columns(late=1 - pl.col("late"))
+    place.label(wrong)
+    place.label(lived.tail(9))
+    retrain(place, "second")
+    mended = newest(place)
+    assert (mended.number, mended.rows, mended.replaced) == (3, ROWS + LIVED, 40)
+    assert mended.note == "0 labelled predictions, 40 labels mended"
+    rows = read(*place.who, mended).collect().filter(pl.col("trip").str.starts_with("live")).sort("at")
+    assert rows.select(lived.columns).equals(pl.concat([wrong, lived.tail(LIVED - 40)])), "the label, and nothing else"
+    before = read(*place.who, get_version(*place.who, "trips@2")).collect().sort("at").tail(LIVED)
+    assert before.select(lived.columns).equals(lived)
+    retrain(place, "third")
+    assert newest(place) == mended
+
+
+def test_a_row_that_several_predictions_are_about_keeps_its_label() -> None:
+    dataset = Dataset(DatasetId("ds"), ProjectId("p"), "winds", ("wind",), "at", None, (), START)
+    held = trips(6, START).with_columns(wind=pl.Series([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]))
+    told = pl.concat([held.head(3), held.slice(2, 2)]).with_columns(late=1 - pl.col("late"))
+    mended = mended_rows(told, dataset, held.lazy(), "late")
+    assert mended.equals(held[[0, 1, 3]].with_columns(late=1 - pl.col("late"))), "of the row 2 there are two"
+    assert mended_rows(held, dataset, held.lazy(), "late").height == 0
+    unknown = held.with_columns(late=pl.lit(None, pl.Int64))
+    assert mended_rows(held, dataset, unknown.lazy(), "late").equals(held)
 
 
 def test_nothing_new_makes_no_new_version_of_the_dataset(place: Place) -> None:

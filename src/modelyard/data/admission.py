@@ -1,5 +1,6 @@
 """What becomes of a batch: each row is clean or bad, and every row that does not enter the dataset enters its quarantine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,6 +55,16 @@ def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None,
     if reasons.height:
         clean = rows.filter(~pl.int_range(pl.len()).is_in(reasons["row"].implode()))
     return Judgement(clean, rows[reasons["row"].to_list()], reasons, outcomes, stopped)
+
+
+def beyond_held(rows: pl.DataFrame, held: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Return the rows (in the dataset's types) that tell something new: those of a new key, and those unlike the one held."""
+    known = held.join(rows.lazy().select(key), on=list(key), how="semi").collect()
+    if set(rows.columns) - set(known.columns):
+        return rows
+    texts = as_texts(rows).with_row_index("_row")
+    same = texts.join(as_texts(known), on=rows.columns, how="semi", nulls_equal=True)["_row"]
+    return rows.filter(~pl.int_range(pl.len()).is_in(same.implode()))
 
 
 def is_sound(rows: pl.LazyFrame, dataset: Dataset, now: datetime) -> bool:

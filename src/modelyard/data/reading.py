@@ -92,14 +92,17 @@ def newest_first(tx: DataTransaction, project: ProjectId, name: str | None = Non
 
 
 def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFrame:
-    """Return exactly the version's rows, lazily, in the order they came.
+    """Return exactly the version's rows, lazily, in the order they came; a row that was replaced is not there any more.
 
     Only the commits of recorded versions are read: what a killed or overtaken writer left in the table stays unseen.
     """
     with ports.transaction() as tx:
         earlier = [one for one in newest_first(tx, project, version.name) if one.number <= version.number]
+        key = find_dataset(ports, project, version.name).key
     commits = [one.digest for one in reversed(earlier)]
     rows = ports.lake.scan(project, table_of(version.name), version=version.table_version, commits=commits)
+    if any(one.replaced for one in earlier):
+        rows = rows.unique(key, keep="last", maintain_order=True)
     return rows.select(column.name for column in version.schema.columns)
 
 

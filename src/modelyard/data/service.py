@@ -10,7 +10,7 @@ import polars as pl
 
 from modelyard.core import Clock, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.data import reading
-from modelyard.data.admission import QUARANTINE_COLUMNS, batch_id, judge, without_quarantined
+from modelyard.data.admission import QUARANTINE_COLUMNS, batch_id, beyond_held, judge, without_quarantined
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile
 from modelyard.data.quality import verify
@@ -157,8 +157,7 @@ def snapshot(
     rows = _within(source, dataset, since, until).collect()
     if latest is not None:
         rows = _beyond(ports, project, dataset, latest, rows)
-    if ports.lake.version(project, quarantine_of(name)) is not None:
-        rows = without_quarantined(rows, ports.lake.scan(project, quarantine_of(name)))
+    rows = _beyond_quarantine(ports, dataset, rows)
     parent = Parent("source", dataset.source, dataset.source.rpartition("/")[2])
     return append(ports, actor, project, name, rows, parents=[parent], note=note)
 
@@ -172,22 +171,30 @@ def append(
     *,
     parents: Sequence[Parent] = (),
     note: str = "",
+    replacing: bool = False,
 ) -> Admission:
     """Take in a batch: clean rows make a new version, bad ones go to quarantine; one of too many bad rows goes there whole.
 
     Appending the same frame again, after being killed or without having heard the answer, finishes what was begun and doubles
     nothing. Of several that append at once each makes a version of its own, judged against the one before it.
 
+    A row whose key the dataset holds already is bad. With `replacing` it stands in for the one held, from this version on and
+    unless it is the same or in quarantine already; earlier versions stay as they were, and a bad row replaces nothing.
+
     Raises
     ------
     Problem
         `dataset.missing`; `column.missing` and `column.invalid` for a frame that does not fit the dataset, told with column and
-        row; `check.invalid`; `batch.invalid` when the first batch has no rows; `dataset_version.missing` for an unknown parent.
+        row; `check.invalid`; `batch.invalid` when the first batch has no rows; `dataset_version.missing` for an unknown parent;
+        `dataset.invalid` for replacing rows of a dataset without a key.
     """
     authorise(actor, "dataset.write", project)
     dataset = reading.find_dataset(ports, project, name)
     refuse_reserved(frame.columns)
-    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note)
+    if replacing and not dataset.key:
+        why = "it has no key to know them by"
+        raise Problem("dataset.invalid", f"Rows of '{name}' cannot be replaced", why, "append them without replacing")
+    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing)
     for _ in range(_ROUNDS):
         try:
             return _admit(ports, actor, dataset, frame, origin)
@@ -261,6 +268,13 @@ def _beyond(ports: Ports, project: ProjectId, dataset: Dataset, latest: DatasetV
     raise Problem("dataset.conflict", f"'{dataset.name}' cannot take a second snapshot", why, "append the new rows")
 
 
+def _beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+    table = quarantine_of(dataset.name)
+    if ports.lake.version(dataset.project, table) is None:
+        return rows
+    return without_quarantined(rows, ports.lake.scan(dataset.project, table))
+
+
 def _moment(column: str, dtype: pl.DataType) -> pl.Expr:
     """Return a time column as moments in UTC; a naive time is taken for UTC."""
     value = pl.col(column)
@@ -281,13 +295,15 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
     before = reading.latest_version(ports, dataset.project, dataset.name)
     held = None if before is None else reading.read(ports, dataset.project, before)
     rows = conform(frame, None if held is None else held.collect_schema())
+    if origin.replacing and held is not None:
+        rows = _beyond_quarantine(ports, dataset, beyond_held(rows, held, dataset.key))
     if not rows.height:
         if before is None:
             raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
         return Admission(before, 0, 0, 0, (), None)
     now = ports.clock()
-    judgement = judge(rows, dataset, held, now)
-    if judgement.stopped and before is not None and dataset.key:
+    judgement = judge(rows, dataset, None if origin.replacing else held, now)
+    if judgement.stopped and before is not None and dataset.key and not origin.replacing:
         repeated = _repeated(ports, dataset, before, rows, now)
         if repeated is not None:
             return repeated

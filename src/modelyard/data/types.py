@@ -99,6 +99,7 @@ class DatasetVersion:
     created_by: str
     created_at: datetime
     note: str = ""
+    replaced: int = 0  # rows of the version before that rows of this batch, of the same key, stand in for
 
 
 class SplitKind(Enum):

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from typing import Protocol
 
 import polars as pl
@@ -48,6 +49,7 @@ class Origin:
 
     parents: tuple[Parent, ...]
     note: str
+    replacing: bool = False  # rows of a known key stand in for those held
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,25 @@ class Batch:
         """The project it is in."""
         return self.dataset.project
 
+    @cached_property
+    def replaced(self) -> int:
+        """How many of the rows held its clean rows stand in for."""
+        if self.held is None or not self.origin.replacing:
+            return 0
+        key = list(self.dataset.key)
+        met = self.held.join(self.judgement.clean.lazy().select(key), on=key, how="semi")
+        return int(met.select(pl.len()).collect().item())
+
+    def whole(self) -> pl.DataFrame:
+        """Return all rows of the version that it makes."""
+        clean = self.judgement.clean
+        if self.held is None:
+            return clean
+        held, key = self.held, list(self.dataset.key)
+        if self.replaced:
+            held = held.join(clean.lazy().select(key), on=key, how="anti", maintain_order="left")
+        return pl.concat([held.collect(), clean], how="diagonal").select(clean.columns)
+
 
 def write_quarantine(lake: TableStore, batch: Batch) -> str | None:
     """Write the bad rows, and return the table they are in; None: there are none."""
@@ -86,9 +107,10 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
     clean, before = batch.judgement.clean, batch.before
     digest = chain(before.digest if before else None, batch_digest(clean))
     table_version = ports.lake.append(batch.project, table_of(batch.dataset.name), clean, commit=digest)
-    first, last = _event_range(batch.dataset, clean)
-    starts = [at for at in (before.event_from if before else None, first) if at is not None]
-    ends = [at for at in (before.event_until if before else None, last) if at is not None]
+    known = before if before is not None and not batch.replaced else None  # a row that went may have been the first or the last
+    first, last = _event_range(batch.dataset, clean if known else batch.whole())
+    starts = [at for at in (known.event_from if known else None, first) if at is not None]
+    ends = [at for at in (known.event_until if known else None, last) if at is not None]
     return DatasetVersion(
         id=DatasetVersionId(ports.ids(VERSION_PREFIX)),
         project=batch.project,
@@ -96,7 +118,7 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
         name=batch.dataset.name,
         number=before.number + 1 if before else 1,
         digest=digest,
-        rows=(before.rows if before else 0) + clean.height,
+        rows=(before.rows if before else 0) + clean.height - batch.replaced,
         size_bytes=(before.size_bytes if before else 0) + int(clean.estimated_size()),
         schema=schema_of(clean),
         profile=_keep_profile(ports, batch),
@@ -109,6 +131,7 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
         created_by=batch.member,
         created_at=batch.now,
         note=batch.origin.note,
+        replaced=batch.replaced,
     )
 
 
@@ -128,7 +151,9 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
 
 def _told(version: DatasetVersion) -> dict[str, object]:
     until = {"event_until": to_text(version.event_until)} if version.event_until else {}
-    return {"version": version.id, "number": version.number, "rows": version.rows, "digest": version.digest, **until}
+    replaced = {"replaced": version.replaced} if version.replaced else {}
+    told = {"version": version.id, "number": version.number, "rows": version.rows, "digest": version.digest}
+    return {**told, **replaced, **until}
 
 
 def _keep_profile(ports: Ports, batch: Batch) -> Digest:
@@ -137,7 +162,7 @@ def _keep_profile(ports: Ports, batch: Batch) -> Digest:
 
 
 def _profile(ports: Ports, batch: Batch) -> Profile:
-    """Count the whole content anew whenever its rows have doubled or a column is new; in between add the batch's counts.
+    """Count the whole content anew when its rows have doubled, or some were replaced, or a column is new; else add the batch's.
 
     So over a dataset's life it costs no more than twice the rows, the slots are cut by at least half of them, and the error of
     merged quantiles does not pile up.
@@ -146,8 +171,8 @@ def _profile(ports: Ports, batch: Batch) -> Profile:
     if before is None or batch.held is None:
         return profile(clean)
     doubled = (before.rows + clean.height).bit_length() > before.rows.bit_length()
-    if doubled or clean.columns != [column.name for column in before.schema.columns]:
-        return profile(pl.concat([batch.held.collect(), clean], how="diagonal").select(clean.columns))
+    if doubled or batch.replaced or clean.columns != [column.name for column in before.schema.columns]:
+        return profile(batch.whole())
     earlier = reading.profile_of(ports, batch.project, before)
     return merge(earlier, profile(clean, earlier))
 

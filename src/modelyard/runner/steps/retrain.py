@@ -37,6 +37,7 @@ from modelyard.training.metrics import DIRECTIONS
 from modelyard.training.service import NewRun, begin, end_runs_of, load_trainer, start_runs
 
 STRETCHES = {RunKind.RETRAIN: (0.1, 0.45), RunKind.REFIT: (0.5, 0.85)}  # of the job's progress
+NEW_LABEL = "_row"  # one of the names that no column of a dataset may have
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,10 @@ def take_in_labels(
 ) -> DatasetVersion:
     """Append the labelled predictions that the dataset does not hold yet, and return its newest version.
 
-    They are known by the dataset's key, so that a label which comes months late still counts; without a key, by their time.
-    The raw columns are those that were served, faults of the feed included: the next model meets the feed as it is. Columns
-    that no model takes are not known of served rows: they are null.
+    They are known by the dataset's key, so that a label which comes months late still counts, and one that was mended since its
+    row was taken in mends the row; without a key they are known by their time, and stay as they are. The raw columns are those
+    that were served, faults of the feed included: the next model meets the feed as it is. Columns that no model takes are not
+    known of served rows: they are null.
     """
     platform, actor, project = context.platform, context.actor, context.project
     newest = get_version(platform, actor, project, f"{dataset.name}@latest")
@@ -112,12 +114,15 @@ def take_in_labels(
     if since is not None:
         known = known.filter(pl.col("time") > since)
     frame = as_dataset_rows(known, dataset, held.collect_schema(), trainer.label)
-    frame = _unknown(context, frame, dataset, held) if dataset.key else frame
+    note = f"{frame.height:,} labelled predictions"
+    if dataset.key:
+        fresh, mended = _unknown(frame, dataset, held), mended_rows(frame, dataset, held, trainer.label)
+        frame = _beyond_quarantine(context, dataset, pl.concat([fresh, mended]))
+        note = f"{fresh.height:,} labelled predictions" + (f", {mended.height:,} labels mended" if mended.height else "")
     if not frame.height:
         return newest
     parent = Parent("ledger", f"ledger/{deployment.name}", f"labelled predictions of {deployment.name} until {until:%Y-%m-%d}")
-    note = f"{frame.height:,} labelled predictions"
-    admission = append(platform, actor, project, dataset.name, frame, parents=[parent], note=note)
+    admission = append(platform, actor, project, dataset.name, frame, parents=[parent], note=note, replacing=bool(dataset.key))
     if admission.version is None:
         raise Problem(
             "retraining.refused",
@@ -146,11 +151,27 @@ def as_dataset_rows(labelled: pl.DataFrame, dataset: Dataset, schema: pl.Schema,
     return labelled.select(column(name, dtype).alias(name) for name, dtype in schema.items())
 
 
-def _unknown(context: StepContext, frame: pl.DataFrame, dataset: Dataset, held: pl.LazyFrame) -> pl.DataFrame:
-    """Return the rows whose key neither the dataset holds nor its quarantine."""
+def _unknown(frame: pl.DataFrame, dataset: Dataset, held: pl.LazyFrame) -> pl.DataFrame:
+    """Return the rows whose key the dataset does not hold."""
     keys = list(dataset.key)
     known = held.select(keys).unique().collect()
-    rows = conform(frame, held.collect_schema()).join(known, on=keys, how="anti", maintain_order="left")
+    return conform(frame, held.collect_schema()).join(known, on=keys, how="anti", maintain_order="left")
+
+
+def mended_rows(frame: pl.DataFrame, dataset: Dataset, held: pl.LazyFrame, label: str) -> pl.DataFrame:
+    """Return the rows held whose label is another by now, with that label and else as they are held.
+
+    Only where one prediction has the key: of several about one thing, the dataset's row cannot be told to be of the last.
+    """
+    keys, rows = list(dataset.key), conform(frame, held.collect_schema())
+    once = rows.filter(pl.len().over(keys) == 1).select(*keys, pl.col(label).alias(NEW_LABEL))
+    met = held.join(once.lazy(), on=keys, how="inner", maintain_order="left").collect()
+    changed = met.filter(pl.col(label).ne_missing(pl.col(NEW_LABEL)))
+    return changed.with_columns(pl.col(NEW_LABEL).alias(label)).drop(NEW_LABEL).select(rows.columns)
+
+
+def _beyond_quarantine(context: StepContext, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that did not go to the dataset's quarantine before."""
     table = quarantine_of(dataset.name)
     if context.platform.lake.version(context.project, table) is None:
         return rows
