@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import BaseEnsemble
 
 from modelyard.core import Problem
+from modelyard.training.matrix import MatrixFramework
 
 # Types that skops does not trust by itself, read and found to hold arrays only. A model with any other is refused.
 TRUSTED = frozenset(
@@ -25,7 +26,7 @@ TRUSTED = frozenset(
 )
 
 
-class SklearnFramework:
+class SklearnFramework(MatrixFramework):
     """scikit-learn's estimators and pipelines of them."""
 
     name = "sklearn"
@@ -99,6 +100,10 @@ class SklearnFramework:
         for feature, value in _splits(model):
             found[feature].append(value)
         return [np.unique(np.asarray(values, dtype=np.float32)) for values in found]
+
+    def width(self, model: object) -> int | None:
+        """Return how many features a model takes; None where it does not say."""
+        return getattr(model, "n_features_in_", None)
 
 
 def _with_float32_splits(model: object) -> object:

@@ -15,6 +15,7 @@ from modelyard.core.files import whole_file
 from modelyard.gateway.routes import RouteTable, Target
 from modelyard.serving import Catalogue, ServedDeployment, ServedForm
 from modelyard.serving.infer import LoadedVersion, Ports, content_file, load_version
+from modelyard.serving.rules import answering
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,14 @@ class Follower:
         told = f"{served.project_name}/{served.name}"
         old = before.versions if before is not None and before.served.project == served.project else {}
         try:
-            versions = {form.version: self._version(served.project, form, old.get(form.version)) for form in served.versions}
-            absent = [route.version for route in served.revision.routes if route.version not in versions]
+            heard = {route.version for route in answering(served.revision)}
+            forms = {form.version: form for form in served.versions}
+            versions = {
+                number: self._version(served.project, form, old.get(number))
+                for number, form in forms.items()
+                if number in heard
+            }
+            absent = [version for version in heard if version not in versions]
             if absent:
                 raise Problem("catalogue.invalid", f"{told} routes to version {absent[0]}", "the catalogue does not hold it")
         except Exception as error:  # a foreign package may raise anything; whatever it is, what answers now goes on
@@ -111,7 +118,21 @@ class Follower:
             log.error("%s stays as it is: %s", told, error)
             return None
         self.problems.pop(told, None)
+        for number, form in forms.items():
+            if number not in heard:
+                self._load_shadow(served, form, old.get(number), versions)
         return Target(served, versions)
+
+    def _load_shadow(
+        self, served: ServedDeployment, form: ServedForm, old: LoadedVersion | None, versions: dict[int, LoadedVersion]
+    ) -> None:
+        """Load a version that is only asked besides: where it cannot be, the deployment does without it, and says so."""
+        try:
+            versions[form.version] = self._version(served.project, form, old)
+        except Exception as error:  # as above
+            told = f"{served.project_name}/{served.name}"
+            self.problems[told] = f"shadow of version {form.version}: {error}"[:2000]
+            log.error("%s does without its shadow of version %s: %s", told, form.version, error)
 
     def _version(self, project: ProjectId, form: ServedForm, old: LoadedVersion | None) -> LoadedVersion:
         if old is not None and old.served == form:
@@ -125,6 +146,7 @@ class Follower:
             for served in catalogue.deployments
             for form in served.versions
             for digest in (form.pipeline, form.model)
+            if digest is not None
         }
         for file in self._packages.glob("*/*"):
             if file not in kept:

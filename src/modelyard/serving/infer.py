@@ -1,40 +1,32 @@
-"""The one `infer` behind every door: raw columns in, answers out, by exactly one version.
+"""The one `infer` behind every door: rows in, answers out, by exactly one version.
 
 REST, batch scoring and every door to come call a `LoadedVersion`; none of them prepares or predicts by itself.
 """
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Protocol
 
 import msgspec
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from modelyard.core import Digest, ObjectStore, Problem, ProjectId, digest_file
+from modelyard.data.cell import Cell
 from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FittedPipeline
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.registry import Signature
+from modelyard.serving.direct import Direct
+from modelyard.serving.prepared import Prepared
+from modelyard.serving.program import Answers, Batch, Columns, Program
 from modelyard.serving.types import ServedForm
 from modelyard.training import Framework
 
-Answers: TypeAlias = Mapping[str, NDArray[Any]]  # by output, in the signature's order; the first axis is the rows
-Features: TypeAlias = NDArray[np.float32]
+__all__ = ["Answers", "Batch", "Columns", "LoadedVersion", "Ports", "content_file", "load_version", "raw_columns"]
 
-_NEUTRAL: Mapping[ValueKind, Any] = {
-    ValueKind.NUMBER: 0.0,
-    ValueKind.INTEGER: 0,
-    ValueKind.BOOLEAN: False,
-    ValueKind.TEXT: "",
-    ValueKind.DATE: "2000-01-01",
-    ValueKind.DATETIME: "2000-01-01T00:00:00",
-}
+_NO_SHAPES: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 class Ports(Protocol):
@@ -53,102 +45,72 @@ class Ports(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LoadedVersion:
-    """One version in memory: its fitted preparation and the form of its model that runs here. Safe to share between threads."""
+    """One version in memory, and the form of its model that runs here. Safe to share between threads."""
 
     served: ServedForm
-    columns: Mapping[str, InputColumn]  # the raw inputs, in the signature's order
-    kinds: Mapping[str, ValueKind]  # of the same
+    program: Program  # how it takes its rows
+    columns: Mapping[str, InputColumn]  # its inputs, in the signature's order
+    kinds: Mapping[str, ValueKind]  # of the same, where they are raw columns
+    cells: Mapping[str, Cell]  # of the same, where they are tensors: one of the two is empty
     outputs: tuple[str, ...]
-    transform: Transform
-    features: int  # how many the model takes
-    framework: Framework
-    model: object
     pace_s: float = 0.0  # of a call for one row, where it was loaded
 
-    def infer(self, rows: Sequence[Mapping[str, Any]] | pl.DataFrame) -> Answers:
-        """Return the answers for raw rows, in their order: float64 of the shape (n,) for each output; all finite.
+    @property
+    def is_direct(self) -> bool:
+        """Whether it takes tensors as they are, and prepares nothing."""
+        return bool(self.cells)
 
-        Values are taken as the pipeline takes them: numbers also as NaN or infinity, times also as ISO 8601 texts, None for
-        what is missing. Columns that it does not know are passed over.
+    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]] = _NO_SHAPES) -> Batch:
+        """Return one request's columns as what `infer` takes: rows, or for a direct version checked tensors.
+
+        Parameters
+        ----------
+        columns
+            By input: lists nested by row, flat lists, or arrays.
+        shapes
+            Of those that come flat, rows first; a direct version reads them, others have one value a row in any case.
 
         Raises
         ------
         Problem
-            `column.missing` and `column.invalid`, naming column and row, with the nearest names; `row.invalid` when a row has
-            no finite answer because of what is missing in it; `version.failed` when the version's own code raises.
+            `column.missing` and `tensor.invalid`, of a direct version: naming the input and what is expected.
         """
-        prepare: Callable[[], Features]
-        if isinstance(rows, pl.DataFrame):
-            prepare, count = (lambda: self.transform.matrix(rows)), rows.height
-        else:
-            prepare, count = (lambda: self.transform.rows(rows)), len(rows)
-        answers = self._shaped(self._predict(self._guarded("preparation", prepare)), count)
-        finite = isfinite(answers[0]) if answers.shape == (1,) else bool(np.isfinite(answers).all())
-        if not finite:
-            row = int(np.flatnonzero(~np.isfinite(answers.reshape(count, -1)).all(axis=1))[0])
-            raise self._no_answer(row, rows.row(row, named=True) if isinstance(rows, pl.DataFrame) else rows[row])
-        if answers.ndim == 1:
-            return {self.outputs[0]: answers}
-        return dict(zip(self.outputs, answers.T, strict=True))
+        return self.program.batch(columns, shapes)
+
+    def joined(self, batches: Sequence[Batch]) -> Batch:
+        """Return what `batch` made of several requests as one, in their order.
+
+        Raises
+        ------
+        Problem
+            `batch.invalid` when tensors of a free length differ in it: ask one by one.
+        """
+        return self.program.joined(batches)
+
+    def infer(self, batch: Batch) -> Answers:
+        """Return the answers for a batch, for rows (each a mapping by input) or for a frame, in their order.
+
+        Of a version that was trained here float64 of the shape (n,) for each output, all finite; of a direct one each output
+        in its own type and shape, (n, …).
+
+        Raises
+        ------
+        Problem
+            `column.missing`, `column.invalid` and `tensor.invalid`, naming column and row, with the nearest names;
+            `row.invalid` when a row has no finite answer because of what is missing in it; `version.failed` when the version's
+            own code raises.
+        """
+        return self.program.infer(batch)
 
     def warm(self) -> None:
         """Run everything once, so that the first request does not pay for it.
 
-        A function step may rightly refuse the made-up row; the model has to answer.
-
         Raises
         ------
         Problem
-            `version.failed` when the model does not take what the pipeline gives, or does not give what the signature says.
+            `version.failed` when the model does not take what it is given, or does not give what the signature says.
         """
-        row = {name: _NEUTRAL[kind] for name, kind in self.kinds.items()}
-        try:
-            features = self._guarded("preparation", lambda: self.transform.rows([row]))
-        except Problem:
-            features = np.zeros((1, self.features), dtype=np.float32)
-        self._shaped(self._predict(features), 1)
-
-    def _predict(self, features: Features) -> NDArray[np.float64]:
-        return self._guarded("model", lambda: self.framework.predict(self.model, features))
-
-    def _guarded(self, part: str, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        try:
-            return work()
-        except Problem:
-            raise
-        except Exception as error:
-            raise Problem(
-                "version.failed",
-                f"The {part} of version {self.served.version} raised {type(error).__name__}",
-                str(error)[:500],
-                "mend it and register a new version",
-                {"version": self.served.version, "traceback": "".join(traceback.format_exception(error))[-8000:]},
-            ) from error
-
-    def _shaped(self, answers: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-        wanted = (count,) if len(self.outputs) == 1 else (count, len(self.outputs))
-        if answers.shape == wanted:
-            return answers
-        raise Problem(
-            "version.failed",
-            f"Version {self.served.version} gave answers of the shape {answers.shape} for {count} rows",
-            f"its signature names the outputs {', '.join(self.outputs)}",
-            "register the run again",
-        )
-
-    def _no_answer(self, row: int, raw: Mapping[str, Any]) -> Problem:
-        gaps = [name for name in self.columns if _is_gap(raw.get(name))]
-        what = f"Row {row} has no finite answer"
-        if not gaps:
-            step = "look at the version's metrics, and roll it back"
-            return Problem("version.failed", what, f"version {self.served.version} had every input", step, {"row": row})
-        return Problem(
-            "row.invalid",
-            what,
-            f"the model cannot do without what is missing there: {', '.join(gaps)}",
-            "send the values, or fill them in the pipeline (fill_null) and train again",
-            {"row": row, "columns": gaps},
-        )
+        self.program.warm()
 
 
 def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: Path) -> LoadedVersion:
@@ -168,26 +130,48 @@ def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: P
         Whatever is wrong with its package: `pipeline.invalid`, `model.invalid`, `model.refused`, `version.failed`, or what the
         object store raises.
     """
-    framework = ports.framework(served.framework)
-    try:
-        fitted = FittedPipeline.from_json(msgspec.json.decode(_content(ports, project, served.pipeline, folder).read_bytes()))
-    except msgspec.DecodeError as error:
-        raise Problem("pipeline.invalid", f"The pipeline of version {served.version} cannot be read", str(error)) from error
-    columns = raw_columns(served.signature)
-    loaded = LoadedVersion(
-        served=served,
-        columns=columns,
-        kinds={name: column.kind for name, column in columns.items()},
-        outputs=tuple(column.name for column in served.signature.outputs),
-        transform=Transform(fitted),
-        features=len(fitted.features),
-        framework=framework,
-        model=framework.load(_content(ports, project, served.model, folder)),
-    )
+    if served.pipeline is None:
+        program: Program = _direct(ports, project, served, folder)
+    else:
+        program = _prepared(ports, project, served, served.pipeline, folder)
+    loaded = LoadedVersion(served, program, program.columns, program.kinds, program.cells, program.outputs)
     loaded.warm()
     began = perf_counter()
     loaded.warm()
     return replace(loaded, pace_s=perf_counter() - began)
+
+
+def _prepared(ports: Ports, project: ProjectId, served: ServedForm, pipeline: Digest, folder: Path) -> Prepared:
+    framework = ports.framework(served.framework)
+    try:
+        fitted = FittedPipeline.from_json(msgspec.json.decode(_content(ports, project, pipeline, folder).read_bytes()))
+    except msgspec.DecodeError as error:
+        raise Problem("pipeline.invalid", f"The pipeline of version {served.version} cannot be read", str(error)) from error
+    columns = raw_columns(served.signature)
+    return Prepared(
+        version=served.version,
+        columns=columns,
+        kinds={name: column.kind for name, column in columns.items()},
+        outputs=_outputs(served.signature),
+        transform=Transform(fitted),
+        framework=framework,
+        model=framework.load(_content(ports, project, served.model, folder)),
+    )
+
+
+def _direct(ports: Ports, project: ProjectId, served: ServedForm, folder: Path) -> Direct:
+    framework = ports.framework(served.framework)
+    return Direct(
+        version=served.version,
+        cells={column.name: Cell.parse(column.dtype) for column in served.signature.inputs},
+        outputs=_outputs(served.signature),
+        framework=framework,
+        model=framework.load(_content(ports, project, served.model, folder)),
+    )
+
+
+def _outputs(signature: Signature) -> tuple[str, ...]:
+    return tuple(column.name for column in signature.outputs)
 
 
 def raw_columns(signature: Signature) -> dict[str, InputColumn]:
@@ -206,7 +190,3 @@ def _content(ports: Ports, project: ProjectId, digest: Digest, folder: Path) -> 
         file.unlink(missing_ok=True)
         ports.objects.fetch(project, digest, file)
     return file
-
-
-def _is_gap(value: object) -> bool:
-    return value is None or (isinstance(value, float) and not isfinite(value))

@@ -95,7 +95,7 @@ class ServedForm:
 
     version: int
     signature: Signature
-    pipeline: Digest
+    pipeline: Digest | None  # None: it takes tensors as they are
     form: str
     model: Digest
     framework: str

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.core import Page, PageRequest, ProjectId
-from modelyard.data import DataTransaction
+from modelyard.data import Column, DataTransaction
 from modelyard.training.types import Direction, MetricPoint, Run, RunId, RunState, Space, Study, StudyId
 
 
@@ -123,6 +123,17 @@ class Framework(Protocol):
 
     def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:
         """Return for each feature the values where answers may jump: the split values of trees; else nothing."""
+        ...
+
+    def describe(self, model: object) -> tuple[Column, ...]:
+        """Return the tensors that a model takes when it is asked by `run`; each dtype is a `data.cell.Cell` in its notation.
+
+        What it gives shows when it is asked. Problem `model.invalid` for a model that cannot be asked row by row.
+        """
+        ...
+
+    def run(self, model: object, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Return the model's own outputs for tensors by input, each with the rows first: nothing is prepared or cast."""
         ...
 
 

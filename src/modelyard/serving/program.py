@@ -1,0 +1,83 @@
+"""What a loaded version runs: rows in, answers out, by its own way of taking them."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.core import Problem
+from modelyard.data.cell import Cell
+from modelyard.prepare.values import InputColumn, ValueKind
+
+T = TypeVar("T")
+
+Answers: TypeAlias = Mapping[str, NDArray[Any]]  # by output, in the signature's order; the first axis is the rows
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+Tensors: TypeAlias = Mapping[str, NDArray[Any]]  # by input, checked; the first axis is the rows
+Batch: TypeAlias = Rows | Tensors | pl.DataFrame
+Columns: TypeAlias = Mapping[str, Sequence[Any] | NDArray[Any]]  # by input, as a caller sent them
+
+
+class Program(Protocol):
+    """One way to answer: `Prepared` or `Direct`. Safe to share between threads."""
+
+    @property
+    def columns(self) -> Mapping[str, InputColumn]:
+        """The inputs, in the signature's order."""
+        ...
+
+    @property
+    def kinds(self) -> Mapping[str, ValueKind]:
+        """The kinds of value of the inputs that are raw columns; none for a version that takes tensors."""
+        ...
+
+    @property
+    def cells(self) -> Mapping[str, Cell]:
+        """What a cell of each input holds, for a version that takes tensors; else none."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        ...
+
+    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
+        """Return one request's columns as what `infer` takes."""
+        ...
+
+    def joined(self, batches: Sequence[Batch]) -> Batch:
+        """Return several batches as one, in their order."""
+        ...
+
+    def infer(self, batch: Batch) -> Answers:
+        """Return the answers."""
+        ...
+
+    def warm(self) -> None:
+        """Run everything once."""
+        ...
+
+
+def guarded(version: int, part: str, work: Callable[[], T]) -> T:
+    """Return what `work` returns; Problem `version.failed`, naming the part, for anything but a Problem that it raises."""
+    try:
+        return work()
+    except Problem:
+        raise
+    except Exception as error:
+        raise Problem(
+            "version.failed",
+            f"The {part} of version {version} raised {type(error).__name__}",
+            str(error)[:500],
+            "mend it and register a new version",
+            {"version": version, "traceback": "".join(traceback.format_exception(error))[-8000:]},
+        ) from error
+
+
+def rows_in(batch: Batch) -> int:
+    """Return how many rows a batch has."""
+    if isinstance(batch, Mapping):
+        return len(next(iter(batch.values()), ()))
+    return len(batch)
