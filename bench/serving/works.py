@@ -1,0 +1,241 @@
+"""The works of the table: what is timed beside whom, and what has to come of it."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.results import Result
+from bench.serving.contenders import Contender, Stage, same_answers, say
+from bench.serving.load import Measured, median, press
+from bench.serving.models import Made, Model, Row, batches
+from bench.serving.peers import Peer, Unavailable
+from bench.serving.start import first_answer
+from bench.serving.switch import switching
+from bench.serving.tax import taxed
+
+REQUESTS: Final = 16  # different ones, asked by turns
+FASTER, TAIL, CPU = "req/s", "p99 ms", "cpu ms"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long and how often."""
+
+    seconds: int
+    rounds: int
+    switch_requests: int
+
+
+QUICK = Pace(seconds=2, rounds=2, switch_requests=3_000)
+FULL = Pace(seconds=5, rounds=5, switch_requests=10_500)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted beside one peer: the ratio of a figure, larger is better for us."""
+
+    peer: str
+    floor: float
+    aim: float
+    metric: str = FASTER
+    form: str = ""  # which form of the model the peer is given; "": the work's
+
+
+@dataclass(frozen=True)
+class Race:
+    """One deployment of ours beside servers with the same model."""
+
+    title: str
+    model: str
+    form: str
+    rows: int
+    connections: int
+    goals: tuple[Goal, ...]
+
+
+GIVEN = "columns-onnx"
+RACES: Final[Mapping[str, Race]] = {
+    "small": Race(
+        "small ONNX, 1 row, 8 connections", "small", "matrix-onnx", 1, 8,
+        (
+            Goal("mlserver", 9, 14), Goal("kserve", 8, 13), Goal("pytriton", 6, 9.5), Goal("fastapi", 3.5, 5.5),
+            Goal("kserve", 6, 10, TAIL), Goal("bentoml", 1, 1), Goal("litserve", 1, 1), Goal("mlflow", 1, 1), Goal("ray", 1, 1),
+        ),
+    ),
+    "churn": Race(
+        "churn, 1 row, 8 connections", "churn", "columns-sklearn", 1, 8,
+        (
+            Goal("mlserver", 50, 80), Goal("kserve", 50, 80), Goal("pytriton", 18, 28), Goal("fastapi", 1, 1),
+            Goal("kserve", 50, 100, TAIL), Goal("bentoml", 1, 1), Goal("litserve", 1, 1), Goal("mlflow", 1, 1),
+            Goal("ray", 1, 1),
+        ),
+    ),
+    "churn-onnx": Race(
+        "churn, given our ONNX, 8 connections", "churn", GIVEN, 1, 8, (Goal("mlserver", 8, 12), Goal("fastapi", 2.5, 4)),
+    ),
+    "native-1": Race("left as scikit-learn, 1 connection", "native", "columns-sklearn", 1, 1, (Goal("kserve", 1, 1),)),
+    "native-8": Race("left as scikit-learn, 8 connections", "native", "columns-sklearn", 1, 8, (Goal("mlserver", 4, 8),)),
+    "native-64": Race("left as scikit-learn, 64 connections", "native", "columns-sklearn", 1, 64, (Goal("mlserver", 30, 60),)),
+    "rows-small": Race(
+        "small ONNX, 64 rows, 8 connections", "small", "matrix-onnx", 64, 8,
+        (Goal("mlserver", 1.5, 2.1), Goal("mlserver", 1 / 0.4, 1 / 0.26, CPU)),
+    ),
+    "rows-churn": Race(
+        "churn, 64 rows, 8 connections", "churn", "columns-sklearn", 64, 8,
+        (Goal("mlserver", 11, 17), Goal("mlserver", 2, 3, form=GIVEN)),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmark."""
+
+    stage: Stage
+    made: Made
+    peers: Mapping[str, Peer]
+    pace: Pace
+
+    def model(self, name: str, form: str) -> Model:
+        """Return a model as peers are given it."""
+        return self.made.files[name, form]
+
+    def in_turns(self, contenders: Sequence[Contender], rows: int, name: str, connections: int) -> list[Measured]:
+        """Return the medians of each, timed in turns, each first warmed up for a second."""
+        asked = batches(name, rows, REQUESTS)
+        found: list[list[Measured]] = [[] for _ in contenders]
+        for number, (place, contender) in itertools.product(range(self.pace.rounds + 1), enumerate(contenders)):
+            seconds = self.pace.seconds if number else 1
+            bodies = [contender.body(one) for one in asked]
+            with self.stage.awake(contender):
+                measured = press(contender.target, bodies, connections=connections, seconds=seconds)
+            if number:
+                found[place].append(measured)
+        return [median(stretches) for stretches in found]
+
+
+def race(bench: Bench, work: Race) -> Iterator[Result]:
+    """Time ours beside the peers of a work."""
+    ours = bench.stage.ours(work.model)
+    agreed: dict[tuple[str, str], Contender] = {}
+    requests: list[list[Row]] = batches(work.model, work.rows, REQUESTS)
+    for goal in work.goals:
+        key = (goal.peer, goal.form or work.form)
+        if goal.peer in bench.peers and key not in agreed:
+            found = bench.stage.peer(bench.peers[goal.peer], bench.model(work.model, key[1]))
+            if found is not None and agrees(bench, work, ours, found, requests):
+                agreed[key] = found
+    if not agreed:
+        return
+    measured = bench.in_turns([ours, *agreed.values()], work.rows, work.model, work.connections)
+    mine, theirs = measured[0], dict(zip(agreed, measured[1:], strict=True))
+    for goal in work.goals:
+        key = (goal.peer, goal.form or work.form)
+        if key in theirs:
+            yield compared(work, goal, bench.peers[goal.peer], mine, theirs[key])
+
+
+def agrees(bench: Bench, work: Race, ours: Contender, other: Contender, requests: Sequence[Sequence[Row]]) -> bool:
+    """Return whether both give the same answers; where not, the row is left out aloud."""
+    with bench.stage.awake(ours), bench.stage.awake(other):
+        try:
+            worst = same_answers(ours, other, requests)
+        except Unavailable as reason:
+            bench.stage.left_out[f"{other.target.title} in '{work.title}'"] = str(reason)
+            say(f"left out: {reason}")
+            return False
+    say(f"{work.title}: {other.target.title} answers as ours does (within {worst:.0e})")
+    return True
+
+
+def compared(work: Race, goal: Goal, peer: Peer, mine: Measured, theirs: Measured) -> Result:
+    """Return the row of one goal."""
+    read: Callable[[Measured], float] = {
+        FASTER: lambda one: one.requests_s, TAIL: lambda one: one.p99_ms, CPU: lambda one: one.cpu_ms,
+    }[goal.metric]  # fmt: skip
+    ours, other = read(mine), read(theirs)
+    ratio = ours / other if goal.metric == FASTER else other / ours
+    title = f"{peer.title} (our ONNX)" if (goal.form or work.form) == GIVEN else peer.title
+    return row(work.title, goal.metric, title, (ours, other), ratio, (goal.floor, goal.aim))
+
+
+def row(work: str, metric: str, peer: str, pair: tuple[float, float], ratio: float, goal: tuple[float, float]) -> Result:
+    """Return a row of the table."""
+    return Result(work, metric, peer, round(pair[0], 4), round(pair[1], 4), round(ratio, 3), *goal)
+
+
+def even(bench: Bench) -> Iterator[Result]:
+    """Hold our slowest answers against our usual ones, where batches of 64 rows come on 64 connections."""
+    [mine] = bench.in_turns([bench.stage.ours("native")], 64, "native", 64)
+    yield row(
+        "left as scikit-learn, 64 rows x 64",
+        TAIL,
+        "ours, p50",
+        (mine.p99_ms, mine.p50_ms),
+        mine.p50_ms / mine.p99_ms,
+        (0.25, 0.25),
+    )
+
+
+def start(bench: Bench) -> Iterator[Result]:
+    """Time starts and weigh processes with one ONNX model."""
+    peer = bench.peers.get("kserve")
+    if peer is None:
+        return
+    try:
+        mine, theirs = first_answer(bench.stage, peer, bench.model("small", "matrix-onnx"), bench.pace.rounds)
+    except Unavailable as reason:
+        bench.stage.left_out[peer.name] = str(reason)
+        return
+    work = "a process with ONNX models only"
+    yield row(work, "s", peer.title, (mine.seconds, theirs.seconds), theirs.seconds / mine.seconds, (7, 11))
+    yield row(
+        work, "MB", peer.title, (mine.memory_mb, theirs.memory_mb), theirs.memory_mb / mine.memory_mb, (1 / 0.45, 1 / 0.3)
+    )
+
+
+def tax(bench: Bench) -> Iterator[Result]:
+    """Hold our whole way, ledger and metrics on, against a constant answer on the same server."""
+    for connections, goal in ((8, (0.35, 0.45)), (64, (0.45, 0.6))):
+        mine, bare = taxed(bench.stage, lambda two, c=connections: bench.in_turns(two, 1, "small", c))  # type: ignore[misc]
+        work = f"our way, small ONNX, {connections} connections"
+        yield row(work, FASTER, "bare uvicorn", (mine.requests_s, bare.requests_s), mine.requests_s / bare.requests_s, goal)
+
+
+def switch(bench: Bench) -> Iterator[Result]:
+    """Move an alias to and fro under a steady load."""
+    ours = bench.stage.ours("churn")
+    bodies = [ours.body(one) for one in batches("churn", 1, REQUESTS)]
+    with bench.stage.awake(ours):
+        found = switching(ours.target, bodies, bench.made.versions, bench.pace.switch_requests)
+    work = f"{found.flips} switches, 300 requests a second"
+    say(f"{work}: {found.requests} requests, {found.failed} failed, answered by versions {found.versions}")
+    yield row(work, "failed", "none", (found.failed, 0), float(not found.failed), (1, 1))
+    yield row(
+        work,
+        TAIL,
+        "ours, before",
+        (found.p99_during_ms, found.p99_before_ms),
+        found.p99_before_ms / found.p99_during_ms,
+        (1 / 1.5, 1 / 1.2),
+    )
+    yield row(work, "gap ms", "60 ms", (found.gap_ms, 60), 60 / found.gap_ms, (1, 1.5))
+
+
+def _race(work: Race) -> Callable[[Bench], Iterator[Result]]:
+    return lambda bench: race(bench, work)
+
+
+WORKS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
+    **{name: _race(work) for name, work in RACES.items()},
+    "native-even": even,
+    "start": start,
+    "tax": tax,
+    "switch": switch,
+}
+NOT_YET: Final[Mapping[str, str]] = {
+    "ledger": "its share of p50 is not measured yet",
+    "two workers": "`yard up` starts one gateway",
+    "batch": "batch scoring beside Spark is not measured here yet",
+}
