@@ -15,7 +15,8 @@ import pytest
 
 from modelyard.core import digest_bytes
 from modelyard.serving import Route, RouteKind
-from modelyard.serving.rules import choose
+from modelyard.serving.ledger import shadow_table
+from modelyard.serving.rules import choose, mirrored
 from tests.gateway.packages import flights
 from tests.gateway.world import PROJECT, World
 
@@ -129,6 +130,56 @@ def test_a_corrupt_version_leaves_the_one_before_in_place_and_is_told(world: Wor
         status = world.taken_up(world.publish(world.served(Route(2, 100))))
         assert status["problems"] == {}
         assert ask(client, world, row)["model_version"] == "2"
+
+
+def shadow_rows(client: httpx.Client, world: World, count: int) -> pl.DataFrame:
+    for _ in range(2000):
+        assert client.post("/v1/ledger/flush").status_code == 200
+        found = world.table(shadow_table("delay"))
+        if found.height >= count:
+            return found
+    raise AssertionError(f"{found.height} of {count} rows")
+
+
+def test_a_shadow_is_asked_what_callers_ask_and_they_never_hear_of_it(world: World) -> None:
+    shadowed = world.served(Route(1, 100), Route(2, 100, RouteKind.SHADOW))
+    world.publish(shadowed)
+    world.start()
+    rows = flights(40, seed=3)
+    with world.client() as client:
+        for start in range(0, 40, 4):
+            told = ask(client, world, rows[start : start + 4], parameters={"ids": [f"f{start + n}" for n in range(4)]})
+            assert (told["model_version"], told["parameters"]["route"]) == ("1", "live")
+        kept = shadow_rows(client, world, 40).sort("id")
+        heard = world.ledger().sort("id")
+        expected = dict(zip((f"f{n}" for n in range(40)), world.package(2).expected(rows), strict=True))
+        assert np.allclose(kept["answer"], [expected[one] for one in kept["id"]], atol=1e-6, rtol=0)
+        assert set(kept["version"]) == {2}
+        assert set(heard["version"]) == {1}
+        assert heard["id"].to_list() == kept["id"].to_list()
+        assert set(kept["route"]) == {"shadow"}
+        [nonsense] = world.objects.put(PROJECT, [b"no model at all"])
+        forms = (world.package(1).form, replace(world.package(3).form, model=nonsense))
+        broken = world.served(Route(1, 100), Route(3, 100, RouteKind.SHADOW), forms=forms)
+        status = world.taken_up(world.publish(broken))
+        assert "shadow of version 3" in status["problems"]["flights/delay"]
+        assert [one["revision"] for one in status["deployments"]] == [broken.revision.number]
+        assert ask(client, world, rows[:1])["model_version"] == "1"
+
+
+def test_a_shadow_that_fails_costs_no_answer_and_one_of_a_share_meets_the_same_requests(world: World) -> None:
+    world.publish(world.served(Route(1, 100), Route(2, 30, RouteKind.SHADOW), Route(3, 100, RouteKind.SHADOW)))
+    world.packages[3, False, "onnx"] = world.package(3, function=True)  # its function divides by seats: none, no answer
+    world.publish(world.served(Route(1, 100), Route(2, 30, RouteKind.SHADOW), Route(3, 100, RouteKind.SHADOW)))
+    world.start()
+    rows = flights(60, seed=4).with_columns(seats=pl.lit(None, dtype=pl.Int64))
+    with world.client() as client:
+        for n in range(60):
+            ask(client, world, rows[n : n + 1], id=f"r{n}")
+        expected = {f"r{n}-0" for n in range(60) if mirrored(Route(2, 30, RouteKind.SHADOW), f"r{n}")}
+        kept = shadow_rows(client, world, len(expected)).filter(pl.col("version") == 2)
+    assert set(kept["id"]) == expected
+    assert 5 < len(expected) < 40
 
 
 def test_a_package_that_rotted_on_the_disk_is_fetched_anew(world: World) -> None:

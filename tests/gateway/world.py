@@ -137,9 +137,13 @@ class World:
 
     def ledger(self, name: str = "delay") -> pl.DataFrame:
         """Return what was shipped."""
-        if self.lake.version(PROJECT, ledger_table(name)) is None:
+        return self.table(ledger_table(name))
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table of the lake; an empty frame where there is none."""
+        if self.lake.version(PROJECT, name) is None:
             return pl.DataFrame()
-        return self.lake.scan(PROJECT, ledger_table(name)).collect()
+        return self.lake.scan(PROJECT, name).collect()
 
     def body(self, frame: pl.DataFrame, version: int = 1, **rest: Any) -> dict[str, Any]:
         """Return an infer request for raw rows."""

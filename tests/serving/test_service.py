@@ -15,6 +15,7 @@ from modelyard.data import Column, DatasetVersionId
 from modelyard.registry import Condition, ConditionKind, Form, Gate, ModelVersion, Signature
 from modelyard.registry.service import approve, ensure_model, find_aliases, promote, restore, set_gate
 from modelyard.serving import Deployment, Judgement, RolloutState, Route, RouteKind, Verdict
+from modelyard.serving.routing import shadow, split
 from modelyard.serving.service import (
     advance_rollout,
     catalogue,
@@ -352,3 +353,57 @@ def test_a_version_without_onnx_is_served_in_its_native_form(place: Place) -> No
 
 def actor_by_id(place: Place) -> Callable[[object], Actor]:
     return lambda member: place.actor
+
+
+def test_versions_share_the_requests_by_weights_until_one_has_them_all(place: Place) -> None:
+    place.deploy()
+    who = (place.ports, place.actor, place.project, "delay")
+    split(*who, {2: 30, 1: 70}, cause="test")
+    assert place.routes() == (Route(1, 70), Route(2, 30))
+    with pytest.raises(Problem) as told:
+        start_rollout(*who, version=3, cause="x")
+    assert told.value.code == "rollout.conflict"
+    assert roll_back_deployment(*who, cause="x").routes == (Route(1, 100),)
+    split(*who, {1: 60, 2: 20, 3: 20}, cause="test")
+    split(*who, {1: 100}, cause="test")
+    assert place.routes() == (Route(1, 100),)
+    for weights in ({1: 70, 2: 20}, {2: 100}, {1: 100, 2: 0}, {}):
+        with pytest.raises(Problem) as told:
+            split(*who, weights, cause="test")
+        assert told.value.code == "deployment.invalid"
+    with pytest.raises(Problem) as told:
+        split(*who, {1: 50, 9: 50}, cause="test")
+    assert told.value.code == "version.missing"
+
+
+def test_no_version_gets_a_weight_past_its_gate_or_beside_a_rollout(place: Place) -> None:
+    place.deploy()
+    who = (place.ports, place.actor, place.project, "delay")
+    set_gate(place.ports, place.actor, place.project, "delay", "champion", Gate((Condition(ConditionKind.CHECKS),)))
+    with pytest.raises(Problem) as told:
+        split(*who, {1: 50, 4: 50}, cause="test")
+    assert told.value.code == "gate.refused"
+    start_rollout(*who, version=2, cause="x")
+    with pytest.raises(Problem) as told:
+        split(*who, {1: 50, 3: 50}, cause="test")
+    assert told.value.code == "rollout.conflict"
+
+
+def test_shadows_stay_through_rollouts_and_end_when_their_version_answers(place: Place) -> None:
+    place.deploy()
+    who = (place.ports, place.actor, place.project, "delay")
+    shadow(*who, 3, cause="test")
+    shadow(*who, 4, share=20, cause="test")
+    beside = (Route(3, 100, RouteKind.SHADOW), Route(4, 20, RouteKind.SHADOW))
+    assert place.routes() == (Route(1, 100), *beside)
+    started = start_rollout(*who, version=3, cause="x")
+    assert place.routes() == (Route(1, 90), Route(3, 10, RouteKind.CANARY), beside[1])
+    roll_back_rollout(place.ports, place.actor, place.project, started.id)
+    assert place.routes() == (Route(1, 100), beside[1])
+    assert {one.version for one in catalogue(place.ports, place.actor).deployments[0].versions} == {1, 4}
+    shadow(*who, 4, share=0, cause="test")
+    assert place.routes() == (Route(1, 100),)
+    for version, share, code in ((1, 100, "rollout.conflict"), (2, 101, "deployment.invalid"), (9, 100, "version.missing")):
+        with pytest.raises(Problem) as told:
+            shadow(*who, version, share=share, cause="test")
+        assert told.value.code == code

@@ -19,6 +19,7 @@ from modelyard.monitoring.labels import add_labels, labelled_rows
 from modelyard.reactions import Decision
 from modelyard.reactions.service import push
 from modelyard.serving import Deployment, Revision, Rollout
+from modelyard.serving.routing import shadow, split
 from modelyard.serving.service import (
     catalogue,
     catalogue_position,
@@ -30,6 +31,7 @@ from modelyard.serving.service import (
     roll_back_deployment,
     start_rollout,
 )
+from modelyard.serving.shadow import ShadowDiff, shadow_diffs
 from modelyard.tenancy import authorise
 
 router = APIRouter(prefix="/v1", tags=["serving"], route_class=SnapshotRoute)
@@ -48,6 +50,21 @@ class NewDeployment:
     time: str | None = None
     tolerance: float = 0.02
     loss: str = "log_loss"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Per cent of the requests by version."""
+
+    weights: dict[int, int]
+
+
+@dataclass(frozen=True)
+class NewShadow:
+    """A version to ask besides, about a share of the requests in per cent; 0 ends it."""
+
+    version: int
+    share: int = 100
 
 
 @dataclass(frozen=True)
@@ -155,6 +172,26 @@ def push_version(call: InProject, name: str, new: Pushed) -> PushedRollout:
 def roll_back(call: InProject, name: str) -> Revision:
     """Go back to the version before."""
     return roll_back_deployment(call.platform, call.actor, call.project, name, cause=f"member:{call.actor.member}")
+
+
+@router.post("/projects/{project}/deployments/{name}/split", status_code=201)
+def split_requests(call: InProject, name: str, new: Weights) -> Revision:
+    """Let versions share the requests."""
+    cause = f"member:{call.actor.member}"
+    return split(call.platform, call.actor, call.project, name, new.weights, cause=cause)
+
+
+@router.post("/projects/{project}/deployments/{name}/shadow", status_code=201)
+def set_shadow(call: InProject, name: str, new: NewShadow) -> Revision:
+    """Ask a version besides, or no longer."""
+    cause = f"member:{call.actor.member}"
+    return shadow(call.platform, call.actor, call.project, name, new.version, share=new.share, cause=cause)
+
+
+@router.get("/projects/{project}/deployments/{name}/shadows")
+def shadows(call: InProject, name: str, since: datetime | None = None, until: datetime | None = None) -> list[ShadowDiff]:
+    """Return what shadows answered beside what callers got."""
+    return shadow_diffs(call.platform, call.actor, call.project, name, since=since, until=until)
 
 
 @router.post("/projects/{project}/deployments/{name}/labels", status_code=201)

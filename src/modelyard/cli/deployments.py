@@ -1,5 +1,6 @@
 """`yard deployment` and `yard label`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ label = group("Labels: the truth about predictions.")
 
 DEPLOYMENT = ["name", "model", "alias", "canary", "time", "tolerance", "loss", "created_at"]
 ROLLOUT = ["candidate", "base", "state", "step", "cause", "started_at", "finished_at", "judgement"]
+SHADOW = ["version", "rows", "mean_answer", "mean_shadow", "mean_abs", "max_abs", "latency_us", "shadow_latency_us"]
 Name = Annotated[str, typer.Argument(help="The deployment's name.")]
 
 
@@ -78,6 +80,43 @@ def push(
     show(open_project(project).deployment(name).push(version, reason), as_json)
 
 
+@command(
+    noun, "split", "yard deployment split churn 3=70 5=30", "yard deployment split churn 3=100  # the others share no longer"
+)
+def split(
+    name: Name,
+    weights: Annotated[list[str], typer.Argument(metavar="VERSION=WEIGHT...", help="Per cent by version; together 100.")],
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Let versions share the requests; a key meets the same one while the weights stand."""
+    show(open_project(project).deployment(name).split(_weights(weights)), as_json)
+
+
+@command(
+    noun,
+    "shadow",
+    "yard deployment shadow churn 8",
+    "yard deployment shadow churn 8 --share 20",
+    "yard deployment shadow churn 8 --share 0  # no longer",
+)
+def shadow(
+    name: Name,
+    version: int,
+    share: Annotated[int, typer.Option(help="Per cent of the requests; 0 ends it.")] = 100,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a version besides: its answers are kept beside those that callers get, and nobody waits for them."""
+    show(open_project(project).deployment(name).shadow(version, share), as_json)
+
+
+@command(noun, "shadows", "yard deployment shadows churn")
+def shadows(name: Name, project: ProjectName = None, as_json: Json = False) -> None:
+    """Show what shadows answered beside what callers got."""
+    show(open_project(project).deployment(name).shadows(), as_json, SHADOW)
+
+
 @command(noun, "roll-back", "yard deployment roll-back churn")
 def roll_back(name: Name, project: ProjectName = None, as_json: Json = False) -> None:
     """End the canary under way, else return to the version before."""
@@ -113,6 +152,16 @@ def add_labels(
     values = rows[value].cast(pl.Float64).to_list()
     taken = open_project(project).deployment(deployment).labels(rows[id_column].cast(pl.String).to_list(), values, times)
     show({"labels": taken}, as_json)
+
+
+def _weights(texts: Sequence[str]) -> dict[int, int]:
+    from modelyard.core import Problem
+
+    try:
+        return {int(version): int(weight) for version, weight in (text.split("=") for text in texts)}
+    except ValueError:
+        told, why = " ".join(texts), "each is VERSION=WEIGHT, whole numbers"
+        raise Problem("deployment.invalid", f"The weights '{told}' cannot be read", why, "3=70 5=30") from None
 
 
 def _steps(text: str) -> list[int]:

@@ -17,6 +17,7 @@ from modelyard.core import Problem, to_text
 from modelyard.monitoring import Monitor, MonitorTest
 from modelyard.reactions import Decision
 from modelyard.serving import Deployment, Revision, Rollout
+from modelyard.serving.shadow import ShadowDiff
 
 LABELS_AT_ONCE: Final = 10_000
 TAKEN_UP_S: Final = 10.0  # a gateway hears of a new deployment within this
@@ -169,6 +170,22 @@ class DeploymentClient:
         """Go back: end the canary under way, else return to the version before."""
         return self._connection.post(f"{self._path}/roll-back", Revision)
 
+    def split(self, weights: Mapping[int, int]) -> Revision:
+        """Let versions share the requests, per cent by version: `split({3: 70, 5: 30})`. One with 100 ends it.
+
+        A key meets the same version while the weights stand. Problem `gate.refused` for a version that its gate holds back.
+        """
+        body = {"weights": {str(version): weight for version, weight in weights.items()}}
+        return self._connection.post(f"{self._path}/split", Revision, body)
+
+    def shadow(self, version: int, share: int = 100) -> Revision:
+        """Ask a version about a share of the requests besides, in per cent; callers never notice. 0 ends it."""
+        return self._connection.post(f"{self._path}/shadow", Revision, {"version": version, "share": share})
+
+    def shadows(self, *, since: datetime | None = None, until: datetime | None = None) -> list[ShadowDiff]:
+        """Return what shadows answered beside what callers got in [since, until) of event time, by version."""
+        return self._connection.get(f"{self._path}/shadows", list[ShadowDiff], **_span(since, until))
+
     def rollouts(self) -> Iterator[Rollout]:
         """Yield its rollouts, newest first."""
         return self._connection.pages(f"{self._path}/rollouts", Rollout)
@@ -179,8 +196,7 @@ class DeploymentClient:
 
     def predictions(self, *, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
         """Return the ledger's rows of [since, until) by event time, with their labels."""
-        span = {"since": to_text(since) if since else None, "until": to_text(until) if until else None}
-        return read_frame(self._connection, f"{self._path}/predictions", **{k: v for k, v in span.items() if v})
+        return read_frame(self._connection, f"{self._path}/predictions", **_span(since, until))
 
     def decisions(self) -> Iterator[DecisionClient]:
         """Yield what was decided about it, newest first."""
@@ -210,6 +226,10 @@ class DeploymentClient:
     def __repr__(self) -> str:
         """Return its name and what it follows."""
         return f"<deployment {self.name} of {self.record.model}@{self.record.alias}>"
+
+
+def _span(since: datetime | None, until: datetime | None) -> dict[str, str]:
+    return {name: to_text(at) for name, at in (("since", since), ("until", until)) if at is not None}
 
 
 def _times(times: Sequence[datetime] | datetime | None) -> str | list[str] | None:

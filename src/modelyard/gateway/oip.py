@@ -289,12 +289,14 @@ def _columns(ask: Ask, request: InferRequest, loaded: LoadedVersion) -> tuple[di
             return {name: values[place] for name, place in known.places}, count, known.ignored
     tensors, count = columns_of(request)
     check_datatypes(tensors, loaded.kinds)
-    ignored = tuple(name for name in names if name not in loaded.columns)
+    beside = ask.target.beside
+    ignored = tuple(name for name in names if name not in loaded.columns and name not in beside)
+    wanted = [*loaded.columns, *(name for name in names if name in beside and name not in loaded.columns)]
     if not loaded.columns.keys() <= tensors.keys():
         return {name: tensor.data for name, tensor in tensors.items()}, count, ignored
     if len(ask.target.layouts) < MOST_LAYOUTS:
-        ask.target.layouts[key] = Layout(tuple((name, names.index(name)) for name in loaded.columns), ignored)
-    return {name: tensors[name].data for name in loaded.columns}, count, ignored
+        ask.target.layouts[key] = Layout(tuple((name, names.index(name)) for name in wanted), ignored)
+    return {name: tensors[name].data for name in wanted}, count, ignored
 
 
 def write(call: Call) -> tuple[bytes, int | None]:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from modelyard.core import Clock, Problem
 from modelyard.gateway.calls import Call
 from modelyard.gateway.metrics import Metrics
+from modelyard.gateway.mirror import Mirror
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.prepare.transform import ROWS_BY_PYTHON
 from modelyard.serving.infer import LoadedVersion
@@ -59,6 +60,8 @@ class Plane:
         self._arrived: list[Call] = []  # in this turn of the loop
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
+        self._mirror = Mirror(self._work)
+        metrics.watch(lambda: {"modelyard_shadow_rows_dropped_total": self._mirror.rows_dropped})
 
     async def answer(self, call: Call) -> None:
         """Answer a call together with the others of its turn; what came of it stands in the call."""
@@ -72,10 +75,12 @@ class Plane:
     def answer_here(self, call: Call) -> None:
         """Answer a call now, in this thread."""
         self._work(call.loaded, [call])
+        self._mirror.take([call])
 
     def close(self) -> None:
         """End the threads, once nothing more is asked."""
         self._threads.shutdown()
+        self._mirror.close()
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         calls, self._arrived = self._arrived, []
@@ -92,6 +97,7 @@ class Plane:
             for batch in _batches(group):
                 lane.took(self._work(loaded, batch))
                 _wake(batch)
+                self._mirror.take(batch)
 
     def _queue(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane, calls: Sequence[Call]) -> None:
         refused = []
@@ -128,6 +134,7 @@ class Plane:
     ) -> None:
         lane.took(future.result())
         _wake(batch)
+        self._mirror.take(batch)
         if lane.waiting:
             self._start(loop, loaded, lane)
         else:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 
 from modelyard.core import Problem, ProjectId, missing
-from modelyard.serving import ServedDeployment
+from modelyard.serving import Route, ServedDeployment
 from modelyard.serving.infer import LoadedVersion
-from modelyard.serving.rules import choose, live_version
+from modelyard.serving.rules import choose, live_version, shadows
 
 MODELS = "/v2/models/"
 PINNED = "pinned"  # the caller named the version
@@ -64,6 +65,18 @@ class Target:
     served: ServedDeployment
     versions: Mapping[int, LoadedVersion]
     layouts: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Layout] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def shadows(self) -> tuple[tuple[Route, LoadedVersion], ...]:
+        """The versions that are asked besides; one that could not be loaded is not."""
+        return tuple(
+            (route, self.versions[route.version]) for route in shadows(self.served.revision) if route.version in self.versions
+        )
+
+    @cached_property
+    def beside(self) -> frozenset[str]:
+        """The inputs that shadows take."""
+        return frozenset(name for _, loaded in self.shadows for name in loaded.columns)
 
     @property
     def live(self) -> LoadedVersion:

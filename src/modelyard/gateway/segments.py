@@ -109,7 +109,7 @@ class SegmentWriter:
 
 
 def _answer_line(call: Call) -> bytes:
-    served = call.ask.target.served
+    served, columns = call.ask.target.served, call.loaded.columns
     assert call.answers is not None  # noqa: S101 - only what was answered is written
     document = {
         "p": served.project,
@@ -123,7 +123,7 @@ def _answer_line(call: Call) -> bytes:
         "at": call.answered_at,
         "latency_us": int(call.seconds * 1e6),
         "caller": f"token:{call.ask.caller[:12]}",
-        "inputs": call.columns,
+        "inputs": call.columns if len(call.columns) == len(columns) else {name: call.columns[name] for name in columns},
         "answers": [values.tolist() for values in call.answers.values()],
     }
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)

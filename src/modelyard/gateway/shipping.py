@@ -16,7 +16,8 @@ from modelyard.core import Problem, ProjectId
 from modelyard.data import TableStore
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.prepare.values import InputColumn
-from modelyard.serving.ledger import META, OUTPUT_PREFIX, STAMP, fit_to_table, input_series, ledger_table
+from modelyard.serving import RouteKind
+from modelyard.serving.ledger import META, OUTPUT_PREFIX, STAMP, fit_to_table, input_series, ledger_table, shadow_table
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ class _Stretch:
     meta: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     answers: list[list[Any]] = field(default_factory=list)  # by output
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> "_Stretch":
+        """Begin with the line that says a version's types."""
+        fixed = {"deployment": line["d"], "model": line["model"], "form": line["form"]}
+        return cls(line["types"], line["outputs"], fixed, answers=[[] for _ in line["outputs"]])
 
     def add(self, line: Mapping[str, Any]) -> None:
         rows = len(line["ids"])
@@ -89,10 +96,11 @@ def _meta_series(name: str, dtype: pl.DataType, values: list[Any]) -> pl.Series:
 
 
 def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame], list[bytes]]:
-    """Return a segment's rows by project and deployment, and the whole lines that cannot be read.
+    """Return a segment's rows by project and table, and the whole lines that cannot be read.
 
     A last line without its end was cut off by a kill: its answer was never sent, and it is passed over.
     """
+    types: dict[tuple[ProjectId, str, int], Mapping[str, Any]] = {}
     stretches: dict[tuple[ProjectId, str, int], _Stretch] = {}
     unreadable = []
     for raw in path.read_bytes().splitlines(keepends=True):
@@ -102,23 +110,27 @@ def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame],
             line = orjson.loads(raw)
             key = (line["p"], line["d"], line["v"])
             if "types" in line:
-                fixed = {"deployment": line["d"], "model": line["model"], "form": line["form"]}
-                outputs = line["outputs"]
-                stretches.setdefault(key, _Stretch(line["types"], outputs, fixed, answers=[[] for _ in outputs]))
-            else:
-                stretches[key].add(line)
+                types[key] = line
+                continue
+            place = line["p"], _table_of(line), line["v"]
+            if place not in stretches:
+                stretches[place] = _Stretch.of(types[key])
+            stretches[place].add(line)
         except (orjson.JSONDecodeError, KeyError, TypeError):
             unreadable.append(raw)
     frames: dict[tuple[ProjectId, str], pl.DataFrame] = {}
-    for (project, deployment, _), stretch in stretches.items():
-        if not stretch.meta["id"]:
-            continue
+    for (project, table, _), stretch in stretches.items():
         frame = stretch.frame()
-        before = frames.get((project, deployment))
+        before = frames.get((project, table))
         if before is not None:
             frame = pl.concat([before, fit_to_table(frame, before.schema)], how="diagonal")
-        frames[project, deployment] = frame
+        frames[project, table] = frame
     return frames, unreadable
+
+
+def _table_of(line: Mapping[str, Any]) -> str:
+    deployment: str = line["d"]
+    return shadow_table(deployment) if line["route"] == RouteKind.SHADOW.value else ledger_table(deployment)
 
 
 class Shipper:
@@ -187,8 +199,8 @@ class Shipper:
 
     def _ship_one(self, path: Path) -> int:
         frames, unreadable = read_segment(path)
-        for (project, deployment), frame in frames.items():
-            self._append(project, ledger_table(deployment), frame, path.stem)
+        for (project, table), frame in frames.items():
+            self._append(project, table, frame, path.stem)
         if unreadable:
             log.error("%d lines of ledger segment %s cannot be read; they are kept in %s", len(unreadable), path, UNREADABLE)
             with (self._folder / UNREADABLE).open("ab") as stream:

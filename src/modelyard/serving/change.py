@@ -9,7 +9,7 @@ from modelyard.events import Fact
 from modelyard.registry import Alias
 from modelyard.registry.service import mend_glass
 from modelyard.serving.judgement import Judgement
-from modelyard.serving.rules import ALL, OPEN, live_version, move
+from modelyard.serving.rules import ALL, OPEN, live_version, move, shadows
 from modelyard.serving.store import ServingTransaction
 from modelyard.serving.types import Deployment, DeploymentId, Revision, Rollout, RolloutState, Route
 
@@ -44,9 +44,15 @@ class Change:
         for rollout in self.open_rollouts(deployment):
             raise running(rollout, why)
 
-    def revise(self, deployment: Deployment, routes: tuple[Route, ...], cause: str) -> Revision:
-        """Make the deployment's next revision."""
+    def revise(
+        self, deployment: Deployment, routes: tuple[Route, ...], cause: str, shadowed: tuple[Route, ...] | None = None
+    ) -> Revision:
+        """Make the deployment's next revision; None of `shadowed`: its shadows stay, but for a version that answers now."""
         before = self.tx.deployments.revisions(self.project, deployment.id, PageRequest(limit=1)).items
+        if shadowed is None:
+            now = {route.version for route in routes}
+            shadowed = tuple(one for one in shadows(before[0]) if one.version not in now) if before else ()
+        routes = (*routes, *shadowed)
         revision = Revision(deployment.id, before[0].number + 1 if before else 1, routes, cause, self.at)
         self.tx.deployments.add_revisions(self.project, [revision])
         told = [{"version": one.version, "weight": one.weight, "kind": one.kind.value} for one in routes]

@@ -66,6 +66,11 @@ def ledger_table(deployment: str) -> str:
     return f"ledger/{deployment}"
 
 
+def shadow_table(deployment: str) -> str:
+    """Return the name of the table of what a deployment's shadows answered: the ledger's columns, under the callers' ids."""
+    return f"shadow/{deployment}"
+
+
 def read_ledger(
     ports: Ports, project: ProjectId, deployment: str, since: datetime | None = None, until: datetime | None = None
 ) -> pl.LazyFrame:

@@ -1,6 +1,6 @@
 """Pure decisions of serving: which route answers a request, and how a rollout moves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
@@ -33,7 +33,7 @@ def choose(revision: Revision, key: str) -> Route:
     50 % too, and the next candidate, whose hash is salted with its own version, meets other keys first. Nothing else goes into
     the hash, no id above all: traffic that is replayed is routed the same again.
     """
-    routes = revision.routes
+    routes = answering(revision)
     if len(routes) == 1:
         return routes[0]
     ordered = sorted(routes, key=_canaries_first)
@@ -46,6 +46,29 @@ def choose(revision: Revision, key: str) -> Route:
     return ordered[-1]
 
 
+def answering(revision: Revision) -> tuple[Route, ...]:
+    """Return the routes whose answers callers get."""
+    routes = revision.routes
+    if len(routes) == 1:
+        return routes
+    return tuple(route for route in routes if route.kind is not RouteKind.SHADOW)
+
+
+def is_shared(revision: Revision) -> bool:
+    """Return whether several versions share the requests by weights."""
+    return sum(route.kind is RouteKind.LIVE for route in revision.routes) > 1
+
+
+def shadows(revision: Revision) -> tuple[Route, ...]:
+    """Return the routes that are asked besides."""
+    return tuple(route for route in revision.routes if route.kind is RouteKind.SHADOW)
+
+
+def mirrored(shadow: Route, key: str) -> bool:
+    """Return whether a shadow is asked about a request with this key: the same one each time."""
+    return shadow.weight >= ALL or _place(f"shadow:{shadow.version}:{key}") < shadow.weight
+
+
 def _canaries_first(route: Route) -> tuple[bool, int]:
     return route.kind is not RouteKind.CANARY, route.version
 
@@ -56,8 +79,30 @@ def _place(text: str) -> float:
 
 
 def live_version(revision: Revision) -> int:
-    """Return the version that answers what no canary does."""
+    """Return the version that answers what no canary does; of several that share it, the one that the alias names."""
     return next(route.version for route in revision.routes if route.kind is RouteKind.LIVE)
+
+
+def split_of(weights: Mapping[int, int], aliased: int) -> tuple[Route, ...]:
+    """Return the routes of versions that share the requests, that of the alias first.
+
+    >>> [(route.version, route.weight) for route in split_of({5: 30, 3: 70}, 3)]
+    [(3, 70), (5, 30)]
+
+    Raises
+    ------
+    Problem
+        `deployment.invalid` when a weight is under 1, they do not make 100, or the alias' version has none.
+    """
+    told = ", ".join(f"{version}={weight}" for version, weight in weights.items()) or "none"
+    if aliased not in weights:
+        why = f"the alias names version {aliased}, which must have a share"
+        raise Problem("deployment.invalid", f"The weights {told} are not usable", why, f"give {aliased} at least 1")
+    if min(weights.values()) < 1 or sum(weights.values()) != ALL:
+        why = f"each is at least 1 per cent and together they make {ALL}; these make {sum(weights.values())}"
+        raise Problem("deployment.invalid", f"The weights {told} are not usable", why, "yard deployment split NAME 3=70 5=30")
+    others = sorted(version for version in weights if version != aliased)
+    return tuple(Route(version, weights[version]) for version in (aliased, *others))
 
 
 def routes_of(candidate: int, base: int | None, share: int) -> tuple[Route, ...]:

@@ -32,6 +32,7 @@ from modelyard.serving.rules import (
     DEFAULT_TOLERANCE,
     LOSSES,
     check_canary,
+    is_shared,
     live_version,
     move,
     next_step,
@@ -239,7 +240,11 @@ def start_rollout(ports: Ports, actor: Actor, project: ProjectId, name: str, *, 
             if held.state is RolloutState.RUNNING:
                 raise running(held, "one is judged at a time")
             change.end(held, RolloutState.ROLLED_BACK)
-        base = live_version(change.latest(deployment))
+        latest = change.latest(deployment)
+        base = live_version(latest)
+        if is_shared(latest):
+            why = "several versions share its requests, and a candidate is judged beside one"
+            raise Problem("rollout.conflict", f"{name} has weights", why, f"yard deployment split {name} {base}=100")
         if base == version:
             why = f"it is what {deployment.name} answers with"
             raise Problem("rollout.conflict", f"Version {version} cannot be rolled out", why, "name another version")
@@ -318,7 +323,7 @@ def hold_rollout(
 
 
 def roll_back_deployment(ports: Ports, actor: Actor, project: ProjectId, name: str, *, cause: str) -> Revision:
-    """Go back: an open rollout is ended; without one the alias returns to the version that it named before.
+    """Go back: an open rollout is ended, weights are; without either the alias returns to the version that it named before.
 
     Where the alias has been moved already and the deployment has not followed yet, it follows.
 
@@ -338,6 +343,9 @@ def roll_back_deployment(ports: Ports, actor: Actor, project: ProjectId, name: s
         if change.follow(deployment.model, deployment.alias, cause):
             return change.latest(deployment)
         alias = change.alias(deployment.model, deployment.alias)
+        latest = change.latest(deployment)
+        if is_shared(latest):
+            return change.revise(deployment, (Route(live_version(latest), ALL),), cause)
         previous = alias.previous if alias is not None else None
         if previous is None:
             why = f"{deployment.model}@{deployment.alias} has named one version only"

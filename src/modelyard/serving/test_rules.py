@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise, product
@@ -7,8 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.core import Problem, ProjectId
-from modelyard.serving import DeploymentId, Judgement, Revision, Rollout, RolloutId, RolloutState, Route, Verdict
-from modelyard.serving.rules import MOVES, check_canary, choose, live_version, move, next_step, routes_of
+from modelyard.serving import DeploymentId, Judgement, Revision, Rollout, RolloutId, RolloutState, Route, RouteKind, Verdict
+from modelyard.serving.rules import (
+    MOVES,
+    check_canary,
+    choose,
+    is_shared,
+    live_version,
+    mirrored,
+    move,
+    next_step,
+    routes_of,
+    split_of,
+)
 
 NOW = datetime(2013, 6, 24, tzinfo=UTC)
 JUDGED = Judgement(Verdict.PROMOTE, 0.0, 0.01, 500, 500, 0.02)
@@ -94,3 +106,16 @@ def rollout(state: RolloutState) -> Rollout:
     return Rollout(
         RolloutId("rol_1"), ProjectId("prj_1"), DeploymentId("dep_1"), "delay", 2, 1, 0, state, "test", False, NOW, NOW
     )
+
+
+def test_shadows_answer_nobody_and_weights_are_kept() -> None:
+    shadow = Route(3, 40, RouteKind.SHADOW)
+    shared = Revision(DeploymentId("dep_1"), 1, (*split_of({2: 25, 1: 75}, 1), shadow), "test", NOW)
+    met = Counter(choose(shared, key).version for key in KEYS)
+    assert set(met) == {1, 2}
+    assert abs(met[2] / len(KEYS) - 0.25) < 0.03
+    assert live_version(shared) == 1
+    assert is_shared(shared)
+    asked = sum(mirrored(shadow, key) for key in KEYS)
+    assert abs(asked / len(KEYS) - 0.4) < 0.03
+    assert all(mirrored(replace(shadow, weight=100), key) for key in KEYS)

@@ -20,11 +20,12 @@ class RouteKind(Enum):
 
     LIVE = "live"
     CANARY = "canary"
+    SHADOW = "shadow"  # asked besides; its answers are kept, and nobody gets them
 
 
 @dataclass(frozen=True)
 class Route:
-    """A version and its share of the requests, in per cent; the shares of a revision make 100."""
+    """A version and its share of the requests, in per cent; the shares of a revision, but for its shadows, make 100."""
 
     version: int
     weight: int
