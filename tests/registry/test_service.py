@@ -79,7 +79,8 @@ def test_a_promotion_is_refused_naming_each_demand_that_failed(living: Living) -
         move(living, 2)
     assert told.value.code == "gate.refused"
     assert told.value.detail == {"failed": ["better", "checks", "latency", "parity", "approvals"]}
-    for words in ("demanded: better by at least 0.001", "rows that it was trained on fail a check", "250 µs", "1.0e-03", "0 of 2 people"):
+    told_why = ("better by at least 0.001", "rows that it was trained on fail a check", "250 µs", "1.0e-03", "0 of 2 people")
+    for words in told_why:
         assert words in told.value.why
     assert living.champion() == 1
     assert moves(living) == before
