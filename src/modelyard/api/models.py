@@ -10,6 +10,7 @@ from modelyard.core import Page
 from modelyard.data.service import get_version as get_dataset_version
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Gate, GateResult, Model, ModelVersion
+from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.service import (
     approve,
     ensure_model,
@@ -98,6 +99,12 @@ def versions(call: InProject, model: str, page: PageQuery) -> Page[ModelVersion]
 def make_version(call: InProject, model: str, new: Registration) -> Job:
     """Queue the registration of a run; the job's result names the version."""
     return request_registration(call.platform, call.actor, call.project, model, new.run, alias=new.alias, note=new.note)
+
+
+@router.post("/{model}/imports", status_code=202)
+def import_model(call: InProject, model: str, new: Wish) -> Job:
+    """Queue the import of a model that was made elsewhere, its files uploaded already; the job's result names the version."""
+    return request_import(call.platform, call.actor, call.project, model, new)
 
 
 @router.get("/{model}/versions/{what}")

@@ -1,5 +1,6 @@
 """`yard model`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,6 +58,29 @@ def register(
 ) -> None:
     """Make a version of a run: converted, measured, and held against the native model."""
     show(open_project(project).model(name).register(run, alias=alias, note=note).record, as_json)
+
+
+@command(
+    noun,
+    "import",
+    "yard model import iris iris.onnx --alias champion",
+    "yard model import faces faces.onnx --input 'pixels=Array[Float32, 3x224x224]'",
+)
+def import_model(
+    name: Name,
+    path: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    *,
+    given: Annotated[
+        list[str] | None, typer.Option("--input", metavar="NAME=TYPE", help="The type of an input that leaves lengths open.")
+    ] = None,
+    alias: Annotated[str | None, typer.Option(help="Moved to the version, if its gate lets it through.")] = None,
+    note: str = "",
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Make a version of a model that was made elsewhere, proved by a worker."""
+    inputs = {key: dtype for key, _, dtype in (one.partition("=") for one in given or ())}
+    show(open_project(project).model(name).add(path, inputs=inputs, alias=alias, note=note).record, as_json)
 
 
 @command(

@@ -1,6 +1,7 @@
 """Models, their versions, and the gates before their aliases."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,12 +9,13 @@ import polars as pl
 
 from modelyard.client.connection import Connection, part
 from modelyard.client.datasets import Data, ref_of
-from modelyard.client.objects import download
+from modelyard.client.objects import download, upload
 from modelyard.client.runs import RunClient
 from modelyard.client.scoring import score
 from modelyard.client.spans import span_s
 from modelyard.client.studies import StudyClient
 from modelyard.client.waiting import wait_for_job
+from modelyard.core import Problem
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Condition, Evaluation, Gate, GateResult, ModelVersion
 
@@ -144,6 +146,45 @@ class ModelClient:
         done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
         return self.version((done.result or {})["version"])
 
+    def add(
+        self,
+        path: str | Path,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        alias: str | None = None,
+        note: str = "",
+        timeout_s: float | None = None,
+    ) -> VersionClient:
+        """Make a version of a model that was made elsewhere; wait until a worker has proved it and return it.
+
+        Parameters
+        ----------
+        path
+            An ONNX file.
+        inputs
+            Types of inputs whose lengths the model leaves open, as in `{"pixels": "Array[Float32, 3x224x224]"}`.
+        alias
+            Moved to the version when its gate lets it through.
+
+        Raises
+        ------
+        Problem
+            `file.missing`; `model.invalid` and `import.refused` for what cannot be served, saying why; `gate.refused` when the
+            version is there but the alias did not move.
+        """
+        found = _files(Path(path))
+        digests = upload(self._connection, self._project, list(found.values()))
+        body = {
+            "name": Path(path).resolve().name,
+            "files": dict(zip(found, digests, strict=True)),
+            "inputs": dict(inputs or {}),
+            "alias": alias,
+            "note": note,
+        }
+        job = self._connection.post(f"{self._path}/imports", Job, body)
+        done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
+        return self.version((done.result or {})["version"])
+
     def version(self, what: int | str = "latest") -> VersionClient:
         """Return a version by number, alias or `latest`."""
         record = self._connection.get(f"{self._path}/versions/{part(what)}", ModelVersion)
@@ -165,3 +206,17 @@ class ModelClient:
     def __repr__(self) -> str:
         """Return its name."""
         return f"<model {self.name}>"
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    """Return the contents of a file, or of a folder's files by their paths in it; hidden ones are left out."""
+    try:
+        if not path.is_dir():
+            return {path.name: path.read_bytes()}
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        names = {one.relative_to(path).as_posix(): one for one in inside}
+        return {name: one.read_bytes() for name, one in names.items() if not any(p.startswith(".") for p in name.split("/"))}
+    except OSError as error:
+        raise Problem(
+            "file.missing", f"{path} cannot be read", error.strerror or str(error), "name a file or a folder"
+        ) from error

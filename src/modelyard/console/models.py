@@ -97,7 +97,7 @@ class VersionPage:
     href: str
     model_href: str
     aliases: tuple[str, ...]
-    run: Run
+    run: Run | None  # None, as `data`: it was imported
     data: DatasetVersion | None
     gates: tuple[Gated, ...]
     approvals: tuple[Approval, ...]
@@ -178,12 +178,12 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
     version = get_version(platform, actor, project, f"{name}@{number}")
     aliases = tuple(find_aliases(platform, actor, project, name))
     frame = frame_of(visit, "Models", f"v{number}")
-    fitted = pipeline_of(visit, version.pipeline)
+    fitted = pipeline_of(visit, version.pipeline) if version.pipeline is not None else None
     [card] = platform.objects.get(project, [version.card])
     with platform.transaction() as tx:
         approvals = tuple(tx.models.approvals(project, name, number))
         try:
-            [data] = tx.datasets.get_versions(project, [version.data])
+            data = tx.datasets.get_versions(project, [version.data])[0] if version.data is not None else None
         except Problem:
             data = None
     path = model_path(visit, name)
@@ -193,12 +193,12 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         href=f"{path}/{number}",
         model_href=path,
         aliases=aliases_at(aliases, number),
-        run=get_run(platform, actor, project, version.run),
+        run=get_run(platform, actor, project, version.run) if version.run is not None else None,
         data=data,
         gates=gates_of(visit, aliases, version),
         approvals=approvals,
-        steps=step_rows(fitted),
-        features=fitted.features,
+        steps=step_rows(fitted) if fitted else (),
+        features=fitted.features if fitted else (),
         slice_metrics=tuple(sorted({m for one in version.slices for m in one.metrics}, key=_metric_order)[:SHOWN_METRICS]),
         card=render_markdown(card.decode(errors="replace")),
         movable=tuple(a.name for a in aliases if a.version != number) if "alias.move" in frame.may else (),

@@ -196,6 +196,8 @@ def _reference(visit: Visit, deployment: Deployment, window: Window) -> tuple[Pr
     platform, actor, project = visit.platform, visit.actor, visit.project.id
     try:
         version = get_version(platform, actor, project, f"{deployment.model}@{window.version}")
+        if version.data is None:
+            return None, ""
         with platform.transaction() as tx:
             [data] = tx.datasets.get_versions(project, [version.data])
     except Problem:

@@ -76,7 +76,7 @@ def build_prepare(visit: Visit) -> PreparePage:
         held = next((a for a in aliases if a.model == model.name and a.version and a.name == "champion"), None)
         found = find_versions(platform, actor, project, model.name, PageRequest(limit=1000)).items
         version = next((one for one in found if held and one.number == held.version), found[0] if found else None)
-        if version is None:
+        if version is None or version.pipeline is None:
             continue
         fitted = pipeline_of(visit, version.pipeline)
         cards.append(

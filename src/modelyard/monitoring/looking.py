@@ -122,7 +122,10 @@ def _see(ports: Ports, actor: Actor, monitor: Monitor, deployment: Deployment, w
 
 def _drifted(sight: Sight, rows: pl.DataFrame) -> Sight:
     ports, monitor, version = sight.ports, sight.monitor, sight.version
-    reference, usual = _reference(sight)
+    held = _reference(sight)
+    if held is None:
+        return sight
+    reference, usual = held
     served = [c.name for c in version.signature.inputs if INPUT_PREFIX + c.name in rows.columns and c.name in reference.columns]
     inputs = rows.select(pl.col(INPUT_PREFIX + name).alias(name) for name in served)
     with ports.transaction() as tx:
@@ -138,8 +141,11 @@ def _drifted(sight: Sight, rows: pl.DataFrame) -> Sight:
     )
 
 
-def _reference(sight: Sight) -> tuple[Profile, dict[str, float]]:
+def _reference(sight: Sight) -> tuple[Profile, dict[str, float]] | None:
+    """Return the profile of the rows that the version was trained on, and how far it usually spreads; None: it was imported."""
     ports, project = sight.ports, sight.monitor.project
+    if sight.version.data is None:
+        return None
     data = reading.get_version_by_id(ports, project, sight.version.data)
     reference = reading.profile_of(ports, project, data)
     if sight.state.get("usual_of") == sight.version.data:

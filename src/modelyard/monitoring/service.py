@@ -9,7 +9,10 @@ from modelyard.monitoring.labels import Ports
 from modelyard.monitoring.looking import look
 from modelyard.monitoring.rules import due_windows
 from modelyard.monitoring.types import Alert, AlertId, AlertKind, Monitor, MonitorId, MonitorTest, Window
-from modelyard.serving.service import get_deployment
+from modelyard.registry.rules import trained
+from modelyard.registry.service import get_version
+from modelyard.serving.rules import live_version
+from modelyard.serving.service import get_deployment, latest_revision
 from modelyard.tenancy import Actor, authorise
 
 WATCHED = ("brier", "zero_one")
@@ -32,12 +35,15 @@ def create_monitor(
     ------
     Problem
         `monitor.invalid` for a window under a minute, a negative delay, an unknown kind of test or loss; `monitor.exists` when
-        one of this name watches another deployment.
+        one of this name watches another deployment; `monitor.refused` while an imported version answers there: what it was
+        trained on, which windows are held against, is not known.
     """
     authorise(actor, "monitor.write", project)
     check_name("monitor", name)
-    get_deployment(ports, actor, project, deployment)
+    watched = get_deployment(ports, actor, project, deployment)
     _check_tests(window_s, label_delay_s, tests)
+    live = live_version(latest_revision(ports, actor, project, deployment))
+    trained(get_version(ports, actor, project, f"{watched.model}@{live}"), "be watched", "monitor.refused")
     with ports.transaction() as tx:
         known = next((m for m in tx.monitors.find(project) if m.name == name), None)
         if known is not None:

@@ -14,6 +14,7 @@ from modelyard.registry.types import (
     Model,
     ModelId,
     ModelVersion,
+    Origin,
     Signature,
     Slice,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ModelId",
     "ModelStore",
     "ModelVersion",
+    "Origin",
     "RegistryTransaction",
     "Signature",
     "Slice",

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
 from modelyard.core import Problem
+from modelyard.data import DatasetVersionId
 from modelyard.registry.types import (
     Alias,
     Approval,
@@ -17,11 +19,42 @@ from modelyard.registry.types import (
     GateResult,
     ModelVersion,
 )
-from modelyard.training import Direction
+from modelyard.training import Direction, Recipe, RunId
 from modelyard.training.metrics import DIRECTIONS
 
 REFERENCE = re.compile(r"^(?P<model>[a-z][a-z0-9_-]*)@(?P<what>[a-z0-9][a-z0-9_-]*)$")
 LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a version was trained by and on."""
+
+    run: RunId
+    recipe: Recipe
+    data: DatasetVersionId
+
+
+def trained(version: ModelVersion, wish: str, code: str = "version.refused") -> Training:
+    """Return what a version was trained by and on.
+
+    Parameters
+    ----------
+    wish
+        What that is needed for: `be retrained`.
+    code
+        Of the problem, when the version was made elsewhere.
+    """
+    if version.run is None or version.recipe is None or version.data is None:
+        origin = f"it was imported from {version.origin.name}" if version.origin else "it was made elsewhere"
+        raise Problem(
+            code,
+            f"{version.model}@{version.number} cannot {wish}",
+            f"{origin}, so neither its recipe nor the rows that it was trained on are known here",
+            "train a model here with a trainer, and register its run",
+            {"version": version.number},
+        )
+    return Training(version.run, version.recipe, version.data)
 
 
 def parse_reference(text: str) -> tuple[str, str]:
@@ -66,6 +99,8 @@ def _judge(condition: Condition, version: ModelVersion, current: int | None, app
         return _judge_better(condition, version, current)
     if condition.kind is ConditionKind.CHECKS:
         told = "the checks of its data are green" if version.checks_green else "rows that it was trained on fail a check"
+        if version.data is None:
+            told = "it was imported: the rows that it was trained on are not known here"
         return ConditionResult(condition, version.checks_green, None, told)
     if condition.kind is ConditionKind.LATENCY:
         known = [form.latency_us for form in version.forms if form.latency_us is not None]

@@ -10,7 +10,7 @@ from modelyard.data import DatasetVersionId
 from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
-from modelyard.registry.rules import LATEST, check_gate, judge_gate, parse_reference, told_failures
+from modelyard.registry.rules import LATEST, check_gate, judge_gate, parse_reference, told_failures, trained
 from modelyard.registry.store import RegistryTransaction
 from modelyard.registry.types import (
     Alias,
@@ -165,8 +165,9 @@ def request_evaluation(
         raise Problem("evaluation.invalid", what, f"{against} is version {version}", "name another alias or number")
     if newest_s is not None and newest_s < 1:
         raise Problem("evaluation.invalid", f"The newest {newest_s} s are no stretch", "it has a length", "--newest 7d")
+    made = trained(candidate, "be measured beside another", "evaluation.refused")
     with ports.transaction() as tx:
-        [rows] = tx.datasets.get_versions(project, [data or candidate.data])
+        [rows] = tx.datasets.get_versions(project, [data or made.data])
         payload = {
             "model": model,
             "version": candidate.number,

@@ -72,16 +72,24 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What an imported version was made of: who brought it stands in `ModelVersion.created_by`."""
+
+    name: str  # of the file or folder, where it came from
+    files: Mapping[str, Digest]  # by path within the folder; of a single file its name
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """One immutable model: the fitted preparation, the forms, and all that is known of it."""
 
     project: ProjectId
     model: str  # its name
     number: int  # from 1
-    run: RunId
-    recipe: Recipe
-    data: DatasetVersionId
-    pipeline: Digest  # the fitted pipeline, a JSON object
+    run: RunId | None  # None, as recipe and data: it was made elsewhere, see `origin`
+    recipe: Recipe | None
+    data: DatasetVersionId | None
+    pipeline: Digest | None  # the fitted pipeline, a JSON object; None: it takes tensors as they are
     signature: Signature
     forms: tuple[Form, ...]
     metrics: Mapping[str, float]
@@ -97,6 +105,7 @@ class ModelVersion:
     # What its live loss is held against: metrics on held-out rows. A refit takes them from the version whose recipe it is: the
     # week that a recipe is judged on is too short, and too much of its season, to promise by.
     reference: Mapping[str, float] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class ConditionKind(Enum):

@@ -182,8 +182,8 @@ class Story:
         wrong = rows.with_columns(rows.sort("flight_id")["late"])
         dataset = self.project.dataset("departures-misaligned", key="flight_id", time="departs_at")
         version = dataset.append(wrong, note="planted: labels of other rows")
-        best = self.project.model(MODEL).version("champion").record.recipe.params
-        run = trainer.run(version, seed=self.plan.seed, **best).wait()
+        made_by = self.project.model(MODEL).version("champion").record.recipe
+        run = trainer.run(version, seed=self.plan.seed, **(made_by.params if made_by else {})).wait()
         candidate = self.project.model(MODEL).register(run, note="trained on misaligned labels")
         try:
             candidate.promote("champion")

@@ -14,6 +14,7 @@ GROUP = "modelyard.steps"
 STEPS: Mapping[str, str] = {
     "run.train": "modelyard.runner.steps.train:run_training",
     "model.register": "modelyard.runner.steps.register:register_run",
+    "model.import": "modelyard.runner.steps.foreign:import_model",
     "model.evaluate": "modelyard.runner.steps.evaluate:evaluate_version",
     "model.score": "modelyard.runner.steps.score:score_rows",
     "decision.notify": "modelyard.runner.steps.notify:notify",

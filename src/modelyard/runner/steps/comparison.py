@@ -96,8 +96,10 @@ def was_fitted_on(
 
     Rows are known by the dataset's key, also in another dataset of the same key; those of a dataset without one by their place,
     since versions of it grow at the end. A refit was fitted on all rows of its version, every other run on those that its
-    split did not hold out.
+    split did not hold out. Of an imported version nobody knows which they were: none is told.
     """
+    if version.run is None or version.data is None:
+        return pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)
     run = get_run(context.platform, context.actor, context.project, version.run)
     source = version_of(context, version.data)
     own = dataset_of(context, source)

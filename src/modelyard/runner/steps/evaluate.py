@@ -9,6 +9,7 @@ import polars as pl
 
 from modelyard.core import Problem
 from modelyard.registry import Evaluation, ModelVersion
+from modelyard.registry.rules import trained
 from modelyard.registry.service import add_evaluations, get_version
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.comparison import LEAST_ROWS, PLACE, beside, measure_version, rows_since, was_fitted_on
@@ -34,7 +35,8 @@ def evaluate_version(context: StepContext) -> Mapping[str, object]:
     platform, actor, project, model = context.platform, context.actor, context.project, payload["model"]
     candidate = get_version(platform, actor, project, f"{model}@{payload['version']}")
     against = get_version(platform, actor, project, f"{model}@{payload['against']}")
-    trainer = load_trainer(platform, actor, project, candidate.recipe.trainer)
+    made = trained(candidate, "be measured beside another", REFUSED)
+    trainer = load_trainer(platform, actor, project, made.recipe.trainer)
     context.progress(0.05, "read the rows")
     fair = fair_rows(context, candidate, against, trainer)
     told = f"{fair.rows.height:,} rows"
@@ -44,18 +46,18 @@ def evaluate_version(context: StepContext) -> Mapping[str, object]:
 
     mine = measure_version(context, candidate, fair.rows, trainer.label, progress)
     context.progress(0.5, f"{told}, v{against.number}")
-    made = beside(
+    found = beside(
         context,
         against,
         fair.rows,
-        run=candidate.run,
+        run=made.run,
         mine=mine,
         label=trainer.label,
         metric=next((one for one in (trainer.metric, *USUAL) if one in mine), trainer.metric),
         window=fair.window,
         refusal=REFUSED,
     )
-    return {"model": model, "version": candidate.number, "evaluation": msgspec.to_builtins(_kept(context, candidate, made))}
+    return {"model": model, "version": candidate.number, "evaluation": msgspec.to_builtins(_kept(context, candidate, found))}
 
 
 def fair_rows(context: StepContext, candidate: ModelVersion, against: ModelVersion, trainer: Trainer) -> Fair:

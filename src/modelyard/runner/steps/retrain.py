@@ -22,6 +22,7 @@ from modelyard.data.split import split_frame
 from modelyard.monitoring.labels import labelled_rows
 from modelyard.reactions import Retraining
 from modelyard.registry import Evaluation, ModelVersion
+from modelyard.registry.rules import trained
 from modelyard.registry.service import find_versions, register
 from modelyard.registry.service import get_version as get_model_version
 from modelyard.runner.context import StepContext
@@ -32,7 +33,7 @@ from modelyard.runner.steps.train import ending_badly, finish_run
 from modelyard.serving import Deployment
 from modelyard.serving.ledger import INPUT_PREFIX
 from modelyard.serving.service import get_deployment
-from modelyard.training import Run, RunId, RunKind, Trainer
+from modelyard.training import Recipe, Run, RunId, RunKind, Trainer
 from modelyard.training.metrics import DIRECTIONS
 from modelyard.training.service import NewRun, begin, end_runs_of, load_trainer, start_runs
 
@@ -46,6 +47,7 @@ class Material:
 
     deployment: Deployment
     champion: ModelVersion
+    recipe: Recipe  # the champion's
     trainer: Trainer
     dataset: Dataset
     data: DatasetVersion
@@ -184,7 +186,8 @@ def _gather(context: StepContext) -> Material:
     deployment = get_deployment(platform, actor, project, payload["deployment"])
     retraining = msgspec.convert(payload["retraining"], Retraining)
     champion = get_model_version(platform, actor, project, f"{deployment.model}@{deployment.alias}")
-    trainer = load_trainer(platform, actor, project, champion.recipe.trainer)
+    recipe = trained(champion, "be retrained", "retraining.refused").recipe
+    trainer = load_trainer(platform, actor, project, recipe.trainer)
     if trainer.metric not in DIRECTIONS:
         raise Problem(
             "retraining.refused",
@@ -207,7 +210,7 @@ def _gather(context: StepContext) -> Material:
     if retraining.history_s is not None:
         oldest = boundary - timedelta(seconds=retraining.history_s)
         rows = rows_since(rows, dataset, data, oldest)
-    material = Material(deployment, champion, trainer, dataset, data, rows, boundary)
+    material = Material(deployment, champion, recipe, trainer, dataset, data, rows, boundary)
     _demand_rows(material, retraining)
     return material
 
@@ -238,7 +241,7 @@ def _registered(context: StepContext) -> Mapping[str, object] | None:
     deployment = get_deployment(platform, actor, project, payload["deployment"])
     newest = find_versions(platform, actor, project, deployment.model, PageRequest(limit=100)).items
     version = next((one for one in newest if one.cause == payload["cause"] and one.refit_of is not None), None)
-    if version is None or version.refit_of is None:
+    if version is None or version.refit_of is None or version.data is None:
         return None
     return _told(version, version.refit_of, get_version(platform, actor, project, version.data).rows)
 
@@ -263,7 +266,7 @@ def _fit(
 ) -> tuple[Trained, Run]:
     platform, actor, project = context.platform, context.actor, context.project
     new = NewRun(
-        recipe=material.champion.recipe,
+        recipe=material.recipe,
         data=material.data.id,
         kind=kind,
         split=material.split,
@@ -280,7 +283,7 @@ def _fit(
         context.progress(low + (high - low) * fraction, f"{kind.value}: {message}")
 
     with ending_badly(context, run):
-        trainer, recipe = material.trainer, material.champion.recipe
+        trainer, recipe = material.trainer, material.recipe
         trained = fit_recipe(context, run.id, trainer, recipe, frames, key=material.dataset.key, progress=progress)
         return trained, finish_run(context, run, trainer, trained)
 

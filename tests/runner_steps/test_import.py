@@ -1,0 +1,180 @@
+"""The job `model.import`: files that were made elsewhere become versions, proved here; others are refused, saying why."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import NodeProto, TensorProto, helper
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
+
+from modelyard.core import Problem, digest_bytes
+from modelyard.monitoring.service import create_monitor
+from modelyard.registry import Condition, ConditionKind, Gate, ModelVersion
+from modelyard.registry.imports import Wish, request_import
+from modelyard.registry.service import evaluate_gate, get_version, request_evaluation, set_gate
+from modelyard.serving.infer import LoadedVersion, load_version
+from modelyard.serving.service import deploy, served_form
+from tests.runner_steps.place import Place
+
+IRIS = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+KINDS = np.array(["setosa", "versicolor", "virginica"])[np.digitize(IRIS[:, 0], [-0.5, 0.5])]
+
+
+def iris() -> bytes:
+    """Return a classifier of texts, with its probabilities in maps, as skl2onnx makes it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skl2onnx's own, about NumPy
+        return bytes(to_onnx(LogisticRegression().fit(IRIS, KINDS), IRIS[:1]).SerializeToString())
+
+
+def graph(*nodes: NodeProto, x: tuple[int, list[str | int]], y: tuple[int, list[str | int]]) -> bytes:
+    """Return a model from `x` to `y`."""
+    taken, given = (helper.make_tensor_value_info(n, *form) for n, form in (("x", x), ("y", y)))
+    made = helper.make_graph(list(nodes), "g", [taken], [given])
+    return bytes(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString())
+
+
+def brought(place: Place, content: bytes, name: str = "iris.onnx", **rest: Any) -> ModelVersion:
+    """Import a file."""
+    [digest] = place.platform.objects.put(place.project, [content])
+    request_import(*place.who, "iris", Wish(name, {name: digest}, **rest))
+    result = place.work()
+    return get_version(*place.who, f"iris@{result['version']}")
+
+
+def loaded(place: Place, version: ModelVersion) -> LoadedVersion:
+    """Return a version as a gateway loads it."""
+    return load_version(place.platform, place.project, served_form(version), place.scratch / "served")
+
+
+def refusal(place: Place, content: bytes, **rest: Any) -> Problem:
+    """Return the problem with which an import ends."""
+    with pytest.raises(Problem) as told:
+        brought(place, content, **rest)
+    return told.value
+
+
+def test_an_onnx_file_becomes_a_version_that_says_where_it_comes_from(place: Place) -> None:
+    version = brought(place, iris(), note="from the lab", alias="champion")
+    assert (version.number, version.note) == (1, "from the lab")
+    assert (version.run, version.recipe, version.data, version.pipeline) == (None, None, None, None)
+    assert version.origin is not None
+    assert version.origin.name == "iris.onnx"
+    assert version.origin.files == {"iris.onnx": digest_bytes(iris())}
+    assert version.created_by == place.actor.member
+    assert [(one.name, one.dtype) for one in version.signature.inputs] == [("X", "Array[Float32, 4]")]
+    assert [(one.name, one.dtype) for one in version.signature.outputs] == [
+        ("output_label", "String"),
+        ("output_probability.setosa", "Float32"),
+        ("output_probability.versicolor", "Float32"),
+        ("output_probability.virginica", "Float32"),
+    ]
+    [form] = version.forms
+    assert (form.name, form.framework, form.size_bytes) == ("onnx", "onnxruntime", len(iris()))
+    assert form.latency_us is not None
+    card = place.card(version)
+    assert f"`{digest_bytes(iris())}`" in card
+    assert "iris.onnx" in card
+    assert get_version(*place.who, "iris@champion").number == 1
+
+
+def test_it_is_served_as_it_answers_by_itself(place: Place) -> None:
+    version = loaded(place, brought(place, iris()))
+    model = LogisticRegression().fit(IRIS, KINDS)
+    batch = version.joined([version.batch({"X": IRIS[:40].ravel()}, {"X": [40, 4]}), version.batch({"X": IRIS[40:].tolist()})])
+    answers = version.infer(batch)
+    assert answers["output_label"].tolist() == model.predict(IRIS).tolist()
+    assert np.allclose(answers["output_probability.virginica"], model.predict_proba(IRIS)[:, 2], atol=1e-5)
+    with pytest.raises(Problem, match=r"\[n, 4\] is expected"):
+        version.batch({"X": [[1, 2, 3]]})
+
+
+def test_a_length_that_is_left_open_stays_open_or_is_said(place: Place) -> None:
+    double = graph(helper.make_node("Add", ["x", "x"], ["y"]), x=(1, ["n", "long"]), y=(1, ["n", "long"]))
+    version = brought(place, double)
+    assert [one.dtype for one in (*version.signature.inputs, *version.signature.outputs)] == ["Array[Float32, ?]"] * 2
+    assert loaded(place, version).infer([{"x": [1, 2, 3]}])["y"].tolist() == [[2, 4, 6]]
+    said = brought(place, double, inputs={"x": "Array[Float32, 3]"})
+    assert [one.dtype for one in (*said.signature.inputs, *said.signature.outputs)] == ["Array[Float32, 3]"] * 2
+    for wish in ({"x": "Array[Int64, 3]"}, {"x": "Float32"}, {"y": "Array[Float32, 3]"}):
+        assert refusal(place, double, inputs=wish).code == "import.invalid"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "ONNX"),
+        (b"no model", "ONNX"),
+        (
+            graph(helper.make_node("ReduceMean", ["x"], ["y"], axes=[0]), x=(1, ["n", 3]), y=(1, [1, 3])),
+            "'y' has the shape \\(1, 3\\) for 5 rows",
+        ),
+        (
+            graph(
+                helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0]),
+                helper.make_node("Sub", ["x", "mean"], ["y"]),
+                x=(1, ["n", 3]),
+                y=(1, ["n", 3]),
+            ),
+            "otherwise among others than alone",
+        ),
+        (graph(helper.make_node("Identity", ["x"], ["y"]), x=(1, [4, 3]), y=(1, [4, 3])), "exactly 4 rows"),
+        (
+            graph(helper.make_node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16), x=(1, ["n"]), y=(16, ["n"])),
+            "bfloat16|BFLOAT16|type",
+        ),
+    ],
+    ids=["empty", "no model", "one answer for all", "rows that depend on others", "fixed rows", "a strange type"],
+)
+def test_what_cannot_be_served_is_refused_with_the_reason(place: Place, content: bytes, told: str) -> None:
+    problem = refusal(place, content)
+    assert problem.code == "model.invalid"
+    with pytest.raises(Problem, match=told):
+        raise problem
+
+
+def test_what_is_no_onnx_file_is_refused(place: Place) -> None:
+    assert refusal(place, b"x", name="model.pkl").code == "import.refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("m", {}), ("m", {"../m": "d"}), ("m", {"/m": "d"}), ("m", {"a/./b": "d"}), ("m", {"a/..": "d"}), ("a\0b", {"m": "d"})],
+)
+def test_paths_that_leave_the_folder_are_refused(place: Place, name: str, files: Mapping[str, str]) -> None:
+    with pytest.raises(Problem) as told:
+        request_import(*place.who, "iris", Wish(name, files))  # type: ignore[arg-type] # texts in place of digests
+    assert told.value.code == "import.invalid"
+
+
+def test_a_file_that_was_not_uploaded_is_named(place: Place) -> None:
+    with pytest.raises(Problem, match=r"not here: iris\.onnx") as told:
+        request_import(*place.who, "iris", Wish("iris.onnx", {"iris.onnx": digest_bytes(b"elsewhere")}))
+    assert told.value.code == "object.missing"
+
+
+def test_what_needs_recipe_or_rows_says_that_it_was_imported(place: Place) -> None:
+    brought(place, iris(), alias="champion")
+    deploy(*place.who, "iris", model="iris")
+    with pytest.raises(Problem, match=r"imported from iris\.onnx") as watching:
+        create_monitor(*place.who, "iris", deployment="iris")
+    assert watching.value.code == "monitor.refused"
+    brought(place, iris())
+    with pytest.raises(Problem, match=r"imported from iris\.onnx") as measuring:
+        request_evaluation(*place.who, "iris", 2, against="champion")
+    assert measuring.value.code == "evaluation.refused"
+    set_gate(*place.who, "iris", "champion", Gate((Condition(ConditionKind.CHECKS),)))
+    [result] = evaluate_gate(*place.who, "iris", 2, "champion").results
+    assert not result.passed
+    assert "imported" in result.told
+
+
+def test_a_lost_try_leaves_one_version(place: Place) -> None:
+    [digest] = place.platform.objects.put(place.project, [iris()])
+    request_import(*place.who, "iris", Wish("iris.onnx", {"iris.onnx": digest}))
+    job = place.take().job
+    assert place.step(job) == place.step(replace(job, attempts=2))
