@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from onnx import NodeProto, TensorProto, helper
 from skl2onnx import to_onnx
@@ -17,6 +18,7 @@ from modelyard.registry import Condition, ConditionKind, Gate, ModelVersion
 from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.service import evaluate_gate, get_version, request_evaluation, set_gate
 from modelyard.serving.infer import LoadedVersion, load_version
+from modelyard.serving.score import score
 from modelyard.serving.service import deploy, served_form
 from tests.runner_steps.place import Place
 
@@ -139,6 +141,27 @@ def test_what_cannot_be_served_is_refused_with_the_reason(place: Place, content:
 
 def test_what_is_no_onnx_file_is_refused(place: Place) -> None:
     assert refusal(place, b"x", name="model.pkl").code == "import.refused"
+
+
+def test_a_table_is_scored_with_arrays_in_and_texts_out(place: Place) -> None:
+    brought(place, iris())
+    rows = pl.DataFrame({"X": IRIS, "id": range(90)})
+    scored = score(*place.who, "iris@1", rows, folder=place.scratch / "score")
+    assert scored.schema["output_label"] == pl.String
+    assert scored["output_label"].to_list() == LogisticRegression().fit(IRIS, KINDS).predict(IRIS).tolist()
+    assert scored.schema["output_probability.setosa"] == pl.Float32
+    none = score(*place.who, "iris@1", rows.clear(), folder=place.scratch / "score")
+    assert none.schema == scored.schema
+
+
+def test_an_array_comes_out_as_a_list_and_one_value_in_a_row_as_a_value(place: Place) -> None:
+    brought(place, graph(helper.make_node("Add", ["x", "x"], ["y"]), x=(1, ["n", 2]), y=(1, ["n", 2])))
+    scored = score(*place.who, "iris@1", pl.DataFrame({"x": [[1.0, 2.0]]}), folder=place.scratch / "score")
+    assert scored["y"].to_list() == [[2.0, 4.0]]
+    sums = graph(helper.make_node("ReduceMean", ["x"], ["y"], axes=[1]), x=(1, ["n", 2]), y=(1, ["n", 1]))
+    version = loaded(place, brought(place, sums))
+    assert version.served.signature.outputs[0].dtype == "Float32"
+    assert version.infer([{"x": [1, 2]}, {"x": [3, 4]}])["y"].tolist() == [1.5, 3.5]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class Direct:
                 what = f"Version {self.version} gave {told} for '{name}'"
                 why = f"there are {count} rows, and each has one entry"
                 raise Problem("version.failed", what, why, "look at its card, and roll it back")
-        return {name: answers[name] for name in self.outputs}
+        return {name: _flat(answers[name]) for name in self.outputs}
 
     def _tensors(self, batch: Batch) -> Tensors:
         if isinstance(batch, Mapping):
@@ -117,6 +117,11 @@ class Direct:
             if name not in row:
                 problem = column_missing(name, [str(one) for one in row])
                 raise Problem(problem.code, problem.what, problem.why, problem.next_step, {**problem.detail, "row": place})
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an output of one value a row as a column, also where the model gives each in a row of its own."""
+    return values[:, 0] if values.shape[1:] == (1,) else values
 
 
 def _of_series(values: pl.Series) -> Sequence[Any] | NDArray[Any]:

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.core import Clock, IdMaker, ObjectStore, Problem, ProjectId
+from modelyard.data import Column
+from modelyard.data.cell import Cell
 from modelyard.registry.service import get_version
 from modelyard.serving.infer import LoadedVersion, load_version
 from modelyard.serving.rules import live_version
@@ -81,7 +84,7 @@ class Scorer:
                 answers = self.loaded.infer(chunk)
             except Problem as problem:
                 raise _with_row(problem, done) from problem
-            named = [pl.Series(name, values) for name, values in answers.items()]
+            named = [_series(one, answers[one.name]) for one in self.loaded.served.signature.outputs]
             yield chunk.with_columns(*named, pl.lit(self.loaded.served.version, pl.Int64).alias(VERSION))
             done += chunk.height
 
@@ -128,8 +131,14 @@ def score(
     if found:
         return pl.concat(found)
     empty = rows.clear() if isinstance(rows, pl.DataFrame) else rows.clear().collect()
-    outputs = [pl.Series(name, [], dtype=pl.Float64()) for name in scorer.loaded.outputs]
+    outputs = [pl.Series(one.name, [], dtype=Cell.parse(one.dtype).kept) for one in scorer.loaded.served.signature.outputs]
     return empty.with_columns(*outputs, pl.Series(VERSION, [], dtype=pl.Int64()))
+
+
+def _series(output: Column, values: NDArray[Any]) -> pl.Series:
+    cell = Cell.parse(output.dtype)
+    plain = not cell.shape and cell.element != "String"
+    return pl.Series(output.name, values if plain else values.tolist(), dtype=cell.kept)
 
 
 def _slices(rows: pl.DataFrame | pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
