@@ -2,7 +2,8 @@
 
 Open to everybody: `/v2`, `/v2/health/live`, `/v2/health/ready`, `/metrics`. With a token: `/v2/models/[PROJECT/]NAME`, with
 `/versions/N`, `/ready` and `/infer`; `/v1/status`; `POST /v1/ledger/flush`. Without PROJECT (in the path or in the header
-`Modelyard-Project`) the name is looked for in the projects of the token.
+`Modelyard-Project`) the name is looked for in the projects of the token. What stands under the paths of `DOORS` is answered as
+another server would answer it.
 """
 
 import asyncio
@@ -11,15 +12,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard.core import Clock, Problem, missing
-from modelyard.gateway import oip
+from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
+from modelyard.gateway.doors import Door, Reading, Request
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
 from modelyard.gateway.metrics import MEDIA_TYPE, NOBODY, Metrics
 from modelyard.gateway.plane import Plane
-from modelyard.gateway.routes import MODELS, RouteTable, Target
+from modelyard.gateway.routes import MODELS, Found, RouteTable, Target
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
 from modelyard.version import __version__
@@ -30,6 +32,15 @@ LARGEST_ON_LOOP = 32_768  # bytes of body, some 256 rows of 15 columns: more tha
 THREADS = 2
 MOST_WAITING = 64  # large requests in threads or waiting for one
 MOST_WAITING_BYTES = 256 << 20
+DOORS: tuple[tuple[str, Door], ...] = (  # by the beginning of the path
+    (mlflow.PREFIX, mlflow.DOOR),
+    (mlflow.INVOCATIONS, mlflow.DOOR),
+    *((path, mlflow.DOOR) for path in mlflow.LOOKS),
+    (tfserving.PREFIX, tfserving.DOOR),
+)
+ASKING = ("/infer", mlflow.INVOCATIONS, tfserving.PREDICT)  # how the paths end that ask for predictions
+
+T = TypeVar("T")
 
 
 class Gateway:
@@ -69,19 +80,22 @@ class Gateway:
         except Gone:
             return
         except Problem as problem:
-            reply = problem_reply(problem)
-            if scope["path"].endswith("/infer"):
+            reply = _refusal(scope["path"], problem)
+            if scope["path"].endswith(ASKING):
                 self._metrics.failed(NOBODY, problem)
         except Exception as error:
             log.exception("%s %s", scope["method"], scope["path"])
             told = Problem("gateway.failed", "The gateway made a mistake", f"{type(error).__name__}", "see its log")
-            reply = problem_reply(told)
+            reply = _refusal(scope["path"], told)
         await reply.send(send)
 
     async def _reply(self, scope: Scope, receive: Receive, begun: float) -> Reply:
         path: str = scope["path"]
         if path.startswith(MODELS):
             return await self._models(scope, receive, path, begun)
+        door = _door(path)
+        if door is not None:
+            return await door.answer(self, Request(scope["method"], path, dict(scope["headers"]), receive, begun))
         answer = _OPEN.get((scope["method"], path))
         if answer is not None:
             return answer(self)
@@ -134,6 +148,51 @@ class Gateway:
         call = oip.read(ask, body, header_bytes)
         self._plane.answer_here(call)
         return _told(call)
+
+    def ask(self, found: Found, begun: float) -> Ask:
+        """Return who asks whom, with an id for the request."""
+        return Ask(found.target, found.pinned, found.caller, f"{self._boot}-{next(self._numbers):x}", begun)
+
+    async def body(self, request: Request) -> bytes:
+        """Return a request's body. Raises as `read_body` does."""
+        return await read_body(request.headers, request.receive, self._body_limit)
+
+    async def answer(self, ask: Ask, size: int, read: Callable[[], Reading[T]]) -> T | Problem:
+        """Read a request of `size` bytes, answer its rows and tell it; or return what was wrong with it, counted.
+
+        A large one is read, answered and told in a thread.
+        """
+        try:
+            if size > LARGEST_ON_LOOP:
+                return await self._in_thread(size, lambda: self._answer_here(read))
+            call, tell = read()
+        except Problem as problem:
+            served = ask.target.served
+            self._metrics.failed((served.project_name, served.name, "", ""), problem)
+            return problem
+        await self._plane.answer(call)
+        return call.problem or tell(call)
+
+    async def _in_thread(self, size: int, work: Callable[[], T]) -> T:
+        if self._waiting >= MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES:
+            why = f"{self._waiting} large requests are being answered or wait"
+            raise Problem("gateway.unavailable", "The gateway is busy", why, "try again in a second, or send less at once")
+        self._waiting += 1
+        self._waiting_bytes += size
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= size
+
+    def _answer_here(self, read: Callable[[], Reading[T]]) -> T | Problem:
+        call, tell = read()
+        self._plane.answer_here(call)
+        return call.problem or tell(call)
+
+    def failed(self, problem: Problem) -> None:
+        """Count a request that found no model."""
+        self._metrics.failed(NOBODY, problem)
 
     def close(self) -> None:
         """End the threads, once nothing more is asked."""
@@ -222,6 +281,16 @@ _GUARDED: dict[tuple[str, str], Callable[[Gateway], Reply]] = {
     ("GET", "/v1/status"): Gateway._status,
     ("POST", "/v1/ledger/flush"): Gateway._flush,
 }
+
+
+def _door(path: str) -> Door | None:
+    return next((door for start, door in DOORS if path.startswith(start)), None)
+
+
+def _refusal(path: str, problem: Problem) -> Reply:
+    """Return a problem in the form of the door that was asked."""
+    door = None if path.startswith(MODELS) else _door(path)
+    return problem_reply(problem) if door is None else door.refuse(problem)
 
 
 def _metadata(target: Target, pinned: int | None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from modelyard.core import Problem
 from modelyard.gateway.routes import Target
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import InputColumn
-from modelyard.serving.infer import Answers, LoadedVersion
+from modelyard.serving.infer import Answers, Batch, LoadedVersion
+from modelyard.serving.program import rows_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Call:
     request: str  # the request's id
     ids: Sequence[str]  # of the predictions, one a row
     columns: Mapping[str, Sequence[Any]]  # raw values by input of the version, as the caller sent them
-    rows: Sequence[Mapping[str, Any]]  # the same, by row
+    rows: Batch  # the same, as the version takes them
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)  # of those columns that came flat
     times: Sequence[datetime] | None = None  # event times, one a row; None: see `instants`
     ignored: Sequence[str] = ()  # columns that the version does not know
     wanted: Sequence[str] | None = None  # outputs to tell; None: all
@@ -47,6 +49,11 @@ class Call:
     answered_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
     seconds: float = 0.0  # from the first byte to the answer
     waiter: "Future[None] | None" = None
+    count: int = 0  # of rows
+
+    def __post_init__(self) -> None:
+        """Count the rows."""
+        self.count = rows_in(self.rows)
 
     @property
     def labels(self) -> tuple[str, str, str, str]:
@@ -60,7 +67,7 @@ class Call:
             return self.times
         column = self.loaded.columns.get(self.ask.target.served.time or "")
         if column is None:
-            return [self.answered_at] * len(self.rows)
+            return [self.answered_at] * self.count
         return instants_of(column, self.columns[column.name], self.answered_at)
 
     def told(self) -> Answers:
@@ -71,13 +78,6 @@ class Call:
         if self.wanted is None:
             return self.answers
         return {name: self.answers[name] for name in self.wanted}
-
-
-def rows_of(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
-    """Return columns of `count` values each as rows."""
-    if count == 1:
-        return [{name: values[0] for name, values in columns.items()}]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def instants_of(column: InputColumn, values: Sequence[object], now: datetime) -> list[datetime]:

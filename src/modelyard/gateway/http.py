@@ -47,6 +47,11 @@ def json_reply(document: object, status: int = 200) -> Reply:
 def problem_reply(problem: Problem) -> Reply:
     """Return a problem as an answer; its member `error` is where the protocol's own clients look."""
     document = problem_document(problem)
+    return refusal(problem, {"error": document["detail"], **document}, MEDIA_TYPE.encode())
+
+
+def refusal(problem: Problem, document: object, media_type: bytes) -> Reply:
+    """Return a problem as an answer in a door's own form, with the status and the headers that go with it."""
     status = status_of(problem)
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if status == 413:  # noqa: PLR2004 - the status that says so; what was not read of the body must not follow
@@ -55,8 +60,7 @@ def problem_reply(problem: Problem) -> Reply:
         headers = ((b"retry-after", str(RETRY_AFTER_S).encode()),)
     elif status == 401:  # noqa: PLR2004 - RFC 9110 wants the scheme named
         headers = ((b"www-authenticate", b"Bearer"),)
-    body = orjson.dumps({"error": document["detail"], **document}, default=str)
-    return Reply(status, body, MEDIA_TYPE.encode(), headers)
+    return Reply(status, orjson.dumps(document, default=str), media_type, headers)
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from threading import Lock
 from time import perf_counter
 
+from modelyard.core import Problem
 from modelyard.gateway.calls import Call
 from modelyard.serving.infer import LoadedVersion
 from modelyard.serving.rules import mirrored
@@ -33,7 +34,8 @@ class Mirror:
         self._rows = 0
         self._running = False
         self._closed = False
-        self.rows_dropped = 0
+        self.rows_dropped = 0  # there were too many
+        self.rows_refused = 0  # a shadow takes other inputs
 
     def take(self, calls: Sequence[Call]) -> None:
         """Take in answered calls, of which some may be for shadows too."""
@@ -42,7 +44,7 @@ class Mirror:
             if target.shadows and call.problem is None:
                 for route, loaded in target.shadows:
                     if mirrored(route, call.request):
-                        self._add(_shadow_of(call, loaded))
+                        self._ask(call, loaded)
 
     def close(self) -> None:
         """End the thread; what waits is dropped."""
@@ -51,13 +53,23 @@ class Mirror:
             self._waiting.clear()
         self._thread.shutdown()
 
+    def _ask(self, call: Call, loaded: LoadedVersion) -> None:
+        try:
+            rows = loaded.batch(call.columns, call.shapes)
+        except Problem:
+            self.rows_refused += call.count
+            return
+        ask = replace(call.ask, begun=perf_counter())
+        route = RouteKind.SHADOW.value
+        self._add(replace(call, ask=ask, loaded=loaded, route=route, rows=rows, answers=None, problem=None, waiter=None))
+
     def _add(self, call: Call) -> None:
         with self._lock:
-            if self._closed or (self._rows and self._rows + len(call.rows) > MOST_WAITING_ROWS):
-                self.rows_dropped += len(call.rows)
+            if self._closed or (self._rows and self._rows + call.count > MOST_WAITING_ROWS):
+                self.rows_dropped += call.count
                 return
             self._waiting.append(call)
-            self._rows += len(call.rows)
+            self._rows += call.count
             if self._running:
                 return
             self._running = True
@@ -74,17 +86,11 @@ class Mirror:
             rows = 0
             while self._waiting and (not batch or self._fits(batch, rows)):
                 batch.append(self._waiting.popleft())
-                rows += len(batch[-1].rows)
+                rows += batch[-1].count
             self._rows -= rows
             self._running = bool(batch)
             return batch
 
     def _fits(self, batch: Sequence[Call], rows: int) -> bool:
         following = self._waiting[0]
-        return following.loaded is batch[0].loaded and rows + len(following.rows) <= BATCH_ROWS
-
-
-def _shadow_of(call: Call, loaded: LoadedVersion) -> Call:
-    ask = replace(call.ask, begun=perf_counter())
-    route = RouteKind.SHADOW.value
-    return replace(call, ask=ask, loaded=loaded, route=route, answers=None, problem=None, waiter=None)
+        return following.loaded is batch[0].loaded and rows + following.count <= BATCH_ROWS

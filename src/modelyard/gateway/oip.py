@@ -16,16 +16,20 @@ Binary tensors: the header `Inference-Header-Content-Length` is the length of th
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import msgspec
 import orjson
+from numpy.typing import NDArray
 
 from modelyard.core import Problem, missing
-from modelyard.gateway.calls import Ask, Call, in_utc, rows_of
+from modelyard.data.cell import Cell
+from modelyard.gateway.calls import Ask, Call, in_utc
 from modelyard.gateway.routes import Layout
-from modelyard.gateway.tensors import DATATYPES, datatype_of, from_bytes, to_bytes
+from modelyard.gateway.tensors import DATATYPES, datatype_of, from_bytes, name_of, to_bytes
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.serving.infer import LoadedVersion
 
@@ -81,6 +85,8 @@ class InferRequest(msgspec.Struct):
     outputs: list[Wanted] | None = None
 
 
+Arrays: TypeAlias = Mapping[int, NDArray[Any] | list[str]]  # by the place of their tensor in the request
+
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -113,8 +119,8 @@ def _decode_loosely(body: bytes, first: Exception) -> InferRequest:
         raise _invalid("The body is no JSON", str(first)) from error
 
 
-def with_binary(body: bytes, header_bytes: int) -> InferRequest:
-    """Return the request whose JSON is the first `header_bytes` of the body, its binary tensors read.
+def with_binary(body: bytes, header_bytes: int) -> tuple[InferRequest, Arrays]:
+    """Return the request whose JSON is the first `header_bytes` of the body, and its binary tensors.
 
     Raises
     ------
@@ -125,17 +131,18 @@ def with_binary(body: bytes, header_bytes: int) -> InferRequest:
         raise _invalid("The body is shorter than its header", f"Inference-Header-Content-Length says {header_bytes}")
     request = decode(body[:header_bytes])
     rest = memoryview(body)[header_bytes:]
-    for tensor in request.inputs:
+    arrays: dict[int, NDArray[Any] | list[str]] = {}
+    for place, tensor in enumerate(request.inputs):
         size = (tensor.parameters or {}).get("binary_data_size")
         if size is None:
             continue
         if not isinstance(size, int) or not 0 <= size <= len(rest):
             raise _wrong(tensor, f"says binary_data_size {size!r}", f"{len(rest)} bytes are left of the body")
-        tensor.data = from_bytes(tensor.name, tensor.datatype, rest[:size])
+        arrays[place] = from_bytes(tensor.name, tensor.datatype, rest[:size])
         rest = rest[size:]
     if rest:
         raise _invalid("The body has bytes that no tensor claims", f"{len(rest)} are left")
-    return request
+    return request, arrays
 
 
 def columns_of(request: InferRequest) -> tuple[dict[str, Tensor], int]:
@@ -251,10 +258,22 @@ def read(ask: Ask, body: bytes, header_bytes: int | None = None) -> Call:
     Problem
         `request.invalid`, `tensor.invalid`, and what routing raises.
     """
-    request = decode(body) if header_bytes is None else with_binary(body, header_bytes)
+    if header_bytes is None:
+        return call_of(ask, decode(body))
+    return call_of(ask, *with_binary(body, header_bytes))
+
+
+def call_of(ask: Ask, request: InferRequest, arrays: Arrays = MappingProxyType({})) -> Call:
+    """Return the call that a request is; `arrays` are those of its tensors that came as bytes. Raises as `read` does."""
     request_id = request.id or ask.id
     loaded, route = ask.target.route(request_key(request, request_id), ask.pinned)
-    columns, count, ignored = _columns(ask, request, loaded)
+    if loaded.is_direct:
+        taken = _tensors(ask, request, arrays, loaded)
+    else:
+        for place, values in arrays.items():
+            request.inputs[place].data = values if isinstance(values, list) else values.tolist()
+        taken = _columns(ask, request, loaded)
+    count = taken.count
     told = request.parameters is not None
     return Call(
         ask=ask,
@@ -262,17 +281,51 @@ def read(ask: Ask, body: bytes, header_bytes: int | None = None) -> Call:
         route=route,
         request=request_id,
         ids=prediction_ids(request, request_id, count),
-        columns=columns,
-        rows=rows_of(columns, count),
+        columns=taken.columns,
+        rows=loaded.batch(taken.columns, taken.shapes),
+        shapes=taken.shapes,
         times=event_times(request, count) if told else None,
-        ignored=ignored,
+        ignored=taken.ignored,
         wanted=_wanted(request, loaded.outputs) if request.outputs else None,
         binary=_binary_outputs(request, loaded.outputs) if told or request.outputs else frozenset(),
     )
 
 
-def _columns(ask: Ask, request: InferRequest, loaded: LoadedVersion) -> tuple[dict[str, list[Any]], int, Sequence[str]]:
-    """Return the values by column (the version's own where all are there), the number of rows, and what is passed over.
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The inputs of a request as a version is given them: its own where all are there, and those of shadows."""
+
+    columns: Mapping[str, Any]
+    count: int
+    ignored: Sequence[str]
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+def _tensors(ask: Ask, request: InferRequest, arrays: Arrays, loaded: LoadedVersion) -> _Taken:
+    """Return the tensors of a request to a version that takes tensors; what they hold, the version checks."""
+    given = {tensor.name: tensor for tensor in request.inputs}
+    if len(given) < len(request.inputs):
+        twice = next(tensor for tensor in request.inputs if given[tensor.name] is not tensor)
+        raise _wrong(twice, "comes twice", "each input is sent once")
+    if not given:
+        raise _invalid("The request has no inputs", "each input of the model is one tensor")
+    first = request.inputs[0]
+    for tensor in request.inputs:
+        if tensor.datatype not in DATATYPES:
+            raise _wrong(tensor, f"has the datatype {tensor.datatype[:40]!r}", f"known are {', '.join(sorted(DATATYPES))}")
+        if not tensor.shape or tensor.shape[:1] != first.shape[:1]:
+            why = "the first number of a shape is that of the rows, the same for all inputs"
+            raise _wrong(tensor, f"has the shape {tensor.shape[:8]}", why)
+    if first.shape[0] < 1:
+        raise _wrong(first, "has no rows", "there is nothing to answer")
+    ignored = [name for name in given if name not in loaded.columns and name not in ask.target.beside]
+    kept = {tensor.name: (place, tensor) for place, tensor in enumerate(request.inputs) if tensor.name not in ignored}
+    columns = {name: arrays.get(place, tensor.data) for name, (place, tensor) in kept.items()}
+    return _Taken(columns, first.shape[0], ignored, {name: tensor.shape for name, (_, tensor) in kept.items()})
+
+
+def _columns(ask: Ask, request: InferRequest, loaded: LoadedVersion) -> _Taken:
+    """Return the columns of a request to a version that takes raw columns.
 
     Callers send one layout again and again: one that was found good is kept with the target, and only what may differ from
     request to request is looked at then.
@@ -286,17 +339,17 @@ def _columns(ask: Ask, request: InferRequest, loaded: LoadedVersion) -> tuple[di
         count = len(values[0])
         shape = [count]
         if count and all([tensor.shape == shape and len(tensor.data) == count for tensor in inputs]):
-            return {name: values[place] for name, place in known.places}, count, known.ignored
+            return _Taken({name: values[place] for name, place in known.places}, count, known.ignored)
     tensors, count = columns_of(request)
     check_datatypes(tensors, loaded.kinds)
     beside = ask.target.beside
     ignored = tuple(name for name in names if name not in loaded.columns and name not in beside)
     wanted = [*loaded.columns, *(name for name in names if name in beside and name not in loaded.columns)]
     if not loaded.columns.keys() <= tensors.keys():
-        return {name: tensor.data for name, tensor in tensors.items()}, count, ignored
+        return _Taken({name: tensor.data for name, tensor in tensors.items()}, count, ignored)
     if len(ask.target.layouts) < MOST_LAYOUTS:
         ask.target.layouts[key] = Layout(tuple((name, names.index(name)) for name in wanted), ignored)
-    return {name: tensors[name].data for name in wanted}, count, ignored
+    return _Taken({name: tensors[name].data for name in wanted}, count, ignored)
 
 
 def write(call: Call) -> tuple[bytes, int | None]:
@@ -343,13 +396,24 @@ def _binary_outputs(request: InferRequest, outputs: Sequence[str]) -> frozenset[
 
 def model_document(name: str, versions: Sequence[int], loaded: LoadedVersion) -> dict[str, Any]:
     """Return a model's metadata."""
+    signature = loaded.served.signature
+    if loaded.is_direct:
+        inputs = [_of_cell(column.name, column.dtype) for column in signature.inputs]
+    else:
+        inputs = [{"name": one.name, "datatype": column_datatype(one), "shape": [-1]} for one in loaded.columns.values()]
     return {
         "name": name,
         "versions": [str(version) for version in versions],
         "platform": loaded.served.framework,
-        "inputs": [{"name": one.name, "datatype": column_datatype(one), "shape": [-1]} for one in loaded.columns.values()],
-        "outputs": [{"name": output, "datatype": "FP64", "shape": [-1]} for output in loaded.outputs],
+        "inputs": inputs,
+        "outputs": [_of_cell(column.name, column.dtype) for column in signature.outputs],
     }
+
+
+def _of_cell(name: str, dtype: str) -> dict[str, Any]:
+    cell = Cell.parse(dtype)
+    shape = [-1, *(-1 if size is None else size for size in cell.shape)]
+    return {"name": name, "datatype": name_of(cell.numpy), "shape": shape}
 
 
 def column_datatype(column: InputColumn) -> str:

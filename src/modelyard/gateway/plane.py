@@ -61,7 +61,7 @@ class Plane:
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
         self._mirror = Mirror(self._work)
-        metrics.watch(lambda: {"modelyard_shadow_rows_dropped_total": self._mirror.rows_dropped})
+        metrics.watch(self._figures)
 
     async def answer(self, call: Call) -> None:
         """Answer a call together with the others of its turn; what came of it stands in the call."""
@@ -81,6 +81,13 @@ class Plane:
         """End the threads, once nothing more is asked."""
         self._threads.shutdown()
         self._mirror.close()
+
+    def _figures(self) -> dict[str, float]:
+        return {
+            "modelyard_shadow_rows_dropped_total": self._mirror.rows_dropped,
+            "modelyard_shadow_rows_refused_total": self._mirror.rows_refused,
+            "modelyard_waiting_rows": sum(lane.rows for lane in list(self._lanes.values())),
+        }
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         calls, self._arrived = self._arrived, []
@@ -102,13 +109,13 @@ class Plane:
     def _queue(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane, calls: Sequence[Call]) -> None:
         refused = []
         for call in calls:
-            if lane.rows and lane.rows + len(call.rows) > MOST_WAITING_ROWS:
+            if lane.rows and lane.rows + call.count > MOST_WAITING_ROWS:
                 call.problem = _busy(lane.rows)
                 self._metrics.failed(call.labels, call.problem)
                 refused.append(call)
             else:
                 lane.waiting.append(call)
-                lane.rows += len(call.rows)
+                lane.rows += call.count
         _wake(refused)
         if not lane.busy and lane.waiting:
             lane.busy = True
@@ -116,10 +123,10 @@ class Plane:
 
     def _start(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
         batch = [lane.waiting.popleft()]
-        rows = len(batch[0].rows)
-        while lane.waiting and rows + len(lane.waiting[0].rows) <= BATCH_ROWS:
+        rows = batch[0].count
+        while lane.waiting and rows + lane.waiting[0].count <= BATCH_ROWS:
             batch.append(lane.waiting.popleft())
-            rows += len(batch[-1].rows)
+            rows += batch[-1].count
         lane.rows -= rows
         done = loop.run_in_executor(self._threads, self._work, loaded, batch)
         done.add_done_callback(lambda future: self._ended(loop, loaded, lane, batch, future))
@@ -166,13 +173,13 @@ class Plane:
     def _infer(self, loaded: LoadedVersion, calls: Sequence[Call]) -> None:
         if len(calls) > 1:
             try:
-                answers = loaded.infer([row for call in calls for row in call.rows])
+                answers = loaded.infer(loaded.joined([call.rows for call in calls]))
             except Problem:
                 pass  # whose row it is shows when each is asked alone; the others are answered all the same
             else:
                 start = 0
                 for call in calls:
-                    end = start + len(call.rows)
+                    end = start + call.count
                     call.answers = {name: values[start:end] for name, values in answers.items()}
                     start = end
                 return
@@ -188,11 +195,11 @@ def _batches(calls: Sequence[Call]) -> list[list[Call]]:
     batches: list[list[Call]] = [[]]
     rows = 0
     for call in calls:
-        if rows and rows + len(call.rows) > BATCH_ROWS:
+        if rows and rows + call.count > BATCH_ROWS:
             batches.append([])
             rows = 0
         batches[-1].append(call)
-        rows += len(call.rows)
+        rows += call.count
     return batches
 
 

@@ -1,8 +1,10 @@
 """The gateway's process: settings to a listening server, and its end.
 
 `python -m modelyard.gateway --home DIR --port N --control URL`, the token of a member who sees the projects in
-`MODELYARD_TOKEN`. When it answers it prints one JSON line: `{"gateway": URL, "ready": whether it has a catalogue}`. SIGTERM
-ends it: open requests are answered, the ledger is shipped.
+`MODELYARD_TOKEN`. When it answers it prints one JSON line: `{"gateway": URL, "grpc": HOST:PORT or null, "ready": whether it has
+a catalogue}`. SIGTERM ends it: open requests are answered, the ledger is shipped.
+
+With `--grpc-port` it listens for gRPC, too, where `modelyard[grpc]` is installed; where it is not, it says so and goes on.
 
 Everything of its own lies in `HOME/gateway`: `catalogue.json`, `packages/`, `ledger/`.
 """
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
@@ -34,8 +37,14 @@ from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
 from modelyard.training import Framework
+from modelyard.wiring.extras import NO_GRPC, has_grpc
 from modelyard.wiring.platform import open_clock
 from modelyard.wiring.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from modelyard.gateway.grpc_door import GrpcDoor
+
+log = logging.getLogger(__name__)
 
 BODY_LIMIT = 16 << 20
 SHIP_EVERY_S = 1.0
@@ -61,6 +70,7 @@ class Options:
     home: Path | None
     host: str
     port: int
+    grpc_port: int | None  # None: no gRPC
     control: str
     body_limit: int
     ship_every_s: float
@@ -83,6 +93,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--home", type=Path, default=None, help="where everything lies (default: the setting `home`)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--grpc-port", type=int, default=None, help="listen for gRPC, too; 0: a free one")
     parser.add_argument("--control", required=True, help="address of the control plane")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT, help="bytes of the largest request body")
     parser.add_argument("--ship-every-s", type=float, default=SHIP_EVERY_S, help="seconds between two shipments of the ledger")
@@ -118,13 +129,13 @@ def run(options: Options, settings: Settings, token: str) -> None:
             gateway.follower_status = follower.status
             follower.start()
             shipper.start()
-            _serve(gateway, follower, listener)
+            _serve(gateway, follower, listener, options)
             follower.stop()
         gateway.close()
         shipper.stop()
 
 
-def _serve(gateway: Gateway, follower: Follower, listener: socket.socket) -> None:
+def _serve(gateway: Gateway, follower: Follower, listener: socket.socket, options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more when it has ended
     config = uvicorn.Config(
@@ -132,25 +143,46 @@ def _serve(gateway: Gateway, follower: Follower, listener: socket.socket) -> Non
         access_log=False, server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
-    _Server(config, gateway, follower).run(sockets=[listener])
+    _Server(config, gateway, follower, options).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it answers."""
+    """uvicorn's server, which says when it answers, with the gRPC door beside it."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, follower: Follower) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, follower: Follower, options: Options) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._follower = follower
+        self._options = options
+        self._grpc: GrpcDoor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, wait for the first word of the control plane, and print the address."""
+        """Listen, wait for the first word of the control plane, and print the addresses."""
         await super().startup(sockets)
+        grpc = await self._listen_for_grpc()
         await asyncio.to_thread(self._follower.settled.wait, FIRST_CATALOGUE_S)
         host, port = (sockets or [])[0].getsockname()[:2]
-        line = {"gateway": f"http://{host}:{port}", "ready": self._gateway.table.position >= 0}
+        line = {"gateway": f"http://{host}:{port}", "grpc": grpc, "ready": self._gateway.table.position >= 0}
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End when what is open is answered."""
+        if self._grpc is not None:
+            await self._grpc.stop(GRACE_S)
+        await super().shutdown(sockets)
+
+    async def _listen_for_grpc(self) -> str | None:
+        options = self._options
+        if options.grpc_port is None:
+            return None
+        if not has_grpc():
+            log.warning(NO_GRPC)
+            return None
+        from modelyard.gateway.grpc_door import GrpcDoor  # noqa: PLC0415 - an optional package
+
+        self._grpc = GrpcDoor(self._gateway, options.body_limit)
+        return await self._grpc.start(options.host, options.grpc_port)
 
 
 @contextmanager

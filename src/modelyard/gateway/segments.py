@@ -13,10 +13,11 @@ When the disk is full, answers are given all the same, and their rows are counte
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import orjson
 
@@ -109,7 +110,7 @@ class SegmentWriter:
 
 
 def _answer_line(call: Call) -> bytes:
-    served, columns = call.ask.target.served, call.loaded.columns
+    served = call.ask.target.served
     assert call.answers is not None  # noqa: S101 - only what was answered is written
     document = {
         "p": served.project,
@@ -123,10 +124,18 @@ def _answer_line(call: Call) -> bytes:
         "at": call.answered_at,
         "latency_us": int(call.seconds * 1e6),
         "caller": f"token:{call.ask.caller[:12]}",
-        "inputs": call.columns if len(call.columns) == len(columns) else {name: call.columns[name] for name in columns},
+        "inputs": _inputs(call),
         "answers": [values.tolist() for values in call.answers.values()],
     }
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _inputs(call: Call) -> Mapping[str, Sequence[Any]]:
+    """Return what the version took, by input, one entry a row."""
+    if isinstance(call.rows, Mapping):
+        return {name: values.tolist() for name, values in call.rows.items()}
+    columns = call.loaded.columns
+    return call.columns if len(call.columns) == len(columns) else {name: call.columns[name] for name in columns}
 
 
 def _types_line(call: Call) -> bytes:
@@ -138,6 +147,6 @@ def _types_line(call: Call) -> bytes:
         "model": deployment.model,
         "form": served.form,
         "types": {column.name: column.dtype for column in served.signature.inputs},
-        "outputs": [column.name for column in served.signature.outputs],
+        "outputs": {column.name: column.dtype for column in served.signature.outputs},
     }
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)

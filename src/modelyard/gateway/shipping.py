@@ -17,7 +17,7 @@ from modelyard.data import TableStore
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.prepare.values import InputColumn
 from modelyard.serving import RouteKind
-from modelyard.serving.ledger import META, OUTPUT_PREFIX, STAMP, fit_to_table, input_series, ledger_table, shadow_table
+from modelyard.serving.ledger import META, STAMP, fit_to_table, input_series, ledger_table, output_series, shadow_table
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class _Stretch:
     """The answers of one version in one segment, column by column."""
 
     types: Mapping[str, str]
-    outputs: list[str]
+    outputs: Mapping[str, str]
     fixed: Mapping[str, str]
     meta: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
@@ -64,7 +64,7 @@ class _Stretch:
 
     def frame(self) -> pl.DataFrame:
         rows = len(self.meta["id"])
-        single = len(self.outputs) == 1
+        single = list(self.outputs.values()) in (["Float64"], ["Float32"])
         kept = {
             **self.meta,
             **{name: [value] * rows for name, value in self.fixed.items()},
@@ -73,8 +73,8 @@ class _Stretch:
         columns = [_meta_series(name, dtype, kept[name]) for name, dtype in META.items()]
         columns += [input_series(InputColumn(name, dtype), self.inputs[name]) for name, dtype in self.types.items()]
         if not single:
-            parts = zip(self.outputs, self.answers, strict=True)
-            columns += [pl.Series(OUTPUT_PREFIX + name, values, dtype=pl.Float64()) for name, values in parts]
+            parts = zip(self.outputs.items(), self.answers, strict=True)
+            columns += [output_series(name, dtype, values) for (name, dtype), values in parts]
         return pl.DataFrame(columns)
 
 

@@ -37,11 +37,16 @@ _LENGTH = Struct("<I")
 
 def datatype_of(values: NDArray[Any]) -> str:
     """Return the protocol's name of an array's type; texts and objects are `BYTES`."""
-    return _NAMES.get(values.dtype, TEXT)
+    return name_of(values.dtype)
 
 
-def from_bytes(name: str, datatype: str, raw: bytes | memoryview) -> list[Any]:
-    """Return the values of a tensor that came as bytes, flat.
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the protocol's name of a type."""
+    return _NAMES.get(dtype, TEXT)
+
+
+def from_bytes(name: str, datatype: str, raw: bytes | memoryview) -> NDArray[Any] | list[str]:
+    """Return the values of a tensor that came as bytes, flat: an array (over these very bytes), or texts.
 
     Raises
     ------
@@ -52,8 +57,7 @@ def from_bytes(name: str, datatype: str, raw: bytes | memoryview) -> list[Any]:
     if dtype is not None:
         if len(raw) % dtype.itemsize:
             raise _wrong(name, f"has {len(raw)} bytes", f"a value of {datatype} takes {dtype.itemsize}")
-        values: list[Any] = np.frombuffer(raw, dtype).tolist()
-        return values
+        return np.frombuffer(raw, dtype)
     if datatype != TEXT:
         raise _wrong(name, f"has the datatype {datatype[:40]!r}", f"known are {', '.join(sorted(DATATYPES))}")
     return _texts(name, memoryview(raw))

@@ -15,6 +15,7 @@ import polars as pl
 
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch, TableStore
+from modelyard.data.cell import Cell
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import DTYPES, InputColumn, ValueKind
 
@@ -101,12 +102,19 @@ def kept_dtype(column: InputColumn) -> pl.DataType:
 
 def input_series(column: InputColumn, values: Sequence[Any]) -> pl.Series:
     """Return raw values, as a caller sent them, as the ledger's column. They were answered for, so they are well-formed."""
+    if column.dtype.startswith("Array["):
+        return pl.Series(INPUT_PREFIX + column.name, values, dtype=Cell.parse(column.dtype).kept)
     series = _as_they_stand(column, values)
     if series is None:
         series = pl.Series(INPUT_PREFIX + column.name, map(coerce(column), values), dtype=DTYPES[column.kind])
     if column.kind is ValueKind.NUMBER:
         return series.fill_nan(None)
     return series.dt.replace_time_zone("UTC") if kept_dtype(column) == STAMP else series
+
+
+def output_series(name: str, dtype: str, values: Sequence[Any]) -> pl.Series:
+    """Return the answers of one output as the ledger's column."""
+    return pl.Series(OUTPUT_PREFIX + name, values, dtype=Cell.parse(dtype).kept)
 
 
 def _as_they_stand(column: InputColumn, values: Sequence[Any]) -> pl.Series | None:

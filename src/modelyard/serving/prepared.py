@@ -48,6 +48,8 @@ class Prepared:
     def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Rows:
         """Return columns as rows; what they hold is looked at when they are prepared."""
         names = list(columns)
+        if names and len(columns[names[0]]) == 1:
+            return [{name: values[0] for name, values in columns.items()}]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def joined(self, batches: Sequence[Batch]) -> Rows:

@@ -1,0 +1,92 @@
+"""What the HTTP doors beside the Open Inference Protocol's own share: how one is asked, and what it may ask of the gateway.
+
+A door turns bytes into a `Call` and a call into bytes, and tells a problem in the form that its own clients know. It does not
+infer, and it does not know who may ask: the route table does.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from modelyard.core import Problem
+from modelyard.gateway.calls import Ask, Call
+from modelyard.gateway.http import Receive, Reply
+from modelyard.gateway.routes import Found, RouteTable
+
+LONGEST_IDS = 4096  # bytes of the header that names the predictions
+
+T = TypeVar("T")
+Reading: TypeAlias = tuple[Call, Callable[[Call], T]]  # what a request asks, and how its answer is told
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, its body not read yet."""
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+    begun: float  # `perf_counter` when its first byte was seen
+
+
+class Inside(Protocol):
+    """What a door may ask of the gateway."""
+
+    @property
+    def table(self) -> RouteTable:
+        """The targets of this moment."""
+        ...
+
+    async def body(self, request: Request) -> bytes:
+        """Return a request's body, within its limit."""
+        ...
+
+    def ask(self, found: Found, begun: float) -> Ask:
+        """Return who asks whom, with an id for the request."""
+        ...
+
+    async def answer(self, ask: Ask, size: int, read: "Callable[[], Reading[T]]") -> T | Problem:
+        """Read a request of `size` bytes, answer its rows and tell it; or return what was wrong with it, counted."""
+        ...
+
+    def failed(self, problem: Problem) -> None:
+        """Count a request that found no model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way of asking."""
+
+    answer: Callable[[Inside, Request], Awaitable[Reply]]
+    refuse: Callable[[Problem], Reply]
+
+
+def call_headers(call: Call) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that tell of an answer what the door's own form has no place for.
+
+    The predictions' ids are left out where they take more than 4 KiB: the body has them in any case.
+    """
+    headers = [
+        (b"modelyard-model-version", str(call.loaded.served.version).encode()),
+        (b"modelyard-route", call.route.encode()),
+        (b"modelyard-request-id", call.request.encode()),
+    ]
+    ids = ",".join(call.ids)
+    if len(ids) <= LONGEST_IDS:
+        headers.append((b"modelyard-prediction-ids", ids.encode()))
+    return tuple(headers)
+
+
+def call_document(call: Call) -> dict[str, Any]:
+    """Return the same for the body, as its member `modelyard`."""
+    document: dict[str, Any] = {
+        "model": call.ask.target.served.name,
+        "version": call.loaded.served.version,
+        "route": call.route,
+        "form": call.loaded.served.form,
+        "request": call.request,
+        "prediction_ids": call.ids,
+    }
+    return document | {"ignored": call.ignored} if call.ignored else document

@@ -1,0 +1,252 @@
+"""The Open Inference Protocol, version 2, over gRPC, on a port of its own and the gateway's own loop. Needs `modelyard[grpc]`.
+
+ServerLive, ServerReady and ServerMetadata are open; ModelReady, ModelMetadata and ModelInfer ask for the metadata
+`authorization: Bearer TOKEN`. A model is `NAME` or `PROJECT/NAME`; the project may also stand in the metadata
+`modelyard-project`.
+
+Columns, parameters and answers are those of the REST door (see `oip`). Tensors come as `contents` or as `raw_input_contents`,
+and are told in the manner in which they came. Parameters hold no lists here: `ids` and `time`, one a row, are the text of a
+JSON list, and so are the answer's `prediction_ids` and `ignored`. Missing is NaN in tensors of floats; other datatypes have no
+word for it.
+
+A problem is told by one table from kinds to gRPC's codes; the trailing metadata has `modelyard-code`, and all of it as JSON in
+`modelyard-problem-bin`. Requests over the body limit are refused by gRPC itself, RESOURCE_EXHAUSTED, and compressed ones too.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import msgspec
+import orjson
+
+from modelyard.core import Problem, ProblemKind
+from modelyard.gateway.calls import Ask, Call
+from modelyard.gateway.doors import Inside, Reading
+from modelyard.gateway.messages import CONTENTS, SERVICE, message_classes
+from modelyard.gateway.oip import Arrays, InferRequest, Tensor, Wanted, call_of, model_document
+from modelyard.gateway.routes import MODELS, Found
+from modelyard.gateway.tensors import TEXT, datatype_of, from_bytes, read_texts, to_bytes
+from modelyard.version import __version__
+from modelyard.wiring.statuses import problem_document
+
+log = logging.getLogger(__name__)
+
+CODES: Final[Mapping[ProblemKind, grpc.StatusCode]] = {
+    ProblemKind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ProblemKind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    ProblemKind.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    ProblemKind.MISSING: grpc.StatusCode.NOT_FOUND,
+    ProblemKind.EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    ProblemKind.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
+    ProblemKind.REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
+    ProblemKind.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ProblemKind.LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ProblemKind.FAILED: grpc.StatusCode.INTERNAL,
+    ProblemKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ProblemKind.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+IDENTITY_ONLY = 1  # a bit set of compressions: a small message must not become a large one here
+LONGEST_TEXT = 500  # characters; clients take 8 KiB of metadata, and one character may become nine bytes there
+LONGEST_PROBLEM = 2_000  # bytes
+
+MESSAGES: Final = message_classes()
+_Answer = Callable[[Any, Any], Awaitable[Any]]
+
+
+class GrpcDoor:
+    """The server. It belongs to the loop on which it is started."""
+
+    def __init__(self, inside: Inside, body_limit: int) -> None:
+        self._inside = inside
+        options = (
+            ("grpc.max_receive_message_length", body_limit),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+            ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+        )
+        self._server = grpc.aio.server(options=options)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+
+    async def start(self, host: str, port: int) -> str:
+        """Listen, and return the address; port 0 is a free one. Problem `port.unavailable`."""
+        shown = f"[{host}]" if ":" in host else host
+        try:
+            bound = self._server.add_insecure_port(f"{shown}:{port}")
+        except RuntimeError as error:
+            step = "name another one: --grpc-port"
+            raise Problem("port.unavailable", f"{shown}:{port} cannot be listened on", str(error)[:200], step) from error
+        await self._server.start()
+        return f"{shown}:{bound}"
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more, and end when what is open is answered, or after `grace_s`."""
+        await self._server.stop(grace_s)
+
+    def _handlers(self) -> dict[str, Any]:
+        methods: dict[str, _Answer] = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+        }
+        return {
+            name: grpc.unary_unary_rpc_method_handler(
+                partial(self._told, method),
+                request_deserializer=MESSAGES[f"{name}Request"].FromString,
+                response_serializer=MESSAGES[f"{name}Response"].SerializeToString,
+            )
+            for name, method in methods.items()
+        }
+
+    async def _told(self, method: _Answer, message: Any, context: Any) -> Any:
+        """Answer by a method, and tell its problem as gRPC tells it."""
+        try:
+            told = await method(message, context)
+        except Problem as problem:
+            told = problem
+            if method == self._infer:
+                self._inside.failed(problem)
+        except Exception as error:
+            log.exception("gRPC")
+            told = Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
+        if isinstance(told, Problem):
+            await context.abort(CODES[told.kind], str(told)[:LONGEST_TEXT], trailing_metadata(told))
+        return told
+
+    async def _live(self, _message: Any, _context: Any) -> Any:
+        return MESSAGES["ServerLiveResponse"](live=True)
+
+    async def _ready(self, _message: Any, _context: Any) -> Any:
+        return MESSAGES["ServerReadyResponse"](ready=self._inside.table.position >= 0)
+
+    async def _server_metadata(self, _message: Any, _context: Any) -> Any:
+        return MESSAGES["ServerMetadataResponse"](name="modelyard", version=__version__, extensions=[])
+
+    async def _model_ready(self, message: Any, context: Any) -> Any:
+        self._find(message.name, message.version, context)
+        return MESSAGES["ModelReadyResponse"](ready=True)
+
+    async def _model_metadata(self, message: Any, context: Any) -> Any:
+        found = self._find(message.name, message.version, context)
+        target = found.target
+        loaded = target.live if found.pinned is None else target.versions[found.pinned]
+        return MESSAGES["ModelMetadataResponse"](**model_document(target.served.name, sorted(target.versions), loaded))
+
+    async def _infer(self, message: Any, context: Any) -> Any:
+        begun = perf_counter()
+        ask = self._inside.ask(self._find(message.model_name, message.model_version, context), begun)
+        return await self._inside.answer(ask, message.ByteSize(), lambda: read(ask, message))
+
+    def _find(self, name: str, version: str, context: Any) -> Found:
+        headers = {key: value.encode() for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        path = f"{MODELS}{name}/versions/{version}" if version else f"{MODELS}{name}"
+        return self._inside.table.resolve(f"{path}/infer", headers.get("authorization"), headers.get("modelyard-project"))
+
+
+def read(ask: Ask, message: Any) -> Reading[Any]:
+    """Return the call that a ModelInferRequest asks for, and how its answer is told.
+
+    Raises
+    ------
+    Problem
+        `request.invalid`, `tensor.invalid`, `output.missing`, and what routing raises.
+    """
+    return call_of(ask, *request_of(message)), write_raw if message.raw_input_contents else write_contents
+
+
+def request_of(message: Any) -> tuple[InferRequest, Arrays]:
+    """Return what a ModelInferRequest says, as the protocol's REST form has it, and its raw tensors.
+
+    Raises
+    ------
+    Problem
+        `request.invalid`, `tensor.invalid`.
+    """
+    raw = message.raw_input_contents
+    if raw and len(raw) != len(message.inputs):
+        why = f"there are {len(raw)} raw_input_contents for {len(message.inputs)} inputs"
+        raise Problem("request.invalid", "The raw contents do not fit the inputs", why, "send all inputs raw, or none")
+    told = [(tensor.name, list(tensor.shape), tensor.datatype) for tensor in message.inputs]
+    arrays = {place: from_bytes(told[place][0], told[place][2], content) for place, content in enumerate(raw)}
+    data = [[] if raw else _contents(tensor) for tensor in message.inputs]
+    request = InferRequest(
+        inputs=[Tensor(*one, values) for one, values in zip(told, data, strict=True)],
+        id=message.id or None,
+        parameters=_parameters(message.parameters),
+        outputs=[Wanted(one.name) for one in message.outputs] or None,
+    )
+    return request, arrays
+
+
+def write_raw(call: Call) -> Any:
+    """Return a ModelInferResponse with its answers as bytes. Raises the call's problem."""
+    response = _response(call)
+    for name, values in call.told().items():
+        response.outputs.add(name=name, datatype=datatype_of(values), shape=values.shape)
+        response.raw_output_contents.append(to_bytes(values))
+    return response
+
+
+def write_contents(call: Call) -> Any:
+    """Return a ModelInferResponse with its answers as contents. Raises the call's problem."""
+    response = _response(call)
+    for name, values in call.told().items():
+        datatype = datatype_of(values)
+        output = response.outputs.add(name=name, datatype=datatype, shape=values.shape)
+        flat = values.ravel().tolist()
+        if datatype == TEXT:
+            flat = [str(value).encode() for value in flat]
+        getattr(output.contents, CONTENTS[datatype]).extend(flat)
+    return response
+
+
+def trailing_metadata(problem: Problem) -> tuple[tuple[str, str | bytes], ...]:
+    """Return a problem for the trailing metadata; what is long of it is left out there."""
+    document = problem_document(problem)
+    told = orjson.dumps(document, default=str)
+    if len(told) > LONGEST_PROBLEM:
+        told = orjson.dumps({part: str(document[part])[:LONGEST_TEXT] for part in ("code", "what", "next_step")})
+    code = ("modelyard-code", problem.code)
+    return (code,) if len(told) > LONGEST_PROBLEM else (code, ("modelyard-problem-bin", told))
+
+
+def _response(call: Call) -> Any:
+    response = MESSAGES["ModelInferResponse"](
+        model_name=call.ask.target.served.name, model_version=str(call.loaded.served.version), id=call.request
+    )
+    told = {"route": call.route, "form": call.loaded.served.form, "prediction_ids": orjson.dumps(call.ids).decode()}
+    if call.ignored:
+        told["ignored"] = orjson.dumps(call.ignored).decode()
+    for name, value in told.items():
+        response.parameters[name].string_param = value
+    return response
+
+
+def _contents(tensor: Any) -> list[Any]:
+    field = CONTENTS.get(tensor.datatype)
+    if field is None:
+        return list(from_bytes(tensor.name, tensor.datatype, b""))  # refuses what is no datatype
+    values = list(getattr(tensor.contents, field))
+    return read_texts(tensor.name, values) if tensor.datatype == TEXT else values
+
+
+def _parameters(told: Any) -> dict[str, Any] | None:
+    """Return parameters as REST has them: `ids` and `time` may be the text of a JSON list."""
+    if not told:
+        return None
+    values = {name: getattr(value, value.WhichOneof("parameter_choice") or "", None) for name, value in told.items()}
+    for name in ("ids", "time"):
+        value = values.get(name)
+        if isinstance(value, str) and value.startswith("["):
+            try:
+                values[name] = msgspec.json.decode(value)
+            except msgspec.DecodeError as error:
+                raise Problem("request.invalid", f"The parameter '{name}' is no JSON list", str(error)) from error
+    return values
