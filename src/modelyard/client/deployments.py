@@ -12,7 +12,7 @@ from modelyard.client.datasets import read_frame
 from modelyard.client.decisions import DecisionClient
 from modelyard.client.monitors import MonitorClient, drift, performance
 from modelyard.client.spans import span_s
-from modelyard.client.tensors import Rows, tensors_of
+from modelyard.client.tensors import Rows, nested, tensors_of
 from modelyard.core import Problem, to_text
 from modelyard.monitoring import Monitor, MonitorTest
 from modelyard.reactions import Decision
@@ -39,10 +39,10 @@ class Answers:
     ids: tuple[str, ...]  # of the predictions: what labels name
     version: int
     request: str
-    outputs: Mapping[str, tuple[float, ...]]  # by name; `probability` for a classifier of two classes
+    outputs: Mapping[str, tuple[Any, ...]]  # by name; `probability` for a classifier of two classes
 
     @property
-    def values(self) -> tuple[float, ...]:
+    def values(self) -> tuple[Any, ...]:
         """The answers of the first output, one a row."""
         return next(iter(self.outputs.values()))
 
@@ -53,7 +53,7 @@ class Answers:
     def __float__(self) -> float:
         """Return the answer to a single row."""
         [value] = self.values
-        return value
+        return float(value)
 
 
 class DeploymentClient:
@@ -106,7 +106,7 @@ class DeploymentClient:
             "parameters": {name: value for name, value in parameters.items() if value is not None},
         }
         told = self._ask(f"{self._served}{pinned}/infer", body)
-        outputs = {one["name"]: tuple(one["data"]) for one in told["outputs"]}
+        outputs = {one["name"]: tuple(nested(one["data"], one["shape"])) for one in told["outputs"]}
         return Answers(tuple(told["parameters"]["prediction_ids"]), int(told["model_version"]), told["id"], outputs)
 
     def labels(self, ids: Sequence[str], values: Sequence[float], times: Sequence[datetime] | datetime | None = None) -> int:

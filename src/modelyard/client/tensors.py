@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]] | pl.DataFrame
 
 
 def tensors_of(rows: Rows, types: Callable[[], Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Return one input tensor a column; missing values, NaN among them, are null.
+    """Return one input tensor a column; missing values, NaN among them, are null. A cell may hold an array, as nested lists too.
 
     `types` gives the datatypes that the model wants, for columns in which every value is missing.
 
@@ -25,6 +25,8 @@ def tensors_of(rows: Rows, types: Callable[[], Mapping[str, str]]) -> list[dict[
 
     >>> tensors_of({"tenure": 12, "contract": "monthly"}, dict)[0]
     {'name': 'tenure', 'shape': [1], 'datatype': 'INT64', 'data': [12]}
+    >>> tensors_of([{"x": [1.5, 2]}, {"x": [3, 4]}], dict)[0]["shape"]
+    [2, 2]
     """
     columns = _columns(rows)
     count = len(next(iter(columns.values()), ()))
@@ -32,9 +34,10 @@ def tensors_of(rows: Rows, types: Callable[[], Mapping[str, str]]) -> list[dict[
         raise Problem("input.invalid", "There is no row to ask about", "", "predict({…}), predict([{…}, …]) or predict(frame)")
     tensors = []
     for name, raw in columns.items():
-        values = [_plain(value) for value in raw]
+        shape, cells = _flat(name, raw)
+        values = [_plain(value) for value in cells]
         datatype = _datatype(name, values) or types().get(name, "BYTES")
-        tensors.append({"name": name, "shape": [count], "datatype": datatype, "data": values})
+        tensors.append({"name": name, "shape": [count, *shape], "datatype": datatype, "data": values})
     return tensors
 
 
@@ -48,6 +51,40 @@ def _columns(rows: Rows) -> dict[str, list[Any]]:
             differing = ", ".join(sorted(set(row) ^ set(names)))
             raise Problem("input.invalid", f"Row {place} has other columns than row 0", f"they differ in {differing}")
     return {name: [row[name] for row in listed] for name in names}
+
+
+def nested(values: Sequence[Any], shape: Sequence[int]) -> list[Any]:
+    """Return flat values by row, as their shape says.
+
+    >>> nested([1, 2, 3, 4], [2, 2])
+    [[1, 2], [3, 4]]
+    """
+    if len(shape) <= 1:
+        return list(values)
+    step = prod(shape[1:])
+    return [nested(values[place * step : (place + 1) * step], shape[1:]) for place in range(shape[0])]
+
+
+def _flat(name: str, cells: list[Any]) -> tuple[list[int], list[Any]]:
+    """Return the shape of a column's cells, empty for plain values, and all values one after the other."""
+    shape: list[int] = []
+    cells = [_listed(one) for one in cells]
+    while any(isinstance(one, list) for one in cells):
+        sizes = {len(one) if isinstance(one, list) else -1 for one in cells}
+        if len(sizes) > 1:
+            why = "the arrays in its cells have different lengths"
+            raise Problem("input.invalid", f"The column '{name}' cannot be sent", why, "send rows of one shape together")
+        shape.append(sizes.pop())
+        cells = [_listed(value) for one in cells for value in one]
+    return shape, cells
+
+
+def _listed(cell: Any) -> Any:
+    if isinstance(cell, tuple):
+        return list(cell)
+    if isinstance(cell, pl.Series):
+        return cell.to_list()
+    return cell.tolist() if getattr(cell, "ndim", 0) else cell  # an array of NumPy's, or of another framework's
 
 
 def _plain(value: Any) -> Any:

@@ -65,3 +65,16 @@ def test_what_cannot_be_sent_is_told_by_name(rows: Rows, told: str) -> None:
     with pytest.raises(Problem, match=told) as caught:
         tensors_of(rows, dict)
     assert caught.value.code == "input.invalid"
+
+
+def test_cells_may_be_arrays_of_one_shape() -> None:
+    rows: list[dict[str, Any]] = [{"x": [[1, 2], [3, 4]], "y": (1.5,)}, {"x": np.array([[5, 6], [7, 8]]), "y": [None]}]
+    told = {one["name"]: (one["shape"], one["datatype"], one["data"]) for one in tensors_of(rows, never)}
+    assert told == {"x": ([2, 2, 2], "INT64", [1, 2, 3, 4, 5, 6, 7, 8]), "y": ([2, 1], "FP64", [1.5, None])}
+    assert tensors_of(pl.DataFrame({"x": [["a", "b"]]}), never)[0]["shape"] == [1, 2]
+
+
+@pytest.mark.parametrize("cells", [([1], [1, 2]), ([1], 2), ([[1]], [1])])
+def test_cells_of_different_shapes_are_refused(cells: tuple[Any, Any]) -> None:
+    with pytest.raises(Problem, match="different lengths"):
+        tensors_of([{"x": one} for one in cells], never)
