@@ -14,7 +14,7 @@ Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]] | pl.DataFrame
 
 
 def tensors_of(rows: Rows, types: Callable[[], Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Return one input tensor a column; missing values, NaN among them, are null. A cell may hold an array, as nested lists too.
+    """Return one input tensor a column; missing values, NaN among them, are null. A cell may hold an array, as nested lists.
 
     `types` gives the datatypes that the model wants, for columns in which every value is missing.
 
