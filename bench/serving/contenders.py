@@ -52,13 +52,13 @@ class Stage:
     folder: Path
     left_out: dict[str, str] = field(default_factory=dict)
     _kept: dict[tuple[str, str, str], Contender] = field(default_factory=dict)
-    _processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+    _processes: "dict[int, subprocess.Popen[bytes]]" = field(default_factory=dict)  # by process id
 
     def ours(self, name: str) -> Contender:
         """Return our gateway with a deployment."""
         url = f"{self.yard.gateway}/v2/models/bench/{name}/infer"
         gateway = Target("ours", url, f"Bearer {self.yard.token}", self.yard.gateway_process())
-        return Contender(gateway, lambda rows: asked.ours(Model(name, "", Path()), rows))
+        return Contender(gateway, lambda rows: asked.ours(name, rows))
 
     def peer(self, peer: Peer, model: Model) -> Contender | None:
         """Return a peer with a model, held still; None where it cannot be had: `left_out` says why."""
@@ -94,12 +94,17 @@ class Stage:
             process = subprocess.Popen(
                 command, cwd=home, env=surroundings, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._processes.append(process)
+        self._processes[process.pid] = process
         return process
 
     def log(self, name: str) -> Path:
         """Return where a server's output goes."""
         return self.folder / f"{name}.log"
+
+    def dismiss(self, peer: str) -> None:
+        """End every server of a peer."""
+        for key in [key for key in self._kept if key[0] == peer]:
+            end(self._processes[self._kept.pop(key).target.process.pid])
 
     @contextmanager
     def awake(self, contender: Contender) -> Iterator[None]:
@@ -115,7 +120,7 @@ class Stage:
     def close(self) -> None:
         """End all."""
         Target("yard up", "", "", psutil.Process(self.yard.process.pid)).go_on()
-        for process in self._processes:
+        for process in self._processes.values():
             end(process)
 
 

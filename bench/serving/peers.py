@@ -93,9 +93,9 @@ def column_tensors(rows: Sequence[Row], *, text: str | None = None, flat: bool =
     return told
 
 
-def ours(_: Model, rows: Sequence[Row]) -> bytes:
-    """Return a request of our gateway: raw columns, whatever the model."""
-    return orjson.dumps({"inputs": column_tensors(rows, flat=True)})
+def ours(name: str, rows: Sequence[Row]) -> bytes:
+    """Return a request of our gateway: the tensor of an imported model, the raw columns of one trained here."""
+    return orjson.dumps({"inputs": [matrix_tensor(rows)] if name == "small" else column_tensors(rows, flat=True)})
 
 
 def protocol(model: Model, rows: Sequence[Row]) -> bytes:

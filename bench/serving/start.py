@@ -41,7 +41,7 @@ def first_answer(stage: Stage, peer: Peer, model: Model, rounds: int) -> tuple[S
         port = free_ports()
         url = f"http://127.0.0.1:{port}/v2/models/bench/{model.name}/infer"
         target = Target("ours alone", url, f"Bearer {stage.yard.token}", psutil.Process(os.getpid()))
-        mine = _one(stage, gateway_command(home, port), target, asked.ours(model, rows))
+        mine = _one(stage, gateway_command(home, port), target, asked.ours(model.name, rows))
         port = free_ports()
         target = Target(peer.title, f"http://127.0.0.1:{port}{peer.path}", "", psutil.Process(os.getpid()))
         pairs.append((mine, _one(stage, peer.command(model, port), target, peer.body(model, rows))))

@@ -10,7 +10,7 @@ from bench.serving.contenders import Contender, Stage, same_answers, say
 from bench.serving.load import Measured, median, press
 from bench.serving.models import Made, Model, Row, batches
 from bench.serving.peers import Peer, Unavailable
-from bench.serving.start import first_answer
+from bench.serving.start import Start, first_answer
 from bench.serving.switch import switching
 from bench.serving.tax import taxed
 
@@ -116,13 +116,23 @@ class Bench:
 
 
 def race(bench: Bench, work: Race) -> Iterator[Result]:
-    """Time ours beside the peers of a work."""
+    """Time ours beside the peers of a work; a peer that cannot be held still has a heat of its own, and ends after it."""
+    named = [goal for goal in work.goals if goal.peer in bench.peers]
+    lively = dict.fromkeys(goal.peer for goal in named if not bench.peers[goal.peer].pausable)
+    yield from heat(bench, work, [goal for goal in named if goal.peer not in lively])
+    for peer in lively:
+        yield from heat(bench, work, [goal for goal in named if goal.peer == peer])
+        bench.stage.dismiss(peer)
+
+
+def heat(bench: Bench, work: Race, goals: Sequence[Goal]) -> Iterator[Result]:
+    """Time ours beside some peers, in turns."""
     ours = bench.stage.ours(work.model)
     agreed: dict[tuple[str, str], Contender] = {}
     requests: list[list[Row]] = batches(work.model, work.rows, REQUESTS)
-    for goal in work.goals:
+    for goal in goals:
         key = (goal.peer, goal.form or work.form)
-        if goal.peer in bench.peers and key not in agreed:
+        if key not in agreed:
             found = bench.stage.peer(bench.peers[goal.peer], bench.model(work.model, key[1]))
             if found is not None and agrees(bench, work, ours, found, requests):
                 agreed[key] = found
@@ -130,7 +140,7 @@ def race(bench: Bench, work: Race) -> Iterator[Result]:
         return
     measured = bench.in_turns([ours, *agreed.values()], work.rows, work.model, work.connections)
     mine, theirs = measured[0], dict(zip(agreed, measured[1:], strict=True))
-    for goal in work.goals:
+    for goal in goals:
         key = (goal.peer, goal.form or work.form)
         if key in theirs:
             yield compared(work, goal, bench.peers[goal.peer], mine, theirs[key])
@@ -183,16 +193,20 @@ def start(bench: Bench) -> Iterator[Result]:
     peer = bench.peers.get("kserve")
     if peer is None:
         return
-    try:
-        mine, theirs = first_answer(bench.stage, peer, bench.model("small", "matrix-onnx"), bench.pace.rounds)
-    except Unavailable as reason:
-        bench.stage.left_out[peer.name] = str(reason)
-        return
-    work = "a process with ONNX models only"
-    yield row(work, "s", peer.title, (mine.seconds, theirs.seconds), theirs.seconds / mine.seconds, (7, 11))
-    yield row(
-        work, "MB", peer.title, (mine.memory_mb, theirs.memory_mb), theirs.memory_mb / mine.memory_mb, (1 / 0.45, 1 / 0.3)
-    )
+    for name, form, told in (("churn", "columns-sklearn", "scikit-learn"), ("small", "matrix-onnx", "ONNX too")):
+        try:
+            mine, theirs = first_answer(bench.stage, peer, bench.model(name, form), bench.pace.rounds)
+        except Unavailable as reason:
+            bench.stage.left_out[f"{peer.title} from its start"] = str(reason)
+            return
+        yield from started(f"a process with {name} as ONNX only", f"{peer.title} ({told})", mine, theirs)
+
+
+def started(work: str, peer: str, mine: Start, theirs: Start) -> Iterator[Result]:
+    """Return the rows of a start."""
+    memory = theirs.memory_mb / mine.memory_mb
+    yield row(work, "s", peer, (mine.seconds, theirs.seconds), theirs.seconds / mine.seconds, (7, 11))
+    yield row(work, "MB", peer, (mine.memory_mb, theirs.memory_mb), memory, (1 / 0.45, 1 / 0.3))
 
 
 def tax(bench: Bench) -> Iterator[Result]:
