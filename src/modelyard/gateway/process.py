@@ -31,6 +31,7 @@ from modelyard.adapters import FRAMEWORK, LAKE, OBJECTS, connect, resolve
 from modelyard.core import IdMaker, ObjectStore, Problem, system_clock
 from modelyard.data import TableStore
 from modelyard.gateway.app import Gateway
+from modelyard.gateway.connections import Connection, allow_connections
 from modelyard.gateway.follow import Follower
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.routes import RouteTable
@@ -139,8 +140,8 @@ def _serve(gateway: Gateway, follower: Follower, listener: socket.socket, option
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more when it has ended
     config = uvicorn.Config(
-        gateway, loop="uvloop", http="httptools", ws="none", interface="asgi3", lifespan="off", log_config=None,
-        access_log=False, server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE_S,
+        gateway, loop="uvloop", http=Connection, limit_concurrency=allow_connections(), ws="none", interface="asgi3",
+        lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
     _Server(config, gateway, follower, options).run(sockets=[listener])
