@@ -7,6 +7,8 @@ from modelyard.serving import Route
 from tests.gateway.control import Control
 from tests.gateway.world import CONTROL_TOKEN, World
 
+collect_ignore = ["foreign"]  # scripts for other environments
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -25,7 +27,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("gateway"), control)
     try:
         made.publish(made.served(Route(1, 100)))
-        made.start("--body-limit", "1000000")
+        made.start("--body-limit", "1000000", "--grpc-port", "0")
         yield made
     finally:
         made.close()

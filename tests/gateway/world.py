@@ -41,6 +41,7 @@ class World:
     revision: int = 0
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
+    grpc: str = ""  # of the gRPC door, when it was asked for
 
     def __post_init__(self) -> None:
         self.objects = FileObjects(self.home / "objects")
@@ -93,6 +94,7 @@ class World:
         assert line, (self.folder / "gateway.log").read_text()
         told: dict[str, Any] = json.loads(line)
         self.url = told["gateway"]
+        self.grpc = told["grpc"] or ""
         return told
 
     def kill(self) -> None:

@@ -27,6 +27,7 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of console and API; 0: a free one.")] = USUAL_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     gateway_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions; 0: a free one.")] = 0,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions by gRPC; 0: a free one.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="How many worker processes.")] = 2,
     open_to_network: Annotated[
         bool, typer.Option("--open-to-network", help="Listen on other than loopback, although nothing here is encrypted.")
@@ -40,7 +41,7 @@ def up(
     from modelyard.embedded.family import Plan, running
 
     check_host(host, open_to_network=open_to_network)
-    plan = Plan(home=_home(home), host=host, port=port, gateway_port=gateway_port, workers=workers)
+    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port)
     stop = threading.Event()
     stopping: list[int] = []
 
@@ -95,7 +96,10 @@ def _tell(addresses: "Addresses", home: Path, as_json: bool) -> None:
         sys.stdout.write(json.dumps(asdict(addresses)) + "\n")
         sys.stdout.flush()
         return
-    lines = [f"console and API  {addresses.url}", f"predictions      {addresses.gateway}", f"home             {home}"]
+    lines = [f"console and API  {addresses.url}", f"predictions      {addresses.gateway}"]
+    if addresses.grpc is not None:
+        lines.append(f"by gRPC          {addresses.grpc}")
+    lines.append(f"home             {home}")
     if addresses.token is not None:
         lines.append(f"token            {addresses.token}   (shown this once)")
     else:

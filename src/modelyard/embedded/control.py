@@ -1,8 +1,8 @@
 """The control plane's process: API, console and follower over one platform, on a socket that is given.
 
-`python -m modelyard.embedded.control --home DIR --socket FD --gateway URL`. When its database is open it prints a line of JSON
-for its parent alone: `{"token": the first token, once, else null, "service": the gateway's token}`; or `{"problem": …}`, and
-ends.
+`python -m modelyard.embedded.control --home DIR --socket FD --gateway URL [--grpc HOST:PORT]`. When its database is open it
+prints a line of JSON for its parent alone: `{"token": the first token, once, else null, "service": the gateway's token}`; or
+`{"problem": …}`, and ends.
 
 Platform and application are imported while the socket is answered already: most of the start's time is theirs.
 """
@@ -43,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--home", type=Path)
     parser.add_argument("--socket", type=int, required=True, help="descriptor of the listening socket")
     parser.add_argument("--gateway", help="address that clients are told")
+    parser.add_argument("--grpc", help="the same of the gRPC door")
     options = parser.parse_args(arguments)
-    plane = ControlPlane(options.home, options.gateway)
+    plane = ControlPlane(options.home, options.gateway, options.grpc)
     with socket.socket(fileno=options.socket) as listener:
         plane.serve(listener)
     sys.exit(1 if plane.failed else 0)
@@ -56,6 +57,7 @@ class ControlPlane:
 
     home: Path | None
     gateway: str | None
+    grpc: str | None = None
     failed: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -108,7 +110,7 @@ class ControlPlane:
         from modelyard.wiring import Follower  # noqa: PLC0415
 
         follower = Follower(platform)
-        app = build(platform, follower=follower, doors=Doors(gateway=self.gateway))
+        app = build(platform, follower=follower, doors=Doors(gateway=self.gateway, grpc=self.grpc))
         loop.call_soon_threadsafe(front.load, app)
         self._begin(lambda: follower.run(self._stop), "follower")
         self._begin(lambda: _sweep(platform), "sweep")

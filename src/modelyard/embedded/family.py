@@ -16,6 +16,7 @@ from typing import Any
 
 from modelyard.core import Problem
 from modelyard.embedded.supervisor import Child, Order, Program, Say, stop_all
+from modelyard.wiring.extras import NO_GRPC, has_grpc
 
 START_S = 60.0
 LIVES = 4  # of the gateway at the start: one of before, killed, may still be bringing its ledger home
@@ -32,6 +33,7 @@ class Plan:
     port: int = 0  # 0: a free one
     gateway_port: int = 0
     workers: int = 2
+    grpc_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,15 @@ def running(plan: Plan, say: Say) -> Iterator[Family]:
     """
     plan.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with alone_in(plan.home), listening(plan.host, plan.port) as listener:
-        gateway_port = plan.gateway_port or free_port(plan.host)
-        if plan.gateway_port:
-            check_free(plan.host, plan.gateway_port)
+        gateway_port, grpc_port = gateway_ports(plan)
+        if grpc_port is None:
+            say(NO_GRPC)
         url = address(plan.host, listener.getsockname()[1])
         service = _Secret()
         stopping = threading.Event()
-        control = Child(_control(plan, listener, address(plan.host, gateway_port)), say)
-        gateway = Child(_gateway(plan, gateway_port, url, service, stopping), say)
+        grpc = None if grpc_port is None else address(plan.host, grpc_port).removeprefix("http://")
+        control = Child(_control(plan, listener, address(plan.host, gateway_port), grpc), say)
+        gateway = Child(_gateway(plan, (gateway_port, grpc_port), url, service, stopping), say)
         children = [control, gateway]
         try:
             for child in children:
@@ -84,7 +87,7 @@ def running(plan: Plan, say: Say) -> Iterator[Family]:
             for number in range(1, plan.workers + 1):
                 children.append(Child(_worker(plan, number), say))
                 children[-1].start()
-            yield Family(Addresses(url, found["gateway"], None, told["token"]), children)
+            yield Family(Addresses(url, found["gateway"], found["grpc"], told["token"]), children)
         finally:
             stopping.set()
             service.give("")
@@ -108,8 +111,10 @@ class _Secret:
         return self.value or ""
 
 
-def _control(plan: Plan, listener: socket.socket, gateway: str) -> Program:
-    arguments = ("--home", str(plan.home), "--socket", str(listener.fileno()), "--gateway", gateway)
+def _control(plan: Plan, listener: socket.socket, gateway: str, grpc: str | None) -> Program:
+    arguments = ["--home", str(plan.home), "--socket", str(listener.fileno()), "--gateway", gateway]
+    if grpc is not None:
+        arguments += ["--grpc", grpc]
     return Program(
         name="control plane",
         module="modelyard.embedded.control",
@@ -119,12 +124,16 @@ def _control(plan: Plan, listener: socket.socket, gateway: str) -> Program:
     )
 
 
-def _gateway(plan: Plan, port: int, control: str, service: _Secret, stopping: threading.Event) -> Program:
+def _gateway(plan: Plan, ports: tuple[int, int | None], control: str, service: _Secret, stopping: threading.Event) -> Program:
+    port, grpc_port = ports
+
     def order() -> Order | None:
         token = service.wait()
         if stopping.is_set() or not token:
             return None
-        arguments = ("--home", str(plan.home), "--host", plan.host, "--port", str(port), "--control", control)
+        arguments = ["--home", str(plan.home), "--host", plan.host, "--port", str(port), "--control", control]
+        if grpc_port is not None:
+            arguments += ["--grpc-port", str(grpc_port)]
         return Order(arguments, {"MODELYARD_TOKEN": token})
 
     return Program(
@@ -163,17 +172,10 @@ def address(host: str, port: int) -> str:
     return f"http://{reached}:{port}"
 
 
-def free_port(host: str) -> int:
-    """Return a port that is free now."""
-    with listening(host, 0) as found:
-        port: int = found.getsockname()[1]
-        return port
-
-
-def check_free(host: str, port: int) -> None:
-    """Return when the port is free. Problem `port.unavailable`."""
-    with listening(host, port):
-        return
+def gateway_ports(plan: Plan) -> tuple[int, int | None]:
+    """Return the ports of the gateway, free now: for HTTP, and for gRPC where it is installed. Problem `port.unavailable`."""
+    with listening(plan.host, plan.gateway_port) as http, listening(plan.host, plan.grpc_port) as grpc:
+        return http.getsockname()[1], grpc.getsockname()[1] if has_grpc() else None
 
 
 @contextmanager
@@ -191,7 +193,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except OSError as error:
-            step = "name another one (--port, --gateway-port), or 0 for a free one"
+            step = "name another one (--port, --gateway-port, --grpc-port), or 0 for a free one"
             raise Problem("port.unavailable", f"{host}:{port} cannot be listened on", str(error.strerror), step) from error
         listener.listen(BACKLOG)
         yield listener

@@ -1,19 +1,28 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelyard.core import Problem
-from modelyard.embedded.family import address, alone_in, check_free, free_port, listening
+from modelyard.embedded.family import Plan, address, alone_in, gateway_ports, listening
 
 
-def test_a_taken_port_is_told_with_what_to_do() -> None:
+@pytest.mark.parametrize("plan", [Plan(Path(), gateway_port=1), Plan(Path(), grpc_port=1)])
+def test_a_taken_port_is_told_with_what_to_do(plan: Plan) -> None:
     with listening("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
+        taken = replace(plan, gateway_port=plan.gateway_port * port, grpc_port=plan.grpc_port * port)
         with pytest.raises(Problem, match=f"127.0.0.1:{port} cannot be listened on") as caught:
-            check_free("127.0.0.1", port)
+            gateway_ports(taken)
     assert caught.value.code == "port.unavailable"
     assert "--port" in caught.value.next_step
-    check_free("127.0.0.1", free_port("127.0.0.1"))
+    assert port in gateway_ports(taken)
+
+
+def test_the_gateways_ports_differ() -> None:
+    http, grpc = gateway_ports(Plan(Path()))
+    assert http
+    assert http != grpc
 
 
 def test_a_home_has_one_family(tmp_path: Path) -> None:

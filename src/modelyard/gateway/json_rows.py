@@ -14,8 +14,15 @@ import orjson
 
 from modelyard.core import Problem
 from modelyard.gateway.calls import Ask, Call
+from modelyard.prepare.values import ValueKind
 from modelyard.serving.infer import LoadedVersion
 
+_KINDS: Mapping[str, ValueKind] = {
+    "f": ValueKind.NUMBER,
+    "i": ValueKind.INTEGER,
+    "u": ValueKind.INTEGER,
+    "b": ValueKind.BOOLEAN,
+}
 _decoder = msgspec.json.Decoder()
 
 
@@ -137,6 +144,11 @@ def call_of(ask: Ask, loaded: LoadedVersion, route: str, columns: Mapping[str, l
         rows=loaded.batch(known),
         ignored=[*ignored, *(name for name in columns if name not in loaded.columns)],
     )
+
+
+def kinds_of(loaded: LoadedVersion) -> Mapping[str, ValueKind]:
+    """Return what each input of a version holds, be it a raw column or a tensor."""
+    return loaded.kinds or {name: _KINDS.get(cell.numpy.kind, ValueKind.TEXT) for name, cell in loaded.cells.items()}
 
 
 def invalid(what: str, why: str, next_step: str = "") -> Problem:

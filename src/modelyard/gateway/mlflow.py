@@ -26,7 +26,7 @@ from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Door, Inside, Request, call_document, call_headers
 from modelyard.gateway.http import JSON, Reply, refusal
-from modelyard.gateway.json_rows import call_of, from_columns, from_records, invalid, of_one_input, read_object
+from modelyard.gateway.json_rows import call_of, from_columns, from_records, invalid, kinds_of, of_one_input, read_object
 from modelyard.gateway.routes import MODELS, Found, RouteTable
 from modelyard.prepare.values import TEMPORAL, ValueKind
 from modelyard.serving.infer import LoadedVersion
@@ -130,7 +130,7 @@ def read_json(ask: Ask, body: bytes) -> Call:
     [form] = given
     loaded, route = ask.target.route(ask.id, ask.pinned)
     columns = _READ[form](document[form], loaded)
-    for name, kind in loaded.kinds.items():
+    for name, kind in kinds_of(loaded).items():
         if kind in TEMPORAL and "NaT" in columns.get(name, ()):
             columns[name] = [None if value == "NaT" else value for value in columns[name]]
     return call_of(ask, loaded, route, columns, [name for name in document if name != form])
@@ -153,7 +153,7 @@ def read_csv(ask: Ask, body: bytes) -> Call:
     names, *rows = lines
     loaded, route = ask.target.route(ask.id, ask.pinned)
     columns = _from_rows(names, rows, "The CSV")
-    for name, kind in loaded.kinds.items():
+    for name, kind in kinds_of(loaded).items():
         if name in columns:
             columns[name] = [_field(kind, text) for text in columns[name]]
     return call_of(ask, loaded, route, columns)

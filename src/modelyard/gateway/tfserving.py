@@ -22,9 +22,10 @@ from modelyard.core import Problem, missing
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Door, Inside, Reading, Request, call_document, call_headers
 from modelyard.gateway.http import JSON, Reply, json_reply, refusal
-from modelyard.gateway.json_rows import call_of, from_columns, from_records, invalid, of_one_input, read_object
+from modelyard.gateway.json_rows import call_of, from_columns, from_records, invalid, kinds_of, of_one_input, read_object
+from modelyard.gateway.oip import model_document
 from modelyard.gateway.routes import MODELS, Found
-from modelyard.prepare.values import ValueKind
+from modelyard.prepare.values import TEMPORAL, ValueKind
 from modelyard.serving.infer import LoadedVersion
 from modelyard.wiring.statuses import problem_document
 
@@ -32,13 +33,20 @@ PREFIX = "/v1/models/"
 PREDICT = ":predict"
 METADATA = "/metadata"
 SIGNATURE = "serving_default"
-TYPES: Mapping[ValueKind, str] = {
-    ValueKind.NUMBER: "DT_DOUBLE",
-    ValueKind.INTEGER: "DT_INT64",
-    ValueKind.BOOLEAN: "DT_BOOL",
-    ValueKind.TEXT: "DT_STRING",
-    ValueKind.DATE: "DT_STRING",
-    ValueKind.DATETIME: "DT_STRING",
+TYPES: Mapping[str, str] = {  # by the Open Inference Protocol's own
+    "BOOL": "DT_BOOL",
+    "INT8": "DT_INT8",
+    "INT16": "DT_INT16",
+    "INT32": "DT_INT32",
+    "INT64": "DT_INT64",
+    "UINT8": "DT_UINT8",
+    "UINT16": "DT_UINT16",
+    "UINT32": "DT_UINT32",
+    "UINT64": "DT_UINT64",
+    "FP16": "DT_HALF",
+    "FP32": "DT_FLOAT",
+    "FP64": "DT_DOUBLE",
+    "BYTES": "DT_STRING",
 }
 _STEP = 'send {"instances": [{"column": value, …}, …]} or {"inputs": {"column": [value, …], …}}'
 
@@ -128,10 +136,8 @@ def metadata_document(found: Found) -> dict[str, Any]:
     """Return inputs and outputs."""
     target = found.target
     loaded = target.live if found.pinned is None else target.versions[found.pinned]
-    inputs = {
-        name: _tensor(name, "DT_FLOAT" if column.is_single else TYPES[column.kind]) for name, column in loaded.columns.items()
-    }
-    outputs = {name: _tensor(name, "DT_DOUBLE") for name in loaded.outputs}
+    told = model_document(target.served.name, (), loaded)
+    inputs, outputs = ({one["name"]: _tensor(one) for one in told[part]} for part in ("inputs", "outputs"))
     signature = {"inputs": inputs, "outputs": outputs, "method_name": "tensorflow/serving/predict"}
     return {
         "model_spec": {"name": target.served.name, "signature_name": "", "version": str(loaded.served.version)},
@@ -154,13 +160,14 @@ def _parts(path: str) -> tuple[str, str]:
     return rest, ""
 
 
-def _tensor(name: str, dtype: str) -> dict[str, Any]:
-    return {"name": name, "dtype": dtype, "tensor_shape": {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}}
+def _tensor(told: Mapping[str, Any]) -> dict[str, Any]:
+    shape = {"dim": [{"size": str(size), "name": ""} for size in told["shape"]], "unknown_rank": False}
+    return {"name": told["name"], "dtype": TYPES[told["datatype"]], "tensor_shape": shape}
 
 
 def _texts(columns: Mapping[str, list[Any]], loaded: LoadedVersion) -> dict[str, list[Any]]:
     """Return the columns with texts that came in Base64 as what they say."""
-    texts = {name for name, kind in loaded.kinds.items() if kind in (ValueKind.TEXT, ValueKind.DATE, ValueKind.DATETIME)}
+    texts = {name for name, kind in kinds_of(loaded).items() if kind is ValueKind.TEXT or kind in TEMPORAL}
     return {name: [_text(name, value) for value in values] if name in texts else values for name, values in columns.items()}
 
 
