@@ -119,7 +119,6 @@ def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             config = uvicorn.Config(app, http=Hasty, ws="none", lifespan="off", log_config=None, interface="asgi3")
             server = uvicorn.Server(config)
-            server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the test's own process
             config.load()
             server.lifespan = config.lifespan_class(config)
             await server.startup([listener])
