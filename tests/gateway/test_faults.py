@@ -15,7 +15,7 @@ import pytest
 
 from modelyard.core import digest_bytes
 from modelyard.serving import Route, RouteKind
-from modelyard.serving.ledger import shadow_table
+from modelyard.serving.ledger import failure_table, shadow_table
 from modelyard.serving.rules import choose, mirrored
 from tests.gateway.packages import flights
 from tests.gateway.world import PROJECT, World
@@ -340,3 +340,25 @@ def test_sigterm_ships_the_ledger_before_the_end(world: World) -> None:
     assert world.stop() == 0
     assert world.ledger().height == 4
     assert os.listdir(world.home / "gateway" / "ledger") == []
+
+
+def no_date(world: World, row: pl.DataFrame) -> list[dict[str, Any]]:
+    inputs: list[dict[str, Any]] = world.body(row)["inputs"]
+    return [{**one, "data": ["someday"]} if one["name"] == "day" else one for one in inputs]
+
+
+def test_what_was_not_answered_stands_beside_the_ledger(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    row = flights(1)
+    with world.client() as client:
+        ask(client, world, row)
+        for _ in range(3):
+            assert client.post(INFER, json=world.body(row.with_columns(distance=pl.lit("far")))).status_code == 400
+        assert client.post(INFER, content=b"{").status_code == 400
+        for _ in range(2):
+            assert client.post(INFER, json=world.body(row, inputs=no_date(world, row))).status_code == 400
+        assert client.post("/v1/ledger/flush").json()["rows"] == 1
+    failures = world.table(failure_table("delay")).group_by("version", "code", "status").agg(pl.col("requests").sum())
+    assert set(failures.rows()) == {(None, "request.invalid", 400, 1), (1, "column.invalid", 400, 5)}
+    assert world.ledger().height == 1

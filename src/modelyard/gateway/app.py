@@ -117,37 +117,10 @@ class Gateway:
             return json_reply({"name": target.served.name, "ready": True})
         if found.verb != "infer":
             return json_reply(_metadata(target, found.pinned))
-        ask = Ask(target, found.pinned, found.caller, f"{self._boot}-{next(self._numbers):x}", begun)
+        ask = self.ask(found, begun)
         body = await read_body(headers, receive, self._body_limit)
-        try:
-            header_bytes = _header_bytes(headers)
-            if len(body) > LARGEST_ON_LOOP:
-                return await self._infer_in_thread(ask, body, header_bytes)
-            call = oip.read(ask, body, header_bytes)
-        except Problem as problem:
-            self._metrics.failed((target.served.project_name, target.served.name, "", ""), problem)
-            return problem_reply(problem)
-        await self._plane.answer(call)
-        return _told(call)
-
-    async def _infer_in_thread(self, ask: Ask, body: bytes, header_bytes: int | None) -> Reply:
-        if self._waiting >= MOST_WAITING or self._waiting_bytes + len(body) > MOST_WAITING_BYTES:
-            why = f"{self._waiting} large requests are being answered or wait"
-            raise Problem("gateway.unavailable", "The gateway is busy", why, "try again in a second, or send less at once")
-        self._waiting += 1
-        self._waiting_bytes += len(body)
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._infer_here, ask, body, header_bytes)
-        finally:
-            self._waiting -= 1
-            self._waiting_bytes -= len(body)
-
-    def _infer_here(self, ask: Ask, body: bytes, header_bytes: int | None) -> Reply:
-        """Answer, from the bytes of the body to those of the reply, in this thread."""
-        call = oip.read(ask, body, header_bytes)
-        self._plane.answer_here(call)
-        return _told(call)
+        told = await self.answer(ask, len(body), lambda: (oip.read(ask, body, _header_bytes(headers)), _told))
+        return problem_reply(told) if isinstance(told, Problem) else told
 
     def ask(self, found: Found, begun: float) -> Ask:
         """Return who asks whom, with an id for the request."""
@@ -167,8 +140,7 @@ class Gateway:
                 return await self._in_thread(size, lambda: self._answer_here(read))
             call, tell = read()
         except Problem as problem:
-            served = ask.target.served
-            self._metrics.failed((served.project_name, served.name, "", ""), problem)
+            self._plane.refused(ask, problem)
             return problem
         await self._plane.answer(call)
         return call.problem or tell(call)
@@ -309,8 +281,6 @@ def _header_bytes(headers: Mapping[bytes, bytes]) -> int | None:
 
 
 def _told(call: Call) -> Reply:
-    if call.problem is not None:
-        return problem_reply(call.problem)
     body, header_bytes = oip.write(call)
     if header_bytes is None:
         return Reply(200, body)

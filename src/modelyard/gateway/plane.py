@@ -15,10 +15,10 @@ from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from modelyard.core import Clock, Problem
-from modelyard.gateway.calls import Call
+from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.mirror import Mirror
-from modelyard.gateway.segments import SegmentWriter
+from modelyard.gateway.segments import Failure, SegmentWriter
 from modelyard.prepare.transform import ROWS_BY_PYTHON
 from modelyard.serving.infer import LoadedVersion
 
@@ -77,6 +77,12 @@ class Plane:
         self._work(call.loaded, [call])
         self._mirror.take([call])
 
+    def refused(self, ask: Ask, problem: Problem) -> None:
+        """Keep that a request was refused before it became a call."""
+        served = ask.target.served
+        self._metrics.failed((served.project_name, served.name, "", ""), problem)
+        self._writer.write_failures(served, [Failure(None, "", self._clock(), problem)])
+
     def close(self) -> None:
         """End the threads, once nothing more is asked."""
         self._threads.shutdown()
@@ -111,12 +117,13 @@ class Plane:
         for call in calls:
             if lane.rows and lane.rows + call.count > MOST_WAITING_ROWS:
                 call.problem = _busy(lane.rows)
-                self._metrics.failed(call.labels, call.problem)
                 refused.append(call)
             else:
                 lane.waiting.append(call)
                 lane.rows += call.count
-        _wake(refused)
+        if refused:
+            self._failed(refused)
+            _wake(refused)
         if not lane.busy and lane.waiting:
             lane.busy = True
             self._start(loop, loaded, lane)
@@ -158,17 +165,27 @@ class Plane:
                 call.problem = Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
         ended = perf_counter()
         now = self._clock()
-        answered = []
+        answered: list[Call] = []
+        failed: list[Call] = []
         for call in calls:
             call.answered_at, call.seconds = now, ended - call.ask.begun
-            if call.problem is None:
-                answered.append(call)
-            else:
-                self._metrics.failed(call.labels, call.problem)
+            (answered if call.problem is None else failed).append(call)
         if answered:
             self._writer.write(answered)
             self._metrics.answered(answered)
+        if failed:
+            self._failed(failed)
         return ended - began
+
+    def _failed(self, calls: Sequence[Call]) -> None:
+        """Count and keep calls to one deployment that came to a problem."""
+        now = self._clock()
+        failures = []
+        for call in calls:
+            if call.problem is not None:
+                self._metrics.failed(call.labels, call.problem)
+                failures.append(Failure(call.loaded.served.version, call.route, now, call.problem))
+        self._writer.write_failures(calls[0].ask.target.served, failures)
 
     def _infer(self, loaded: LoadedVersion, calls: Sequence[Call]) -> None:
         if len(calls) > 1:

@@ -15,17 +15,32 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import orjson
 
+from modelyard.core import Problem
 from modelyard.gateway.calls import Call
+from modelyard.serving import ServedDeployment
+from modelyard.wiring.statuses import status_of
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One request that was not answered."""
+
+    version: int | None  # None: it was refused before a version was asked
+    route: str
+    at: datetime
+    problem: Problem
 
 
 class SegmentWriter:
@@ -63,6 +78,33 @@ class SegmentWriter:
             self._told.add(key)
             self.rows_open += rows
             self.rows_written += rows
+
+    def write_failures(self, served: ServedDeployment, failures: Sequence[Failure]) -> None:
+        """Append what was not answered; on a disk that does not take it, it is only counted by the metrics."""
+        lines = [
+            orjson.dumps(
+                {
+                    "p": served.project,
+                    "d": served.name,
+                    "failed": {
+                        "at": one.at,
+                        "version": one.version,
+                        "route": one.route,
+                        "code": one.problem.code,
+                        "status": status_of(one.problem),
+                    },
+                },
+                option=orjson.OPT_APPEND_NEWLINE,
+            )
+            for one in failures
+        ]
+        with self._lock:
+            try:
+                if self._file is None:
+                    self._open()
+                self._append(b"".join(lines))
+            except OSError as error:
+                self._lose(0, error)
 
     def rotate(self) -> Path | None:
         """Close the open segment, flush it to the disk and return it; None when there is nothing in it."""

@@ -17,7 +17,18 @@ from modelyard.data import TableStore
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.prepare.values import InputColumn
 from modelyard.serving import RouteKind
-from modelyard.serving.ledger import META, STAMP, fit_to_table, input_series, ledger_table, output_series, shadow_table
+from modelyard.serving.ledger import (
+    LEDGER,
+    META,
+    STAMP,
+    failure_rows,
+    failure_table,
+    fit_to_table,
+    input_series,
+    ledger_table,
+    output_series,
+    shadow_table,
+)
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +113,16 @@ def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame],
     """
     types: dict[tuple[ProjectId, str, int], Mapping[str, Any]] = {}
     stretches: dict[tuple[ProjectId, str, int], _Stretch] = {}
+    failures: dict[tuple[ProjectId, str], list[Mapping[str, Any]]] = defaultdict(list)
     unreadable = []
     for raw in path.read_bytes().splitlines(keepends=True):
         if not raw.endswith(b"\n"):
             break
         try:
             line = orjson.loads(raw)
+            if "failed" in line:
+                failures[line["p"], line["d"]].append(line["failed"])
+                continue
             key = (line["p"], line["d"], line["v"])
             if "types" in line:
                 types[key] = line
@@ -125,6 +140,8 @@ def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame],
         if before is not None:
             frame = pl.concat([before, fit_to_table(frame, before.schema)], how="diagonal")
         frames[project, table] = frame
+    for (project, deployment), told in failures.items():
+        frames[project, failure_table(deployment)] = failure_rows(told)
     return frames, unreadable
 
 
@@ -206,7 +223,7 @@ class Shipper:
             with (self._folder / UNREADABLE).open("ab") as stream:
                 stream.writelines(unreadable)
         path.unlink()
-        return sum(frame.height for frame in frames.values())
+        return sum(frame.height for (_, table), frame in frames.items() if table.startswith(LEDGER))
 
     def _append(self, project: ProjectId, table: str, frame: pl.DataFrame, commit: str) -> None:
         if self._lake.version(project, table) is not None:

@@ -19,6 +19,7 @@ from modelyard.data.cell import Cell
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import DTYPES, InputColumn, ValueKind
 
+LEDGER = "ledger/"
 INPUT_PREFIX = "input."
 OUTPUT_PREFIX = "output."
 STAMP = pl.Datetime("us", "UTC")
@@ -53,6 +54,18 @@ _PLAIN: Mapping[ValueKind, frozenset[type]] = MappingProxyType(
 )
 
 
+FAILURE: Mapping[str, pl.DataType] = MappingProxyType(
+    {
+        "time": STAMP,  # of answering, by the second
+        "version": pl.Int64(),  # null: refused before a version was asked
+        "route": pl.String(),
+        "code": pl.String(),  # of the problem
+        "status": pl.Int64(),  # of HTTP
+        "requests": pl.Int64(),
+    }
+)
+
+
 class Ports(Protocol):
     """What the ledger needs of the platform."""
 
@@ -64,12 +77,33 @@ class Ports(Protocol):
 
 def ledger_table(deployment: str) -> str:
     """Return the name of a deployment's ledger in the lake."""
-    return f"ledger/{deployment}"
+    return f"{LEDGER}{deployment}"
 
 
 def shadow_table(deployment: str) -> str:
     """Return the name of the table of what a deployment's shadows answered: the ledger's columns, under the callers' ids."""
     return f"shadow/{deployment}"
+
+
+def failure_table(deployment: str) -> str:
+    """Return the name of the table of requests that were not answered, a row a second, version, route and code."""
+    return f"failures/{deployment}"
+
+
+def failure_rows(failures: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return failures, each with `at` (ISO 8601), `version`, `route`, `code` and `status`, as rows of their table."""
+    dtypes = {"at": pl.String(), "version": pl.Int64(), "route": pl.String(), "code": pl.String(), "status": pl.Int64()}
+    rows = pl.DataFrame({name: [one[name] for one in failures] for name in dtypes}, schema=dtypes)
+    at = pl.col("at").str.to_datetime(time_unit="us", time_zone="UTC").dt.truncate("1s").alias("time")
+    by = ["time", "version", "route", "code", "status"]
+    return rows.with_columns(at).group_by(by, maintain_order=True).agg(requests=pl.len().cast(pl.Int64)).select(*by, "requests")
+
+
+def read_failures(
+    ports: Ports, project: ProjectId, deployment: str, since: datetime | None = None, until: datetime | None = None
+) -> pl.LazyFrame:
+    """Return how many requests were not answered in [since, until), with the columns of `FAILURE`."""
+    return _read(ports, project, failure_table(deployment), FAILURE, since, until)
 
 
 def read_ledger(
@@ -80,12 +114,30 @@ def read_ledger(
     The order of rows is that of shipping, not of time. A caller that sends a request twice has its predictions here twice,
     under one id.
     """
+    return _read(ports, project, ledger_table(deployment), META, since, until)
+
+
+def read_shadows(
+    ports: Ports, project: ProjectId, deployment: str, since: datetime | None = None, until: datetime | None = None
+) -> pl.LazyFrame:
+    """Return what shadows answered with event time in [since, until), as `read_ledger` does."""
+    return _read(ports, project, shadow_table(deployment), META, since, until)
+
+
+def _read(
+    ports: Ports,
+    project: ProjectId,
+    table: str,
+    schema: Mapping[str, pl.DataType],
+    since: datetime | None,
+    until: datetime | None,
+) -> pl.LazyFrame:
     try:
-        rows = ports.lake.scan(project, ledger_table(deployment), within=Stretch("time", since, until))
+        rows = ports.lake.scan(project, table, within=Stretch("time", since, until))
     except Problem as problem:
         if problem.code != "table.missing":
             raise
-        return pl.LazyFrame(schema=dict(META))
+        return pl.LazyFrame(schema=dict(schema))
     if since is not None:
         rows = rows.filter(pl.col("time") >= since)
     return rows if until is None else rows.filter(pl.col("time") < until)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import polars as pl
 
-from modelyard.core import Problem, ProjectId
-from modelyard.data import Stretch, TableStore
-from modelyard.serving.ledger import ledger_table, shadow_table
+from modelyard.core import ProjectId
+from modelyard.data import TableStore
+from modelyard.serving.ledger import read_ledger, read_shadows
 from modelyard.serving.service import Ports as ServingPorts
 from modelyard.serving.service import get_deployment
 from modelyard.tenancy import Actor
@@ -62,29 +62,12 @@ def shadow_diffs(
         `deployment.missing`.
     """
     deployment = get_deployment(ports, actor, project, name)
-    within = Stretch("time", since, until)
-    asked = _rows(ports, project, shadow_table(deployment.name), within)
-    heard = _rows(ports, project, ledger_table(deployment.name), within)
-    if asked is None or heard is None:
-        return []
-    heard = heard.unique("id", keep="last").drop("version")
-    both = asked.unique(["id", "version"], keep="last").join(heard, on="id", suffix="_heard").drop_nulls()
+    asked = read_shadows(ports, project, deployment.name, since, until).select(_COLUMNS)
+    heard = read_ledger(ports, project, deployment.name, since, until).select(_COLUMNS).drop("version")
+    pairs = asked.unique(["id", "version"], keep="last").join(heard.unique("id", keep="last"), on="id", suffix="_heard")
+    both = pairs.drop_nulls()
     found = both.collect().sort("version", "id").partition_by("version", as_dict=True, maintain_order=True)
     return [_diff(int(key[0]), rows) for key, rows in found.items()]
-
-
-def _rows(ports: Ports, project: ProjectId, table: str, within: Stretch) -> pl.LazyFrame | None:
-    try:
-        rows = ports.lake.scan(project, table, within=within)
-    except Problem as problem:
-        if problem.code != "table.missing":
-            raise
-        return None
-    if within.since is not None:
-        rows = rows.filter(pl.col("time") >= within.since)
-    if within.until is not None:
-        rows = rows.filter(pl.col("time") < within.until)
-    return rows.select(_COLUMNS)
 
 
 def _diff(version: int, rows: pl.DataFrame) -> ShadowDiff:
