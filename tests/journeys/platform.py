@@ -22,6 +22,7 @@ class Running:
     home: Path
     url: str
     gateway: str
+    grpc: str | None
     token: str | None
     process: "subprocess.Popen[str]"
 
@@ -51,7 +52,7 @@ def running(home: Path, *, workers: int = 1) -> Iterator[Running]:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         assert told.keys() == {"url", "gateway", "grpc", "token"}
-        platform = Running(home, told["url"], told["gateway"], told["token"], process)
+        platform = Running(home, told["url"], told["gateway"], told["grpc"], told["token"], process)
         try:
             yield platform
         finally:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,14 @@ from modelyard.cli.exits import EXITS
 from modelyard.client import Connection, connect
 from modelyard.client.projects import open_project
 from modelyard.core import ProblemKind
+from tests.environments import kept_python
+from tests.fetch import Absent
 from tests.journeys.platform import END_S, Running, running, started
 
 Yard = Callable[..., Any]
+PAGES = Path(__file__).parents[2] / "docs" / "serving"
+PYTHONS = {"grpc": ("tritonclient-2.73.0", "tritonclient"), "mlflow": ("bench-mlflow", "mlflow")}
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +99,8 @@ def test_a_model_goes_from_a_file_to_labelled_predictions(
     yard("score", "churn@champion", str(tmp_path / "asked.parquet"), str(scored))
     assert max(abs(a - b) for a, b in zip(pl.read_parquet(scored)["probability"], answers.values, strict=True)) <= 1e-6
 
+    run_pages(platform)
+
     labels = pl.DataFrame({"id": [f"p{number}" for number in range(30)], "value": rows["churned"].head(30)})
     labels.write_csv(tmp_path / "labels.csv")
     assert yard("label", "add", "churn", str(tmp_path / "labels.csv")) == {"labels": 30}
@@ -99,6 +108,29 @@ def test_a_model_goes_from_a_file_to_labelled_predictions(
     httpx.post(f"{platform.gateway}/v1/ledger/flush", headers=headers, timeout=END_S).raise_for_status()
     ledger = service.predictions().filter(pl.col("id").str.starts_with("p"))
     assert (ledger.height, ledger["label"].null_count()) == (40, 10)
+
+
+def run_pages(platform: Running) -> None:
+    """Run every example of docs/serving against the deployment `churn`: those in Python where their clients are installed."""
+    told = {"GATEWAY": platform.gateway, "GRPC": platform.grpc or "", "TOKEN": platform.token or ""}
+    ran = 0
+    for page in sorted(PAGES.glob("*.md")):
+        for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
+            program = ["bash", "-e", "-o", "pipefail", "-c"] if language == "sh" else [foreign_python(page.stem), "-c"]
+            if block.startswith("export ") or program[0] is None:
+                continue
+            done = subprocess.run([*program, block], env=os.environ | told, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{page.name}: {done.stdout} {done.stderr}"
+            ran += 1
+    assert ran >= 5
+
+
+def foreign_python(page: str) -> str | None:
+    """Return the Python that has a page's client."""
+    try:
+        return str(kept_python(*PYTHONS[page]))
+    except Absent:
+        return None
 
 
 def test_what_is_asked_wrongly_is_told_in_full(platform: Running, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,9 +130,10 @@ def call_of(ask: Ask, loaded: LoadedVersion, route: str, columns: Mapping[str, l
             raise invalid(f"The column '{name[:100]}' has {len(values)} rows", f"'{first[:100]}' has {count}")
     if not count:
         raise invalid("The request has no rows", "there is nothing to answer")
+    beside = ask.target.beside
     plain = {} if loaded.is_direct else {name: _flat(values) for name, values in columns.items()}
-    known = {name: plain.get(name, columns[name]) for name in loaded.columns if name in columns}
-    if len(known) < len(loaded.columns):
+    known = {name: plain.get(name, columns[name]) for name in (*loaded.columns, *beside) if name in columns}
+    if not loaded.columns.keys() <= known.keys():
         known = dict(columns)  # the preparation says which it misses, and what was given instead
     return Call(
         ask=ask,
@@ -142,7 +143,7 @@ def call_of(ask: Ask, loaded: LoadedVersion, route: str, columns: Mapping[str, l
         ids=[f"{ask.id}-{row}" for row in range(count)],
         columns=known,
         rows=loaded.batch(known),
-        ignored=[*ignored, *(name for name in columns if name not in loaded.columns)],
+        ignored=[*ignored, *(name for name in columns if name not in loaded.columns and name not in beside)],
     )
 
 
