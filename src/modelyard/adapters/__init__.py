@@ -44,6 +44,8 @@ TABLE: Mapping[str, str] = {
     "lake.file": "modelyard.adapters.delta:DeltaLake.from_url",
     "sources.files": "modelyard.adapters.files:FileSources",
     "framework.sklearn": "modelyard.adapters.sklearn:SklearnFramework [sklearn]",
+    "framework.xgboost": "modelyard.adapters.xgboost:XgboostFramework [xgboost]",
+    "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",
     "framework.onnxruntime": "modelyard.adapters.onnx:OnnxFramework",
     "sampler.tpe": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",

@@ -155,8 +155,12 @@ def fit_recipe(
 
 
 def framework_of(context: StepContext, model: object) -> Framework:
-    """Return the framework that knows this model. Problem `model.invalid` when none does."""
-    for name in names(FRAMEWORK):
+    """Return the framework that knows this model. Problem `model.invalid` when none does.
+
+    That of the package which the model comes from is asked first: estimators of XGBoost's are estimators of scikit-learn's too.
+    """
+    package = type(model).__module__.partition(".")[0]
+    for name in sorted(names(FRAMEWORK), key=lambda name: name != package):
         try:
             framework = context.platform.framework(name)
         except Problem:
@@ -167,7 +171,7 @@ def framework_of(context: StepContext, model: object) -> Framework:
         "model.invalid",
         f"The trainer returned {type(model).__name__}",
         "no framework here knows such a model",
-        "return a fitted scikit-learn estimator",
+        "return a fitted estimator of scikit-learn, XGBoost or LightGBM",
     )
 
 
