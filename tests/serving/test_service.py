@@ -351,6 +351,27 @@ def test_a_version_without_onnx_is_served_in_its_native_form(place: Place) -> No
     assert served_form(replace(version, forms=version.forms[:1])).form == "native"
 
 
+def test_the_fastest_form_answers_unless_the_deployment_says_which(place: Place) -> None:
+    with place.ports.transaction() as tx:
+        [version] = tx.models.get_versions(place.project, "delay", [1])
+    native, onnx = version.forms
+    slow, fast = replace(onnx, latency_us=90.0), replace(native, latency_us=20.0)
+    assert served_form(replace(version, forms=(native, onnx))).form == "onnx", "what was not measured comes last"
+    assert served_form(replace(version, forms=(fast, slow))).form == "native"
+    assert served_form(replace(version, forms=(replace(fast, latency_us=90.0), slow))).form == "onnx", "the preferred of equals"
+    assert served_form(replace(version, forms=(fast, slow)), "onnx").form == "onnx"
+    assert served_form(replace(version, forms=(fast,)), "onnx").form == "native", "a version without it answers all the same"
+    deploy(place.ports, place.actor, place.project, "delay", model="delay")
+    assert catalogue(place.ports, place.actor).deployments[0].versions[0].form == "onnx"
+    before = catalogue_position(place.ports, place.actor)
+    assert deploy(place.ports, place.actor, place.project, "delay", model="delay", form="native").form == "native"
+    assert catalogue(place.ports, place.actor).deployments[0].versions[0].form == "native"
+    assert catalogue_position(place.ports, place.actor) > before, "gateways learn of it"
+    with pytest.raises(Problem, match="did you mean 'native'") as told:
+        deploy(place.ports, place.actor, place.project, "delay", model="delay", form="natve")
+    assert told.value.code == "form.missing"
+
+
 def actor_by_id(place: Place) -> Callable[[object], Actor]:
     return lambda member: place.actor
 

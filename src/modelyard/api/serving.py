@@ -50,6 +50,7 @@ class NewDeployment:
     time: str | None = None
     tolerance: float = 0.02
     loss: str = "log_loss"
+    form: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def make_deployment(call: InProject, new: NewDeployment) -> Deployment:
         time=new.time,
         tolerance=new.tolerance,
         loss=new.loss,
+        form=new.form,
     )
 
 

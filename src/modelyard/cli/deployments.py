@@ -13,7 +13,7 @@ from modelyard.cli.session import open_project
 noun = group("Deployments: what answers, and how it moves from one version to the next.")
 label = group("Labels: the truth about predictions.")
 
-DEPLOYMENT = ["name", "model", "alias", "canary", "time", "tolerance", "loss", "created_at"]
+DEPLOYMENT = ["name", "model", "alias", "canary", "time", "tolerance", "loss", "form", "created_at"]
 ROLLOUT = ["candidate", "base", "state", "step", "cause", "started_at", "finished_at", "judgement"]
 SHADOW = ["version", "rows", "mean_answer", "mean_shadow", "mean_abs", "max_abs", "latency_us", "shadow_latency_us"]
 Name = Annotated[str, typer.Argument(help="The deployment's name.")]
@@ -33,12 +33,14 @@ def create(
     time: Annotated[str | None, typer.Option(help="The raw column of event time.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="A canary's mean loss may be worse by less than this.")] = None,
     loss: Annotated[str | None, typer.Option(help="log_loss, brier, squared_error or absolute_error.")] = None,
+    form: Annotated[str | None, typer.Option(help="The form that answers, such as native; the fastest when left out.")] = None,
     project: ProjectName = None,
     as_json: Json = False,
 ) -> None:
     """Serve what an alias names, from now on and as it moves."""
     steps = _steps(canary) if canary is not None else None
-    made = open_project(project).deploy(reference, name=name, canary=steps, time=time, tolerance=tolerance, loss=loss)
+    opened = open_project(project)
+    made = opened.deploy(reference, name=name, canary=steps, time=time, tolerance=tolerance, loss=loss, form=form)
     show(made.record, as_json)
 
 

@@ -193,6 +193,7 @@ class ProjectClient:
         time: str | None = None,
         tolerance: float | None = None,
         loss: str | None = None,
+        form: str | None = None,
     ) -> DeploymentClient:
         """Serve what an alias names, from now on and as it moves: `deploy("churn@champion", canary=[5, 25, 100])`.
 
@@ -210,6 +211,8 @@ class ProjectClient:
             A canary's mean loss may be worse by less than this.
         loss
             How a canary is judged: log_loss, brier, squared_error or absolute_error.
+        form
+            The form of a version that answers: `native`, `onnx`; None: the fastest.
         """
         model, alias = parse_reference(reference)
         if "@" not in reference or alias.isdecimal():
@@ -220,6 +223,7 @@ class ProjectClient:
             "time": time,
             "tolerance": tolerance,
             "loss": loss,
+            "form": form,
         }
         body: dict[str, Any] = {"name": name or model, "model": model, "alias": alias}
         body |= {key: value for key, value in said.items() if value is not None}

@@ -22,7 +22,7 @@ from modelyard.core import (
     missing,
 )
 from modelyard.events import Event
-from modelyard.registry import Alias, ModelVersion
+from modelyard.registry import Alias, Form, ModelVersion
 from modelyard.registry.service import promote, require_gate, restore
 from modelyard.serving.change import Change, running
 from modelyard.serving.judgement import Judgement
@@ -55,7 +55,8 @@ from modelyard.tenancy import Actor, authorise, role_in
 from modelyard.tenancy.service import find_projects, organisation_stream, token_hashes
 
 ALIAS_MOVED = "alias.moved"
-FORM_PREFERENCE = ("onnx", "native")
+AUTO = "auto"
+FORM_PREFERENCE = ("onnx", "native")  # of forms that are equally fast, or were not measured
 
 # What a gateway has to learn of. Other facts do not make a new catalogue.
 CATALOGUE_FACTS = (
@@ -113,6 +114,7 @@ def deploy(
     time: str | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
     loss: str = "log_loss",
+    form: str = AUTO,
 ) -> Deployment:
     """Make a deployment that follows an alias, or change the one of this name.
 
@@ -126,12 +128,16 @@ def deploy(
         A canary's mean loss may be worse by less than this.
     loss
         One of `LOSSES`.
+    form
+        The form that answers: `native`, `onnx`, or `auto`, which is the fastest as it was measured. A later version that lacks
+        it answers by the fastest that it has, for an answer is better than none.
 
     Raises
     ------
     Problem
-        `deployment.invalid` for unusable values; `alias.missing` when the alias names no version, `column.missing` when the
-        version has no input `time`; `rollout.conflict` when it would follow another alias while a rollout is open.
+        `deployment.invalid` for unusable values; `form.missing` when the version has no such form; `alias.missing` when the
+        alias names no version, `column.missing` when the version has no input `time`; `rollout.conflict` when it would follow
+        another alias while a rollout is open.
     """
     authorise(actor, "deployment.write", project)
     check_name("deployment", name)
@@ -142,17 +148,19 @@ def deploy(
         version = change.aliased(model, alias)
         if time is not None:
             _check_time(tx, project, model, version, time)
+        _check_form(tx, project, model, version, form)
         before = next((one for one in tx.deployments.find(project) if one.name == name), None)
         if before is None:
             made = Deployment(
                 id=DeploymentId(ports.ids("dep")), project=project, name=name, model=model, alias=alias, canary=steps,
                 time=time, tolerance=tolerance, loss=loss, created_by=actor.member, created_at=change.at,
+                form=form,
             )  # fmt: skip
             tx.deployments.add(project, [made])
             change.tell("deployment.created", name, {"model": model, "alias": alias})
             change.revise(made, (Route(version, ALL),), f"deployment:{made.id}")
             return made
-        changed = replace(before, model=model, alias=alias, canary=steps, time=time, tolerance=tolerance, loss=loss)
+        changed = replace(before, model=model, alias=alias, canary=steps, time=time, tolerance=tolerance, loss=loss, form=form)
         if changed == before:
             return before
         if (model, alias) != (before.model, before.alias) or steps != before.canary:
@@ -417,10 +425,9 @@ def catalogue(ports: CataloguePorts, actor: Actor) -> Catalogue:
         return Catalogue(position, tuple(served), {one.id: hashes.get(one.id, ()) for one in projects})
 
 
-def served_form(version: ModelVersion) -> ServedForm:
-    """Return what has to be loaded to serve a version: its ONNX form where it has one, else the native one."""
-    forms = {form.name: form for form in version.forms}
-    form = next((forms[name] for name in FORM_PREFERENCE if name in forms), version.forms[0])
+def served_form(version: ModelVersion, wanted: str = AUTO) -> ServedForm:
+    """Return what has to be loaded to serve a version: the wanted form where it has that one, else the fastest measured."""
+    form = next((one for one in version.forms if one.name == wanted), None) or min(version.forms, key=_speed)
     return ServedForm(
         version=version.number,
         signature=version.signature,
@@ -429,6 +436,11 @@ def served_form(version: ModelVersion) -> ServedForm:
         model=form.digest,
         framework=form.framework,
     )
+
+
+def _speed(form: Form) -> tuple[float, int]:
+    place = FORM_PREFERENCE.index(form.name) if form.name in FORM_PREFERENCE else len(FORM_PREFERENCE)
+    return form.latency_us if form.latency_us is not None else float("inf"), place
 
 
 def _served(
@@ -444,7 +456,7 @@ def _served(
         model=deployment.model,
         time=deployment.time,
         revision=revision,
-        versions=tuple(served_form(version) for version in versions),
+        versions=tuple(served_form(version, deployment.form) for version in versions),
     )
 
 
@@ -468,6 +480,13 @@ def _check_time(tx: ServingTransaction, project: ProjectId, model: str, version:
     if not inputs[time].startswith("Date"):
         why = f"it holds {inputs[time]}"
         raise Problem("deployment.invalid", f"The column '{time}' is no event time", why, "name a date or datetime column")
+
+
+def _check_form(tx: ServingTransaction, project: ProjectId, model: str, version: int, form: str) -> None:
+    [found] = tx.models.get_versions(project, model, [version])
+    names = [one.name for one in found.forms]
+    if form != AUTO and form not in names:
+        raise missing("form", form, [AUTO, *names], f"yard model show {model}@{version}")
 
 
 def _check_judging(loss: str, tolerance: float) -> None:

@@ -47,6 +47,7 @@ class Deployment:
     loss: str  # log_loss or brier (classification), squared_error, absolute_error
     created_by: str
     created_at: datetime
+    form: str = "auto"  # the form that answers, of versions that have it; auto: the fastest
 
 
 @dataclass(frozen=True)
