@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from modelyard.adapters.file import FileObjects
@@ -95,6 +96,28 @@ def build(
     )
 
 
+def build_direct(objects: FileObjects, project: ProjectId, version: int) -> ServedForm:
+    """Return a version that takes images of 2 by 2 as they are, and gives each one's sum and its doubled rows."""
+    made = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["image", "axes"], ["total"], keepdims=0),
+            helper.make_node("Add", ["image", "image"], ["doubled"]),
+        ],
+        "sums",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 2, 2])],
+        [
+            helper.make_tensor_value_info("total", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("doubled", TensorProto.FLOAT, ["n", 2, 2]),
+        ],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    [digest] = objects.put(project, [model.SerializeToString()])
+    outputs = (Column("total", "Float32"), Column("doubled", "Array[Float32, 2x2]"))
+    signature = Signature((Column("image", "Array[Float32, 2x2]"),), outputs)
+    return ServedForm(version=version, signature=signature, pipeline=None, form="onnx", model=digest, framework="onnxruntime")
+
+
 def _model(objects: FileObjects, project: ProjectId, folder: Path, model: object, features: int, form: str) -> Digest:
     framework = SklearnFramework()
     if form == "onnx":
@@ -118,4 +141,4 @@ def tensors(frame: pl.DataFrame, columns: tuple[Column, ...]) -> list[dict[str, 
     return found
 
 
-__all__ = ["OnnxFramework", "Package", "build", "flights", "per_seat", "tensors"]
+__all__ = ["OnnxFramework", "Package", "build", "build_direct", "flights", "per_seat", "tensors"]

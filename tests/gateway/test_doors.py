@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,8 +15,8 @@ from modelyard.gateway.messages import SERVICE
 from modelyard.serving import Route
 from modelyard.version import __version__
 from tests.gateway.doors import WAYS, ask_grpc, columns, csv_of, infer, message, records, rest, split, turned
-from tests.gateway.packages import flights
-from tests.gateway.world import TOKEN, World
+from tests.gateway.packages import build_direct, flights
+from tests.gateway.world import PROJECT, TOKEN, World
 
 MLFLOW = "/mlflow/delay/invocations"
 TENSORFLOW = "/v1/models/delay:predict"
@@ -53,6 +54,47 @@ def test_missing_texts_and_times_are_missing_where_a_door_has_a_word_for_it(
     gaps = {"carrier": pl.lit(None, pl.String), "visible": pl.lit(None, pl.Boolean), "day": pl.lit(None, pl.Date)}
     frame = flights(3, seed=5).with_columns(**gaps)
     assert WAYS[way](shared, client, frame) == rest(shared, client, frame)
+
+
+def test_tensors_of_a_model_that_came_from_outside_pass_every_door(world: World) -> None:
+    world.publish(world.served(Route(1, 100), forms=(build_direct(world.objects, PROJECT, 1),)))
+    world.start("--grpc-port", "0")
+    images = [[[1.5, 2.0], [3.0, 4.0]], [[0.1, -1.0], [0.0, 1e30]]]
+    tensor = {
+        "name": "image",
+        "shape": [2, 2, 2],
+        "datatype": "FP32",
+        "data": [x for image in images for row in image for x in row],
+    }
+    with world.client() as client:
+        told = client.post("/v2/models/delay/infer", json={"inputs": [tensor]}).json()["outputs"]
+        expected = {one["name"]: np.array(one["data"], dtype=np.float32).reshape(one["shape"]).tolist() for one in told}
+        assert expected["doubled"][0] == [[3.0, 4.0], [6.0, 8.0]]
+        records = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
+        for body in (
+            {"instances": images},
+            {"inputs": images},
+            {"inputs": {"image": images}},
+            {"instances": [{"image": one} for one in images]},
+        ):
+            for path in (MLFLOW, TENSORFLOW):
+                answer = client.post(path, json=body)
+                found = answer.json().get("predictions") or answer.json()["outputs"]
+                assert found == (records if "predictions" in answer.json() else expected), (path, body)
+        signature = client.get("/v1/models/delay/metadata").json()["metadata"]["signature_def"]["signature_def"][
+            "serving_default"
+        ]
+        assert signature["inputs"]["image"]["dtype"] == "DT_FLOAT"
+        assert [one["size"] for one in signature["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "2", "2"]
+        wrong = client.post(TENSORFLOW, json={"instances": [[1.0, 2.0]]})
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "tensor.invalid")
+        csv = client.post(MLFLOW, content="image\n1.0\n", headers={"content-type": "text/csv"})
+        assert (csv.status_code, csv.json()["code"]) == (400, "tensor.invalid")
+    for raw in (True, False):
+        response = infer(world, message([tensor], raw=raw))
+        for place, output in enumerate(response.outputs):
+            values = np.frombuffer(response.raw_output_contents[place], np.float32) if raw else output.contents.fp32_contents
+            assert np.array(values, dtype=np.float32).reshape(tuple(output.shape)).tolist() == expected[output.name]
 
 
 def test_each_doors_answers_are_in_the_ledger(shared: World, client: httpx.Client) -> None:
