@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from modelyard.api import create_app
+from modelyard.api.app import Doors
 from modelyard.console import mount
 from modelyard.core import IdMaker, ManualClock
 from modelyard.tenancy import Actor, Role
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 PROJECT = "/projects/flights"
 WEEKS = 6
 A_DAY = 160
+NO_GATEWAY = "http://127.0.0.1:9"  # nobody answers there
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,7 +92,7 @@ def open_site(home: Home, *, owner: bool = False) -> Iterator[Site]:
     clock = ManualClock(home.now)
     platform = replace(opened, clock=clock, ids=IdMaker(clock))
     actor = local_owner(platform)
-    app = create_app(platform, owner=actor if owner else None)
+    app = create_app(platform, owner=actor if owner else None, doors=Doors(gateway=NO_GATEWAY))
     mount(app, platform, None)
     with socket.create_server(("127.0.0.1", 0)) as listener, serving(app, listener):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from modelyard.core import Digest, IdMaker, ManualClock, Problem, ProjectId
+from modelyard.core import Digest, IdMaker, ManualClock, Problem, ProjectId, to_text
 from modelyard.data import Column, DatasetVersion, Parent, quality
 from modelyard.data.service import append, create_dataset
 from modelyard.jobs import Progress
@@ -27,7 +27,7 @@ from modelyard.reactions import ActionKind, Retraining, Rule, TriggerKind
 from modelyard.reactions.service import apply_policy, push, turn
 from modelyard.registry import Condition, ConditionKind, Evaluation, Form, Gate, ModelVersion, Signature, Slice
 from modelyard.registry.service import Package, find_aliases, promote, register, set_gate
-from modelyard.serving.ledger import META, ledger_table
+from modelyard.serving.ledger import META, failure_rows, failure_table, ledger_table, shadow_table
 from modelyard.serving.rules import choose
 from modelyard.serving.service import deploy, latest_revision
 from modelyard.tenancy import Actor, Project, Role
@@ -383,6 +383,13 @@ def answer(made: Filled, start: datetime, days: int, a_day: int) -> None:
         schema_overrides=dict(META),
     )
     ports.lake.append(project, ledger_table("delay"), frame, commit=f"segment-{start:%Y%m%d}")
+    beside = frame.with_columns(
+        pl.lit("shadow").alias("route"), pl.lit(2, pl.Int64()).alias("version"), (pl.col("answer") * 0.9 + 0.02).alias("answer")
+    )
+    ports.lake.append(project, shadow_table("delay"), beside.head(200), commit=f"segment-{start:%Y%m%d}")
+    failed = {"at": to_text(rows["scheduled"][0]), "version": 1, "route": "live", "code": "column.invalid", "status": 400}
+    failures = failure_rows([failed, failed, {**failed, "version": None, "code": "request.invalid"}])
+    ports.lake.append(project, failure_table("delay"), failures, commit=f"segment-{start:%Y%m%d}")
     late = rows["late"].to_list()
     labels = [
         Label(i, float(v), t + timedelta(hours=5), t + timedelta(days=1))

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.console.conftest import A_DAY, PROJECT, WEEKS, Site
-from tests.console.filled import HOSTILE
+from tests.console.filled import HOSTILE, INPUTS
 from tests.console.reading import read
 
 ROOMS = ("", "data", "prepare", "train", "models", "serve", "monitor", "react", "jobs", "members", "settings", "search?q=delay")
@@ -155,6 +155,32 @@ def test_a_deployment_shows_versions_rollouts_and_revisions(site: Site) -> None:
     assert sum(int(re.sub(r"\D", "", row.all("td")[0].text)) for row in versions) == WEEKS * 7 * A_DAY
     assert page.one("section", aria_labelledby="rollouts").one("tbody").all("tr")
     assert "p99" in page.one("svg", class_="lines").attributes["aria-label"]
+
+
+def test_a_deployment_shows_what_was_not_answered_and_what_its_shadows_say(site: Site) -> None:
+    page = site.page("serve/delay")
+    rows = [row.text for row in page.one("section", aria_labelledby="failures").one("tbody").all("tr")]
+    assert [row.startswith("column.invalid") for row in rows] == [True, False]
+    assert "before one was asked" in rows[1]
+    [shadow] = page.one("section", aria_labelledby="shadows").one("tbody").all("tr")
+    assert shadow.text.startswith("v2")
+    assert "less what callers got" in shadow.one("svg").attributes["aria-label"]
+
+
+def test_try_it_is_filled_with_the_newest_prediction_and_keeps_what_was_typed(site: Site) -> None:
+    page = site.page("serve/delay/try")
+    fields = {
+        one.attributes["name"]: one.attributes["value"] for one in page.all("input") if one.attributes["name"][:6] == "input."
+    }
+    assert len(fields) == len(INPUTS)
+    assert all(fields.values())
+    told = site.post("serve/delay/try", {**fields, "input.temp": "12.5"})
+    assert told.status_code == 200
+    shown = read(told.text)
+    assert "The gateway does not answer" in shown.one("section", aria_labelledby="answer").text
+    assert shown.one("input", name="input.temp").attributes["value"] == "12.5"
+    wrong = read(site.post("serve/delay/try", {**fields, "input.temp": "warm"}).text)
+    assert "'temp' is no number" in wrong.one("section", aria_labelledby="answer").text
 
 
 def test_a_window_shows_reference_and_current_side_by_side(site: Site) -> None:

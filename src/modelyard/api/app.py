@@ -50,6 +50,7 @@ def create_app(
     app.state.platform = platform
     app.state.follower = follower
     app.state.owner = owner
+    app.state.doors = doors
     app.middleware("http")(_limit_body)
     app.exception_handler(Problem)(_tell_problem)
     app.exception_handler(RequestValidationError)(_tell_invalid)

@@ -338,6 +338,25 @@ def forest(intervals: Sequence[Interval], tolerance: float, label: str) -> Marku
     return picture(480, height, f"{label}: {told}; tolerance {tolerance:g}", drawn, class_="forest")
 
 
+def bin_chart(bins: Sequence[tuple[str, int]], label: str, *, width: float = 180.0, height: float = 34.0) -> Markup:
+    """Return counted bins, in their order, as bars."""
+    y = Scale(0, max((rows for _, rows in bins), default=0) or 1, 0, height - 2)
+    step = width / max(len(bins), 1)
+    drawn = [
+        element(
+            "rect",
+            title(f"{name}: {count(rows)}"),
+            class_="bar now",
+            x=n * step + 0.5,
+            y=height - y(rows),
+            width=max(step - 1, 0.8),
+            height=max(y(rows), 0.4),
+        )
+        for n, (name, rows) in enumerate(bins)
+    ]
+    return picture(width, height, label, drawn, class_="histogram")
+
+
 def bar_list(rows: Sequence[tuple[str, float, str]], label: str, *, limit: float | None = None) -> Markup:
     """Return named bars of values from 0 on, each with its text; `limit` is drawn as a line."""
     row, left, right = 22.0, 150.0, 400.0

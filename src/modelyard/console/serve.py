@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from markupsafe import Markup
 
+from modelyard.console.beside import FailureRow, ShadowRow, failures_of, shadows_of
 from modelyard.console.charts import Interval, Line, forest, line_chart
 from modelyard.console.deeds import Deed, deeds_of
 from modelyard.console.frame import Frame, base_of, frame_of, show
@@ -54,6 +55,9 @@ class DeploymentPage:
     p50_us: float | None
     p99_us: float | None
     versions: tuple[VersionFigures, ...]
+    failures: tuple[FailureRow, ...]
+    failed: int
+    shadows: tuple[ShadowRow, ...]
     canary: Rollout | None
     share: int
     interval: Markup | None
@@ -94,6 +98,7 @@ def build_deployment(visit: Visit, name: str) -> DeploymentPage:
     made = revisions_of(visit, deployment)
     rollouts = find_rollouts(platform, actor, project, PageRequest(limit=SHOWN), name=name).items
     canary = next((one for one in rollouts if one.state in OPEN), None)
+    failures = failures_of(visit, name, shown.since, shown.until)
     return DeploymentPage(
         frame=frame,
         deployment=deployment,
@@ -107,6 +112,9 @@ def build_deployment(visit: Visit, name: str) -> DeploymentPage:
         p50_us=quantile(part, 0.5),
         p99_us=quantile(part, 0.99),
         versions=by_version(part),
+        failures=failures,
+        failed=sum(one.requests for one in failures),
+        shadows=shadows_of(visit, name, shown.since, shown.until),
         canary=canary,
         share=deployment.canary[canary.step] if canary else 0,
         interval=interval_of(canary) if canary else None,
