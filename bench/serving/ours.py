@@ -63,16 +63,6 @@ def bare() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
 
 
-def gateway_command(home: Path, port: int) -> list[str]:
+def gateway_command(home: Path, port: int, module: str = "modelyard.gateway") -> list[str]:
     """Return what starts the gateway alone, on its last catalogue: there is no control plane where it is told to look."""
-    return [
-        sys.executable,
-        "-m",
-        "modelyard.gateway",
-        "--home",
-        str(home),
-        "--port",
-        str(port),
-        "--control",
-        "http://127.0.0.1:9",
-    ]
+    return [sys.executable, "-m", module, "--home", str(home), "--port", str(port), "--control", "http://127.0.0.1:9"]

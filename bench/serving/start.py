@@ -48,9 +48,9 @@ def first_answer(stage: Stage, peer: Peer, model: Model, rounds: int) -> tuple[S
     return _median([mine for mine, _ in pairs[1:]]), _median([theirs for _, theirs in pairs[1:]])
 
 
-def gateway_home(stage: Stage, deployment: str) -> Path:
+def gateway_home(stage: Stage, deployment: str, name: str = "gateway-alone") -> Path:
     """Return a copy of the home whose gateway knows one deployment alone."""
-    home = stage.folder / "gateway-alone"
+    home = stage.folder / name
     shutil.copytree(
         stage.yard.home, home, ignore=shutil.ignore_patterns("*.lock", "lock", "ledger", "logs"), dirs_exist_ok=True
     )

@@ -12,7 +12,7 @@ from bench.serving.models import Made, Model, Row, batches
 from bench.serving.peers import Peer, Unavailable
 from bench.serving.start import Start, first_answer
 from bench.serving.switch import switching
-from bench.serving.tax import taxed
+from bench.serving.tax import taxed, with_and_without_ledger
 
 REQUESTS: Final = 16  # different ones, asked by turns
 FASTER, TAIL, CPU = "req/s", "p99 ms", "cpu ms"
@@ -217,12 +217,24 @@ def tax(bench: Bench) -> Iterator[Result]:
         yield row(work, FASTER, "bare uvicorn", (mine.requests_s, bare.requests_s), mine.requests_s / bare.requests_s, goal)
 
 
+def ledger(bench: Bench) -> Iterator[Result]:
+    """Hold the usual answer against one without the ledger."""
+    kept, none = with_and_without_ledger(bench.stage, lambda two: bench.in_turns(two, 1, "small", 8))
+    pair = (kept.p50_ms, none.p50_ms)
+    yield row("ledger, small ONNX, 8 connections", "p50 ms", "no ledger", pair, none.p50_ms / kept.p50_ms, (0.95, 0.95))
+
+
 def switch(bench: Bench) -> Iterator[Result]:
     """Move an alias to and fro under a steady load."""
     ours = bench.stage.ours("churn")
     bodies = [ours.body(one) for one in batches("churn", 1, REQUESTS)]
+    target, versions = ours.target, bench.made.versions
+
+    def move(flip: int) -> None:
+        versions[(flip + 1) % 2].promote("champion")
+
     with bench.stage.awake(ours):
-        found = switching(ours.target, bodies, bench.made.versions, bench.pace.switch_requests)
+        found = switching(target.url, target.authorization, bodies, move, bench.pace.switch_requests)
     work = f"{found.flips} switches, 300 requests a second"
     say(f"{work}: {found.requests} requests, {found.failed} failed, answered by versions {found.versions}")
     yield row(work, "failed", "none", (found.failed, 0), float(not found.failed), (1, 1))
@@ -246,10 +258,10 @@ WORKS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
     "native-even": even,
     "start": start,
     "tax": tax,
+    "ledger": ledger,
     "switch": switch,
 }
 NOT_YET: Final[Mapping[str, str]] = {
-    "ledger": "its share of p50 is not measured yet",
     "two workers": "`yard up` starts one gateway",
     "batch": "batch scoring beside Spark is not measured here yet",
 }
