@@ -78,3 +78,19 @@ def test_mlflows_client_asks_as_it_asks_mlflow(shared: World, client: httpx.Clie
     assert found["ignored"] == ["params"]
     assert "error code 404" in found["refusal"]
     assert "'wind'" in found["refusal"]
+
+
+def test_kserves_clients_ask_in_both_protocols(shared: World, client: httpx.Client) -> None:
+    try:
+        python = kept_python("bench-serving-kserve", "kserve")
+    except Absent as reason:
+        pytest.skip(str(reason))
+    frame = flights(20, seed=13)
+    told = {"http": shared.url, "grpc": shared.grpc, "token": TOKEN, "inputs": columns(shared, frame),
+            "rows": records(shared, frame)}  # fmt: skip
+    found = run(python, "kserve_client.py", told)
+    expected = rest(shared, client, frame)
+    assert all(found.pop(word) for word in ("live", "ready", "model_ready", "gRPC live"))
+    assert set(found) == {"REST binary=True", "REST binary=False", "REST v1", "gRPC binary=True", "gRPC binary=False"}
+    for way, numbers in found.items():
+        assert numbers == expected, way
