@@ -108,7 +108,11 @@ def test_the_project_may_stand_in_a_header(client: httpx.Client) -> None:
 def test_health_and_server_metadata_need_no_token(shared: World) -> None:
     assert httpx.get(shared.url + "/v2/health/live").json() == {"live": True}
     assert httpx.get(shared.url + "/v2/health/ready").json() == {"ready": True}
-    assert httpx.get(shared.url + "/v2").json() == {"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]}
+    assert httpx.get(shared.url + "/v2").json() == {
+        "name": "modelyard",
+        "version": __version__,
+        "extensions": ["binary_tensor_data"],
+    }
 
 
 def test_metrics_count_what_was_answered_and_refused(shared: World, client: httpx.Client) -> None:

@@ -13,6 +13,7 @@ from modelyard.core import Problem
 from modelyard.data import DatasetVersion
 from modelyard.data.service import append, get_version
 from modelyard.registry import Condition, ConditionKind, Evaluation, Gate, ModelVersion
+from modelyard.registry.rules import trained
 from modelyard.registry.service import evaluate_gate, promote, request_evaluation, set_gate
 from modelyard.registry.service import get_version as get_model
 from modelyard.training import RunKind
@@ -67,7 +68,7 @@ def test_a_version_is_measured_on_the_rows_that_its_run_held_out(place: Place, s
     found = evaluated(place)
     assert (found.against, found.rows, found.window, found.metric) == (1, HELD_OUT, "held-out rows of trips v1", "log_loss")
     for number, value in ((2, found.value), (1, found.against_value)):
-        run = get_run(*place.who, get_model(*place.who, f"late@{number}").run)
+        run = get_run(*place.who, trained(get_model(*place.who, f"late@{number}"), "be read").run)
         assert value == pytest.approx(run.metrics["log_loss"], abs=1e-6)
     assert found.run == second.run
     assert found.metrics["roc_auc"] < found.against_metrics["roc_auc"]
@@ -123,7 +124,7 @@ def test_what_the_other_version_was_fitted_on_is_told(place: Place, second: Mode
 
 def test_a_refit_knows_all_rows_of_its_dataset_version(place: Place, second: ModelVersion) -> None:
     with place.platform.transaction() as tx:
-        [run] = tx.runs.get(place.project, [second.run])
+        [run] = tx.runs.get(place.project, [trained(second, "be read").run])
         tx.runs.save(place.project, [replace(run, kind=RunKind.REFIT)])
     refused(place, "trips v1 has 1,500 labelled rows, and late@2 was fitted on 1,500 of them")
     assert evaluated(place, data=grown(place).id).rows == LATER

@@ -1,25 +1,34 @@
 """The job `model.import`: files that were made elsewhere become versions, proved here; others are refused, saying why."""
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from lightgbm import LGBMClassifier
 from onnx import NodeProto, TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
+from xgboost import XGBClassifier, XGBRegressor
 
+from modelyard.adapters.lightgbm import LightgbmFramework
+from modelyard.adapters.sklearn import SklearnFramework
+from modelyard.adapters.xgboost import XgboostFramework
 from modelyard.core import Problem, digest_bytes
+from modelyard.data import Column
 from modelyard.monitoring.service import create_monitor
-from modelyard.registry import Condition, ConditionKind, Gate, ModelVersion
+from modelyard.registry import Condition, ConditionKind, Gate, ModelVersion, Signature
 from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.service import evaluate_gate, get_version, request_evaluation, set_gate
 from modelyard.serving.infer import LoadedVersion, load_version
 from modelyard.serving.score import score
 from modelyard.serving.service import deploy, served_form
+from modelyard.training import Framework
 from tests.runner_steps.place import Place
 
 IRIS = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
@@ -51,6 +60,37 @@ def brought(place: Place, content: bytes, name: str = "iris.onnx", **rest: Any) 
 def loaded(place: Place, version: ModelVersion) -> LoadedVersion:
     """Return a version as a gateway loads it."""
     return load_version(place.platform, place.project, served_form(version), place.scratch / "served")
+
+
+def folder(place: Place, files: Mapping[str, bytes], **rest: Any) -> ModelVersion:
+    """Import a folder."""
+    digests = place.platform.objects.put(place.project, list(files.values()))
+    request_import(*place.who, "iris", Wish("saved", dict(zip(files, digests, strict=True)), **rest))
+    result = place.work()
+    return get_version(*place.who, f"iris@{result['version']}")
+
+
+def mlmodel(flavour: str, said: str, columns: Mapping[str, str] | None = None) -> bytes:
+    """Return an `MLmodel` file as MLflow writes it."""
+    named = [{"type": kind, "name": name, "required": True} for name, kind in (columns or {}).items()]
+    tensor = [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]
+    return f"""artifact_path: model
+flavors:
+  python_function:
+    loader_module: mlflow.{flavour}
+    python_version: 3.11.2
+  {flavour}: {{{said}}}
+mlflow_version: 3.8.0
+signature:
+  inputs: '{json.dumps(named or tensor)}'
+  outputs: '[{{"type": "tensor", "tensor-spec": {{"dtype": "int64", "shape": [-1]}}}}]'
+""".encode()
+
+
+def kept(framework: Framework, model: object, to: Path) -> bytes:
+    """Return a model's file."""
+    framework.save(model, to)
+    return to.read_bytes()
 
 
 def refusal(place: Place, content: bytes, **rest: Any) -> Problem:
@@ -162,6 +202,99 @@ def test_an_array_comes_out_as_a_list_and_one_value_in_a_row_as_a_value(place: P
     version = loaded(place, brought(place, sums))
     assert version.served.signature.outputs[0].dtype == "Float32"
     assert version.infer([{"x": [1, 2]}, {"x": [3, 4]}])["y"].tolist() == [1.5, 3.5]
+
+
+LATE = (IRIS[:, 0] * IRIS[:, 1] > 0).astype(int)
+FOUR = {"a": "double", "b b": "float", "c": "long", "d": "boolean"}
+MANY = np.random.default_rng(1).normal(size=(300, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("flavour", ["xgboost", "lightgbm", "sklearn"])
+def test_an_mlflow_folder_of_named_columns_is_served_by_them(place: Place, tmp_path: Path, flavour: str) -> None:
+    frameworks: dict[str, tuple[Framework, Any, str]] = {
+        "xgboost": (
+            XgboostFramework(),
+            XGBClassifier(n_estimators=20, n_jobs=1),
+            "data: model.ubj, model_class: a.XGBClassifier",
+        ),
+        "lightgbm": (LightgbmFramework(), LGBMClassifier(n_estimators=20, n_jobs=1, verbose=-1), "data: model.lgb"),
+        "sklearn": (SklearnFramework(), LogisticRegression(), "pickled_model: model.skops, serialization_format: skops"),
+    }
+    framework, model, said = frameworks[flavour]
+    model.fit(IRIS, LATE)
+    path = {"xgboost": "model.ubj", "lightgbm": "model.lgb", "sklearn": "model.skops"}[flavour]
+    files = {"MLmodel": mlmodel(flavour, said, FOUR), path: kept(framework, model, tmp_path / "m"), "env/conda.yaml": b"x"}
+    version = folder(place, files)
+    assert {one.name: one.dtype for one in version.signature.inputs} == {
+        "a": "Float64",
+        "b b": "Float32",
+        "c": "Int64",
+        "d": "Boolean",
+    }
+    assert [one.name for one in version.signature.outputs] == ["value" if flavour == "lightgbm" else "probability"]
+    assert version.pipeline is not None
+    assert version.origin is not None
+    assert set(version.origin.files) == set(files)
+    assert [(one.name, one.framework) for one in version.forms] == [("native", flavour), ("onnx", "onnxruntime")]
+    assert version.forms[1].rows_compared > 400 or flavour == "sklearn"
+    row = {"a": 0.5, "b b": -1, "c": 1, "d": True}
+    features = np.array([[0.5, -1, 1, 1]], dtype=np.float32)
+    [answers] = loaded(place, version).infer([row]).values()
+    assert np.allclose(answers, model.predict_proba(features)[:, 1], atol=1e-6)
+    with pytest.raises(Problem, match="no column 'b b': did you mean 'bb'"):
+        loaded(place, version).infer([{"a": 0.5, "bb": -1, "c": 1, "d": True}])
+
+
+def test_an_mlflow_folder_of_tensors_takes_them(place: Place, tmp_path: Path) -> None:
+    model = XGBRegressor(n_estimators=5, n_jobs=1).fit(IRIS, IRIS[:, 0])
+    files = {"MLmodel": mlmodel("xgboost", "data: m.ubj"), "m.ubj": kept(XgboostFramework(), model, tmp_path / "m")}
+    version = folder(place, files)
+    assert version.signature == Signature((Column("features", "Array[Float32, 4]"),), (Column("answer", "Float64"),))
+    answers = loaded(place, version).infer({"features": MANY})["answer"]
+    assert np.allclose(answers, model.predict(MANY), atol=1e-6)
+
+
+def test_an_mlflow_folder_with_onnx_is_served_as_it_is(place: Place) -> None:
+    version = folder(place, {"MLmodel": mlmodel("onnx", "data: model.onnx"), "model.onnx": iris()})
+    assert [one.name for one in version.forms] == ["onnx"]
+    assert version.signature.inputs == (Column("X", "Array[Float32, 4]"),)
+
+
+def test_a_boosters_own_file_comes_in_by_itself(place: Place, tmp_path: Path) -> None:
+    model = LGBMClassifier(n_estimators=5, n_jobs=1, verbose=-1).fit(IRIS, np.digitize(IRIS[:, 0], [-0.5, 0.5]))
+    version = brought(place, kept(LightgbmFramework(), model, tmp_path / "m"), name="model.lgb")
+    assert version.signature.outputs == (Column("answer", "Array[Float64, 3]"),)
+    assert loaded(place, version).infer({"features": MANY})["answer"].shape == (300, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        (mlmodel("sklearn", "pickled_model: model.pkl, serialization_format: cloudpickle"), "import.refused", "pickle.*skops"),
+        (mlmodel("sklearn", "pickled_model: model.skops"), "import.refused", "pickle"),
+        (mlmodel("lightgbm", "data: model.pkl"), "import.refused", "booster"),
+        (mlmodel("spark", "data: x"), "import.refused", "python_function, spark"),
+        (mlmodel("xgboost", "data: model.ubj"), "import.invalid", "no such file"),
+        (mlmodel("xgboost", "data: ../../model.ubj"), "import.invalid", "no such file"),
+        (mlmodel("xgboost", "data: m.onnx", {"s": "string"}), "import.refused", "'s' is string"),
+        (b"flavors: [", "import.invalid", "no YAML"),
+        (b"- a", "import.invalid", "no flavors"),
+        (b"!!python/object/apply:os.mkdir [/tmp/unpickled-by-yaml]", "import.invalid", "no YAML"),
+    ],
+)
+def test_mlflow_folders_that_cannot_be_taken_say_why(place: Place, content: bytes, code: str, told: str) -> None:
+    with pytest.raises(Problem, match=told) as caught:
+        folder(place, {"MLmodel": content, "m.onnx": iris()})
+    assert caught.value.code == code
+    assert not Path("/tmp/unpickled-by-yaml").exists()  # noqa: S108 - it must not come to be
+
+
+def test_a_signature_of_another_width_is_refused(place: Place, tmp_path: Path) -> None:
+    model = XGBRegressor(n_estimators=5, n_jobs=1).fit(IRIS, IRIS[:, 0])
+    files = {"MLmodel": mlmodel("xgboost", "data: m", {"a": "double"}), "m": kept(XgboostFramework(), model, tmp_path / "m")}
+    with pytest.raises(Problem, match="names 1 columns") as told:
+        folder(place, files)
+    assert told.value.code == "import.invalid"
 
 
 @pytest.mark.parametrize(

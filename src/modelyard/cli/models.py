@@ -64,11 +64,12 @@ def register(
     noun,
     "import",
     "yard model import iris iris.onnx --alias champion",
+    "yard model import churn mlruns/1/models/m-7/artifacts --note 'from the notebook'",
     "yard model import faces faces.onnx --input 'pixels=Array[Float32, 3x224x224]'",
 )
 def import_model(
     name: Name,
-    path: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    path: Annotated[Path, typer.Argument(help="An ONNX file, an MLflow folder, or a booster's own file.")],
     *,
     given: Annotated[
         list[str] | None, typer.Option("--input", metavar="NAME=TYPE", help="The type of an input that leaves lengths open.")

@@ -160,7 +160,8 @@ class ModelClient:
         Parameters
         ----------
         path
-            An ONNX file.
+            An ONNX file; a folder that MLflow saved, of the flavour onnx, xgboost, lightgbm or sklearn (by skops); a `.ubj`
+            or `.json` of XGBoost, a `.lgb` of LightGBM, a `.skops`. Pickles are refused.
         inputs
             Types of inputs whose lengths the model leaves open, as in `{"pixels": "Array[Float32, 3x224x224]"}`.
         alias

@@ -5,6 +5,7 @@ array, with `?` for a length that may differ from request to request: `Array[Int
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,7 +15,7 @@ import polars as pl
 
 from modelyard.core import Problem
 
-ELEMENTS: Final = MappingProxyType(
+ELEMENTS: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
     {
         "Float16": np.dtype(np.float16),
         "Float32": np.dtype(np.float32),

@@ -6,28 +6,55 @@ Nothing of the file is believed. It is opened only in this process, which has it
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from modelyard.core import PageRequest, Problem
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard.core import Digest, PageRequest, Problem, canonical_json
 from modelyard.data import Column
 from modelyard.data.cell import Cell
+from modelyard.prepare import FittedPipeline
+from modelyard.prepare.values import InputColumn
 from modelyard.registry import Form, ModelVersion, Origin, Signature
 from modelyard.registry.imports import Import, add_import
 from modelyard.registry.service import find_versions, promote
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.proof import Proof, prove
+from modelyard.runner.steps.mlmodel import MLMODEL, read_mlmodel
+from modelyard.runner.steps.packaging import onnx_form
+from modelyard.runner.steps.proof import Proof, median_us, prove
 from modelyard.training import Framework
+from modelyard.training.matrix import FEATURES
 
-ONNX = ".onnx"
+RUNTIME = "onnxruntime"
+# By the end of a file's name: the framework that runs it.
+FILES: Mapping[str, str] = MappingProxyType(
+    {".onnx": RUNTIME, ".ubj": "xgboost", ".json": "xgboost", ".lgb": "lightgbm", ".skops": "sklearn"}
+)
+MADE_UP_ROWS = 400
+TAKEN = "Its inputs are taken as they are."
+ROUNDED = "Its inputs become its features in single precision, and nothing else is done to them."
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A model file, and what runs it."""
+    """A model file, and what runs it.
+
+    Parameters
+    ----------
+    told
+        What it is, for the card.
+    columns
+        The named columns that are its features, in their order; None: it takes tensors.
+    classifies
+        Whether its answers are known to be probabilities.
+    """
 
     framework: Framework
     path: Path
-    form: str  # the name of the version's form
-    told: str  # what it is, for the card
+    told: str
+    columns: tuple[InputColumn, ...] | None = None
+    classifies: bool = False
 
 
 def import_model(context: StepContext) -> Mapping[str, object]:
@@ -53,23 +80,83 @@ def _imported_before(context: StepContext, model: str, origin: Origin) -> ModelV
 
 
 def _prepare(context: StepContext, origin: Origin) -> Import:
-    payload = context.job.payload
     foreign = _opened(context, origin)
     context.progress(0.3, "load it")
     model = foreign.framework.load(foreign.path)
-    inputs = declared(foreign.framework.describe(model), payload.get("inputs") or {})
-    context.progress(0.5, "ask it, alone and together")
-    proof = prove(foreign.framework, model, {one.name: Cell.parse(one.dtype) for one in inputs})
-    [digest] = context.platform.objects.put_files(context.project, [foreign.path])
-    form = Form(foreign.form, digest, foreign.path.stat().st_size, foreign.framework.name, latency_us=proof.latency_us)
-    signature = Signature(inputs, proof.outputs)
+    proved = _proved_columns(context, foreign, model) if foreign.columns is not None else _proved(context, foreign, model)
     return Import(
         origin=origin,
-        signature=signature,
-        forms=(form,),
-        card=_card(context, origin, foreign, signature, form=form, proof=proof),
-        note=str(payload.get("note") or ""),
+        signature=proved.signature,
+        forms=proved.forms,
+        card=_card(context, origin, foreign, proved),
+        pipeline=proved.pipeline,
+        note=str(context.job.payload.get("note") or ""),
     )
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A model that answered."""
+
+    signature: Signature
+    forms: tuple[Form, ...]
+    proof: Proof
+    pipeline: Digest | None = None
+
+
+def _proved(context: StepContext, foreign: Foreign, model: object) -> Proved:
+    """Return a model that takes tensors, asked."""
+    inputs = declared(foreign.framework.describe(model), context.job.payload.get("inputs") or {})
+    context.progress(0.5, "ask it, alone and together")
+    proof = prove(foreign.framework, model, {one.name: Cell.parse(one.dtype) for one in inputs})
+    return Proved(Signature(inputs, proof.outputs), (_own_form(context, foreign, proof),), proof)
+
+
+def _proved_columns(context: StepContext, foreign: Foreign, model: object) -> Proved:
+    """Return a model whose features are named columns, asked: it is prepared by a pipeline without steps."""
+    columns = foreign.columns or ()
+    features = Cell("Float32", (len(columns),))
+    [taken] = foreign.framework.describe(model)
+    if not Cell.parse(taken.dtype).admits((len(columns),)):
+        why = f"its model takes {taken.dtype}"
+        raise Problem("import.invalid", f"The signature names {len(columns)} columns", why, "save it again with its signature")
+    context.progress(0.5, "ask it, alone and together")
+    proof = prove(foreign.framework, model, {FEATURES: features})
+    [answer] = proof.outputs
+    context.progress(0.7, "convert to ONNX and compare")
+    rows = np.random.default_rng(0).normal(size=(MADE_UP_ROWS, len(columns))).astype(np.float32)
+    converted = onnx_form(context, foreign.framework, model, rows)
+    forms = [_own_form(context, foreign, proof), *([_timed(context, converted, rows[:1])] if converted else [])]
+    fitted = FittedPipeline((), columns, (), tuple(one.name for one in columns))
+    [pipeline] = context.platform.objects.put(context.project, [canonical_json(fitted.to_json()).encode()])
+    inputs = tuple(Column(one.name, one.dtype) for one in columns)
+    return Proved(
+        Signature(inputs, _answers(Cell.parse(answer.dtype), foreign.classifies or hasattr(model, "predict_proba"))),
+        tuple(forms),
+        proof,
+        pipeline,
+    )
+
+
+def _answers(cell: Cell, classifies: bool) -> tuple[Column, ...]:
+    if cell.shape:
+        return tuple(Column(f"probability_{place}", "Float64") for place in range(cell.shape[0] or 0))
+    return (Column("probability" if classifies else "value", "Float64"),)
+
+
+def _own_form(context: StepContext, foreign: Foreign, proof: Proof) -> Form:
+    [digest] = context.platform.objects.put_files(context.project, [foreign.path])
+    name = foreign.framework.name
+    form = "onnx" if name == RUNTIME else "native"
+    return Form(form, digest, foreign.path.stat().st_size, name, latency_us=proof.latency_us)
+
+
+def _timed(context: StepContext, form: Form, row: NDArray[np.float32]) -> Form:
+    framework = context.platform.framework(form.framework)
+    path = context.scratch / "timed"
+    context.platform.objects.fetch(context.project, form.digest, path)
+    model = framework.load(path)
+    return replace(form, latency_us=median_us(lambda: framework.predict(model, row)))
 
 
 def _opened(context: StepContext, origin: Origin) -> Foreign:
@@ -80,13 +167,19 @@ def _opened(context: StepContext, origin: Origin) -> Foreign:
         to = folder / path
         to.parent.mkdir(parents=True, exist_ok=True)
         platform.objects.fetch(project, digest, to)
-    files = [folder / path for path in origin.files]
-    if len(files) == 1 and files[0].suffix == ONNX:
-        return Foreign(platform.framework("onnxruntime"), files[0], "onnx", "an ONNX file")
+    if MLMODEL in origin.files:
+        flavour = read_mlmodel(folder)
+        framework, told = platform.framework(flavour.framework), f"an MLflow model of the flavour {flavour.framework}"
+        return Foreign(framework, folder / flavour.path, told, flavour.columns, flavour.classifies)
+    [only, *more] = [folder / path for path in origin.files]
+    suffix = only.suffix.lower()
+    if not more and suffix in FILES:
+        return Foreign(platform.framework(FILES[suffix]), only, f"a {suffix} file, run by {FILES[suffix]}")
     raise Problem(
         "import.refused",
         f"{origin.name} is not imported",
-        "it is no ONNX file",
+        f"it is neither an MLflow folder nor a file of one of the kinds {', '.join(FILES)}; pickles would run whatever their "
+        "maker wrote",
         "convert it to ONNX, and import the .onnx file",
     )
 
@@ -117,8 +210,9 @@ def declared(inputs: tuple[Column, ...], wishes: Mapping[str, str]) -> tuple[Col
     return tuple(known.values())
 
 
-def _card(context: StepContext, origin: Origin, foreign: Foreign, signature: Signature, *, form: Form, proof: Proof) -> str:
+def _card(context: StepContext, origin: Origin, foreign: Foreign, proved: Proved) -> str:
     """Return the card of an imported version, in Markdown."""
+    signature, proof = proved.signature, proved.proof
     now = context.platform.clock()
     files = [f"| {_cell(path)} | `{digest}` |" for path, digest in origin.files.items()]
     return "\n".join(
@@ -126,7 +220,7 @@ def _card(context: StepContext, origin: Origin, foreign: Foreign, signature: Sig
             f"# {_cell(origin.name)}",
             "",
             f"Imported on {now:%Y-%m-%d %H:%M} UTC by {context.actor.member}: {foreign.told}. It was trained elsewhere: its "
-            "rows, recipe and metrics are not known here, and its inputs are taken as they are.",
+            f"rows, recipe and metrics are not known here. {TAKEN if proved.pipeline is None else ROUNDED}",
             "",
             "| file | digest |",
             "|---|---|",
@@ -146,8 +240,15 @@ def _card(context: StepContext, origin: Origin, foreign: Foreign, signature: Sig
             "",
             "## What was tried",
             "",
-            f"{proof.rows} made-up rows, asked alone and together: the answers differ by at most {proof.worst:.1e}. One row "
-            f"takes {proof.latency_us:,.0f} µs ({form.framework}, {form.size_bytes / 1024:,.0f} KiB).",
+            f"{proof.rows} made-up rows, asked alone and together: the answers differ by at most {proof.worst:.1e}.",
+            "",
+            "| form | runs on | size | one row | compared with the native one |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {one.name} | {one.framework} | {one.size_bytes / 1024:,.0f} KiB | {one.latency_us or 0:,.0f} µs | "
+                + (f"{one.rows_compared:,} rows, within {one.max_abs_diff:.0e} |" if one.rows_compared else "- |")
+                for one in proved.forms
+            ),
             "",
         ]
     )

@@ -46,7 +46,7 @@ def build_package(
     native = _native_form(context, run, framework, model)
     forms = [native]
     context.progress(0.85, "convert to ONNX and compare")
-    converted = _onnx_form(context, framework, model, test, len(fitted.features))
+    converted = onnx_form(context, framework, model, test.X)
     if converted is not None:
         forms.append(converted)
     transform = Transform(fitted)
@@ -86,8 +86,9 @@ def _native_form(context: StepContext, run: Run, framework: Framework, model: ob
     return Form("native", run.artifacts["model"], path.stat().st_size, framework.name)
 
 
-def _onnx_form(context: StepContext, framework: Framework, model: object, test: Part, features: int) -> Form | None:
-    """Return the ONNX form when it gives the native answers on held-out and edge rows; None when it cannot be had."""
+def onnx_form(context: StepContext, framework: Framework, model: object, rows: Features) -> Form | None:
+    """Return the ONNX form when it gives the native answers on these and on edge rows; None when it cannot be had."""
+    features = rows.shape[1]
     try:
         content = framework.to_onnx(model, features)
     except Problem:
@@ -95,7 +96,7 @@ def _onnx_form(context: StepContext, framework: Framework, model: object, test: 
     path = context.scratch / "model.onnx"
     path.write_bytes(content)
     runtime = context.platform.framework("onnxruntime")
-    rows = np.concatenate([test.X, edge_rows(test.X, framework.thresholds(model, features))])
+    rows = np.concatenate([rows, edge_rows(rows, framework.thresholds(model, features))])
     rows, native = _answered(framework, model, rows)
     if not len(rows):
         return None

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,11 +125,16 @@ def _apart(name: str, together: NDArray[Any], alone: Sequence[NDArray[Any]]) -> 
 
 def _latency(framework: Framework, model: object, cells: Mapping[str, Cell]) -> float:
     row = {name: neutral(cell, 1, LENGTHS[0]) for name, cell in cells.items()}
+    return median_us(lambda: framework.run(model, row))
+
+
+def median_us(work: Callable[[], object]) -> float:
+    """Return the median time of a piece of work, in microseconds."""
     took: list[float] = []
     until = time.perf_counter() + LATENCY_S
     while len(took) < LATENCY_ROUNDS and (not took or time.perf_counter() < until):
         began = time.perf_counter()
-        framework.run(model, row)
+        work()
         took.append((time.perf_counter() - began) * 1e6)
     return round(statistics.median(took), 1)
 
