@@ -7,6 +7,8 @@ comes from wrk on the same machine.
 """
 
 import argparse
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     works = chosen(parser, options.only, list(WORKS))
     beside = {name: peers()[name] for name in chosen(parser, options.peers, list(peers()))}
     wrk()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda told, _: sys.exit(128 + told))  # so that every server is ended
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
         results, left_out = measure(Path(folder), works, beside, quick=options.quick)
     for what, why in {**left_out, **(NOT_YET if options.only is None else {})}.items():

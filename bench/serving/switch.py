@@ -68,7 +68,7 @@ class Load:
                 continue
             self.answered.append((at, time.perf_counter() - at))
             if status == b"200":
-                self.versions.add(json.loads(answer)["model_version"])
+                self.versions.add(json.loads(answer).get("model_version") or "untold")
             else:
                 self.failed += 1
         writer.close()

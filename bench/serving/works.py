@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.results import Result
-from bench.serving.contenders import Contender, Stage, same_answers, say
+from bench.serving.contenders import Contender, Stage, post, same_answers, say
 from bench.serving.load import Measured, median, press
 from bench.serving.models import Made, Model, Row, batches
 from bench.serving.peers import Peer, Unavailable
 from bench.serving.start import Start, first_answer
-from bench.serving.switch import switching
+from bench.serving.switch import Switching, switching
 from bench.serving.tax import taxed, with_and_without_ledger
 
 REQUESTS: Final = 16  # different ones, asked by turns
@@ -225,28 +225,39 @@ def ledger(bench: Bench) -> Iterator[Result]:
 
 
 def switch(bench: Bench) -> Iterator[Result]:
-    """Move an alias to and fro under a steady load."""
-    ours = bench.stage.ours("churn")
-    bodies = [ours.body(one) for one in batches("churn", 1, REQUESTS)]
-    target, versions = ours.target, bench.made.versions
+    """Move an alias to and fro under a steady load; beside it, MLServer loads its model anew as often."""
+    ours, versions = bench.stage.ours("churn"), bench.made.versions
 
     def move(flip: int) -> None:
         versions[(flip + 1) % 2].promote("champion")
 
-    with bench.stage.awake(ours):
+    mine = switched(bench, ours, move)
+    work = f"{mine.flips} switches, 300 requests a second"
+    during, before = mine.p99_during_ms, mine.p99_before_ms
+    yield row(work, "failed", "none", (mine.failed, 0), float(not mine.failed), (1, 1))
+    yield row(work, TAIL, "ours, before", (during, before), before / during, (1 / 1.5, 1 / 1.2))
+    yield row(work, "gap ms", "60 ms", (mine.gap_ms, 60), 60 / mine.gap_ms, (1, 1.5))
+    peer = bench.peers.get("mlserver")
+    found = bench.stage.peer(peer, bench.model("churn", GIVEN)) if peer else None
+    if peer is None or found is None:
+        return
+    load = found.target.url.removesuffix("/v2/models/m/infer") + "/v2/repository/models/m/load"
+    theirs = switched(bench, found, lambda _: post(load, b""))
+    title = f"{peer.title} (our ONNX)"
+    yield row(work, "failed", title, (mine.failed, theirs.failed), float(mine.failed <= theirs.failed), (1, 1))
+    yield row(work, TAIL, title, (during, theirs.p99_during_ms), theirs.p99_during_ms / during, (1, 1))
+    yield row(work, "gap ms", title, (mine.gap_ms, theirs.gap_ms), theirs.gap_ms / mine.gap_ms, (1, 1))
+
+
+def switched(bench: Bench, contender: Contender, move: Callable[[int], object]) -> Switching:
+    """Return what came of switching one server's model under load."""
+    bodies = [contender.body(one) for one in batches("churn", 1, REQUESTS)]
+    target = contender.target
+    with bench.stage.awake(contender):
         found = switching(target.url, target.authorization, bodies, move, bench.pace.switch_requests)
-    work = f"{found.flips} switches, 300 requests a second"
-    say(f"{work}: {found.requests} requests, {found.failed} failed, answered by versions {found.versions}")
-    yield row(work, "failed", "none", (found.failed, 0), float(not found.failed), (1, 1))
-    yield row(
-        work,
-        TAIL,
-        "ours, before",
-        (found.p99_during_ms, found.p99_before_ms),
-        found.p99_before_ms / found.p99_during_ms,
-        (1 / 1.5, 1 / 1.2),
-    )
-    yield row(work, "gap ms", "60 ms", (found.gap_ms, 60), 60 / found.gap_ms, (1, 1.5))
+    told = f"{found.flips} switches, {found.requests} requests, {found.failed} failed, versions {', '.join(found.versions)}"
+    say(f"{target.title}: {told}")
+    return found
 
 
 def _race(work: Race) -> Callable[[Bench], Iterator[Result]]:
