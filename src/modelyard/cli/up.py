@@ -28,6 +28,7 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     gateway_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions; 0: a free one.")] = 0,
     grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions by gRPC; 0: a free one.")] = 0,
+    gateways: Annotated[int, typer.Option(min=1, help="How many gateway processes share the ports of predictions.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="How many worker processes.")] = 2,
     open_to_network: Annotated[
         bool, typer.Option("--open-to-network", help="Listen on other than loopback, although nothing here is encrypted.")
@@ -41,7 +42,7 @@ def up(
     from modelyard.embedded.family import Plan, running
 
     check_host(host, open_to_network=open_to_network)
-    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port)
+    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port, gateways)
     stop = threading.Event()
     stopping: list[int] = []
 

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Plan:
     gateway_port: int = 0
     workers: int = 2
     grpc_port: int = 0
+    gateways: int = 1  # processes that share both ports of predictions
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,12 @@ def running(plan: Plan, say: Say) -> Iterator[Family]:
         `home.conflict` when another one works in this home; `port.unavailable`; what the control plane cannot start on.
     """
     plan.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with alone_in(plan.home), listening(plan.host, plan.port) as listener:
-        gateway_port, grpc_port = gateway_ports(plan)
+    with (
+        alone_in(plan.home),
+        listening(plan.host, plan.port) as listener,
+        sharing(plan.host, plan.gateway_port, plan.gateways) as shared,
+    ):
+        gateway_port, grpc_port = shared[0].getsockname()[1], free_grpc_port(plan)
         if grpc_port is None:
             say(NO_GRPC)
         url = address(plan.host, listener.getsockname()[1])
@@ -75,15 +80,19 @@ def running(plan: Plan, say: Say) -> Iterator[Family]:
         stopping = threading.Event()
         grpc = None if grpc_port is None else address(plan.host, grpc_port).removeprefix("http://")
         control = Child(_control(plan, listener, address(plan.host, gateway_port), grpc), say)
-        gateway = Child(_gateway(plan, (gateway_port, grpc_port), url, service, stopping), say)
-        children = [control, gateway]
+        wanted = [
+            _gateway(plan, number, one, grpc_port, control=url, service=service, stopping=stopping)
+            for number, one in enumerate(shared, start=1)
+        ]
+        gateways = [Child(program, say) for program in wanted]
+        children = [control, *gateways]
         try:
             for child in children:
                 child.start()
             told = control.first_line(START_S)
             _raise_told(told)
             service.give(told["service"])
-            found = gateway.first_line(START_S, LIVES)
+            found, *_ = [gateway.first_line(START_S, LIVES) for gateway in gateways]
             for number in range(1, plan.workers + 1):
                 children.append(Child(_worker(plan, number), say))
                 children[-1].start()
@@ -124,24 +133,37 @@ def _control(plan: Plan, listener: socket.socket, gateway: str, grpc: str | None
     )
 
 
-def _gateway(plan: Plan, ports: tuple[int, int | None], control: str, service: _Secret, stopping: threading.Event) -> Program:
-    port, grpc_port = ports
+def _gateway(
+    plan: Plan,
+    number: int,
+    shared: socket.socket,
+    grpc_port: int | None,
+    *,
+    control: str,
+    service: _Secret,
+    stopping: threading.Event,
+) -> Program:
+    name = "gateway" if number == 1 else f"gateway-{number}"
 
     def order() -> Order | None:
         token = service.wait()
         if stopping.is_set() or not token:
             return None
-        arguments = ["--home", str(plan.home), "--host", plan.host, "--port", str(port), "--control", control]
+        arguments = ["--home", str(plan.home), "--host", plan.host, "--socket", str(shared.fileno()), "--control", control]
+        arguments += ["--replica", str(number)]
         if grpc_port is not None:
             arguments += ["--grpc-port", str(grpc_port)]
+        if plan.gateways > 1:
+            arguments.append("--shared")
         return Order(arguments, {"MODELYARD_TOKEN": token})
 
     return Program(
-        name="gateway",
+        name=name,
         module="modelyard.gateway",
         order=order,
-        log=plan.home / "logs" / "gateway.log",
+        log=plan.home / "logs" / f"{name}.log",
         preload=("modelyard.gateway.process",),
+        descriptors=(shared.fileno(),),
     )
 
 
@@ -172,14 +194,34 @@ def address(host: str, port: int) -> str:
     return f"http://{reached}:{port}"
 
 
-def gateway_ports(plan: Plan) -> tuple[int, int | None]:
-    """Return the ports of the gateway, free now: for HTTP, and for gRPC where it is installed. Problem `port.unavailable`."""
-    with listening(plan.host, plan.gateway_port) as http, listening(plan.host, plan.grpc_port) as grpc:
-        return http.getsockname()[1], grpc.getsockname()[1] if has_grpc() else None
+def free_grpc_port(plan: Plan) -> int | None:
+    """Return the port of gRPC, free now; None where it is not installed. Problem `port.unavailable`."""
+    with listening(plan.host, plan.grpc_port) as grpc:
+        return grpc.getsockname()[1] if has_grpc() else None
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
+def sharing(host: str, port: int, count: int) -> Iterator[list[socket.socket]]:
+    """Give as many sockets that listen on one port: the system spreads the callers over them.
+
+    They stay open here, so that who is spread to a process that has just ended waits for the next one.
+
+    Raises
+    ------
+    Problem
+        `port.unavailable`.
+    """
+    with ExitStack() as stack:
+        if count == 1:
+            yield [stack.enter_context(listening(host, port))]
+            return
+        with listening(host, port) as probe:  # a port that somebody shares already would be joined, and not be refused
+            free = probe.getsockname()[1]
+        yield [stack.enter_context(listening(host, free, shared=True)) for _ in range(count)]
+
+
+@contextmanager
+def listening(host: str, port: int, *, shared: bool = False) -> Iterator[socket.socket]:
     """Give a listening socket; who connects waits until somebody answers.
 
     Raises
@@ -190,6 +232,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             listener.bind((host, port))
         except OSError as error:

@@ -16,7 +16,8 @@ from modelyard.embedded.supervisor import Child, stop_all
 from modelyard.gateway.app import Gateway
 from modelyard.gateway.follow import Follower as CatalogueFollower
 from modelyard.gateway.metrics import Metrics
-from modelyard.gateway.process import BODY_LIMIT, SHIP_EVERY_S, alone_in
+from modelyard.gateway.process import BODY_LIMIT, SHIP_EVERY_S
+from modelyard.gateway.replicas import alone_in
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
@@ -149,7 +150,7 @@ class GatewayTransport(httpx.BaseTransport):
 
             client = ends.enter_context(httpx.Client(transport=self._control, base_url=ADDRESS))
             follower = CatalogueFollower(folder, self._platform, client, swap)
-            gateway.follower_status = follower.status
+            gateway.reports.follower_status = follower.status
             follower.start()
             ends.callback(follower.stop)
             shipper.start()

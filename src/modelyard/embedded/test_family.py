@@ -1,28 +1,28 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelyard.core import Problem
-from modelyard.embedded.family import Plan, address, alone_in, gateway_ports, listening
+from modelyard.embedded.family import Plan, address, alone_in, free_grpc_port, listening, sharing
 
 
-@pytest.mark.parametrize("plan", [Plan(Path(), gateway_port=1), Plan(Path(), grpc_port=1)])
-def test_a_taken_port_is_told_with_what_to_do(plan: Plan) -> None:
+def test_a_taken_port_is_told_with_what_to_do() -> None:
     with listening("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        taken = replace(plan, gateway_port=plan.gateway_port * port, grpc_port=plan.grpc_port * port)
-        with pytest.raises(Problem, match=f"127.0.0.1:{port} cannot be listened on") as caught:
-            gateway_ports(taken)
-    assert caught.value.code == "port.unavailable"
-    assert "--port" in caught.value.next_step
-    assert port in gateway_ports(taken)
+        for taking in (lambda: free_grpc_port(Plan(Path(), grpc_port=port)), lambda: sharing("127.0.0.1", port, 2).__enter__()):
+            with pytest.raises(Problem, match=f"127.0.0.1:{port} cannot be listened on") as caught:
+                taking()
+            assert caught.value.code == "port.unavailable"
+            assert "--port" in caught.value.next_step
+    with sharing("127.0.0.1", port, 1) as [one]:
+        assert one.getsockname()[1] == port
 
 
-def test_the_gateways_ports_differ() -> None:
-    http, grpc = gateway_ports(Plan(Path()))
-    assert http
-    assert http != grpc
+def test_replicas_share_a_port_that_nobody_else_can_join() -> None:
+    with sharing("127.0.0.1", 0, 3) as shared:
+        [port] = {one.getsockname()[1] for one in shared}
+        with pytest.raises(Problem, match="cannot be listened on"), sharing("127.0.0.1", port, 2):
+            pass
 
 
 def test_a_home_has_one_family(tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Door, Reading, Request
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
-from modelyard.gateway.metrics import MEDIA_TYPE, NOBODY, Metrics
+from modelyard.gateway.metrics import NOBODY, Metrics
 from modelyard.gateway.plane import Plane
+from modelyard.gateway.replicas import Siblings
+from modelyard.gateway.reports import ASKED, OPEN, PATHS, Reports
 from modelyard.gateway.routes import MODELS, Found, RouteTable, Target
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
-from modelyard.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +56,10 @@ class Gateway:
         clock: Clock,
         boot: str,
         body_limit: int,
+        siblings: Siblings | None = None,
     ) -> None:
         self.table = RouteTable()
-        self.follower_status: Callable[[], Mapping[str, Any]] = dict
-        self._writer = writer
-        self._shipper = shipper
+        self.reports = Reports(lambda: self.table, writer, shipper, metrics, siblings)
         self._metrics = metrics
         self._plane = Plane(writer=writer, metrics=metrics, clock=clock)
         self._boot = boot
@@ -68,7 +68,6 @@ class Gateway:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
         self._waiting = 0
         self._waiting_bytes = 0
-        metrics.watch(self._ledger_figures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,14 +95,17 @@ class Gateway:
         door = _door(path)
         if door is not None:
             return await door.answer(self, Request(scope["method"], path, dict(scope["headers"]), receive, begun))
-        answer = _OPEN.get((scope["method"], path))
+        answer = OPEN.get((scope["method"], path))
         if answer is not None:
-            return answer(self)
-        guarded = _GUARDED.get((scope["method"], path))
-        if guarded is not None:
-            self.table.admit(dict(scope["headers"]).get(b"authorization"))
-            return await asyncio.to_thread(guarded, self)
-        if any(path == known for _, known in (*_OPEN, *_GUARDED)):
+            return answer(self.reports)
+        asked = ASKED.get((scope["method"], path))
+        if asked is not None:
+            report, guarded = asked
+            authorization = dict(scope["headers"]).get(b"authorization")
+            if guarded:
+                self.table.admit(authorization)
+            return await asyncio.to_thread(report, self.reports, authorization, scope.get("query_string", b""))
+        if path in PATHS:
             raise _no_method(scope["method"], path)
         raise _no_path(path)
 
@@ -171,89 +173,6 @@ class Gateway:
         self._threads.shutdown()
         self._plane.close()
 
-    def _live(self) -> Reply:
-        return json_reply({"live": True})
-
-    def _ready(self) -> Reply:
-        ready = self.table.position >= 0
-        return json_reply({"ready": ready}, 200 if ready else 503)
-
-    def _server(self) -> Reply:
-        return json_reply({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]})
-
-    def _show_metrics(self) -> Reply:
-        return Reply(200, self._metrics.text(), MEDIA_TYPE.encode())
-
-    def _status(self) -> Reply:
-        targets = [
-            {
-                "project": target.served.project_name,
-                "deployment": target.served.name,
-                "revision": target.served.revision.number,
-                "routes": [
-                    {"version": route.version, "weight": route.weight, "kind": route.kind.value}
-                    for route in target.served.revision.routes
-                ],
-                "versions": [
-                    {"version": number, "form": loaded.served.form} for number, loaded in sorted(target.versions.items())
-                ],
-            }
-            for target in self.table.targets.values()
-        ]
-        ledger = {
-            "rows_written": self._writer.rows_written,
-            "rows_open": self._writer.rows_open,
-            "rows_lost": self._writer.rows_lost,
-            "last_loss": self._writer.last_loss,
-            "rows_shipped": self._shipper.rows_shipped,
-            "last_problem": self._shipper.last_problem,
-            "backlog": self._shipper.backlog(),
-        }
-        return json_reply({"version": __version__, **self.follower_status(), "deployments": targets, "ledger": ledger})
-
-    def _flush(self) -> Reply:
-        shipment = self._shipper.ship()
-        if shipment.problems:
-            raise Problem(
-                "ledger.unavailable",
-                "The lake does not take the ledger",
-                shipment.problems[0],
-                "the rows wait on the gateway's disk and are shipped when the lake answers",
-                {"rows": shipment.rows, "segments": shipment.segments, "waiting": len(shipment.problems)},
-            )
-        return json_reply(
-            {
-                "rows": shipment.rows,
-                "segments": shipment.segments,
-                "rows_shipped": self._shipper.rows_shipped,
-                "rows_lost": self._writer.rows_lost,
-            }
-        )
-
-    def _ledger_figures(self) -> dict[str, float]:
-        backlog = self._shipper.backlog()
-        return {
-            "modelyard_ledger_rows_written_total": self._writer.rows_written,
-            "modelyard_ledger_rows_shipped_total": self._shipper.rows_shipped,
-            "modelyard_ledger_rows_lost_total": self._writer.rows_lost,
-            "modelyard_ledger_backlog_segments": backlog["segments"],
-            "modelyard_ledger_backlog_bytes": backlog["bytes"],
-            "modelyard_ledger_backlog_oldest_seconds": backlog["oldest_s"],
-            "modelyard_catalogue_position": self.table.position,
-        }
-
-
-_OPEN: dict[tuple[str, str], Callable[[Gateway], Reply]] = {
-    ("GET", "/v2"): Gateway._server,
-    ("GET", "/v2/health/live"): Gateway._live,
-    ("GET", "/v2/health/ready"): Gateway._ready,
-    ("GET", "/metrics"): Gateway._show_metrics,
-}
-_GUARDED: dict[tuple[str, str], Callable[[Gateway], Reply]] = {
-    ("GET", "/v1/status"): Gateway._status,
-    ("POST", "/v1/ledger/flush"): Gateway._flush,
-}
-
 
 def _door(path: str) -> Door | None:
     return next((door for start, door in DOORS if path.startswith(start)), None)
@@ -289,8 +208,7 @@ def _told(call: Call) -> Reply:
 
 
 def _no_path(path: str) -> Problem:
-    known = [known for _, known in (*_OPEN, *_GUARDED)] + [MODELS + "NAME/infer"]
-    return missing("path", path[:100], known)
+    return missing("path", path[:100], [*PATHS, MODELS + "NAME/infer"])
 
 
 def _no_method(method: str, path: str) -> Problem:

@@ -61,12 +61,12 @@ _Answer = Callable[[Any, Any], Awaitable[Any]]
 class GrpcDoor:
     """The server. It belongs to the loop on which it is started."""
 
-    def __init__(self, inside: Inside, body_limit: int) -> None:
+    def __init__(self, inside: Inside, body_limit: int, *, shared: bool = False) -> None:
         self._inside = inside
         options = (
             ("grpc.max_receive_message_length", body_limit),
             ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(shared)),  # with other replicas
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
         )
         self._server = grpc.aio.server(options=options)

@@ -6,12 +6,11 @@ a catalogue}`. SIGTERM ends it: open requests are answered, the ledger is shippe
 
 With `--grpc-port` it listens for gRPC, too, where `modelyard[grpc]` is installed; where it is not, it says so and goes on.
 
-Everything of its own lies in `HOME/gateway`: `catalogue.json`, `packages/`, `ledger/`.
+Everything of its own lies in `HOME/gateway`: `catalogue.json`, `packages/`, `ledger/`; of further replicas see `replicas`.
 """
 
 import argparse
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -34,6 +33,7 @@ from modelyard.gateway.app import Gateway
 from modelyard.gateway.connections import Connection, allow_connections
 from modelyard.gateway.follow import Follower
 from modelyard.gateway.metrics import Metrics
+from modelyard.gateway.replicas import Siblings, adopt, alone_in, replica_folder
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
@@ -71,6 +71,9 @@ class Options:
     home: Path | None
     host: str
     port: int
+    socket: int | None  # descriptor of a socket that listens already
+    replica: int
+    shared: bool  # the port of gRPC, with other replicas
     grpc_port: int | None  # None: no gRPC
     control: str
     body_limit: int
@@ -94,6 +97,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--home", type=Path, default=None, help="where everything lies (default: the setting `home`)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--socket", type=int, default=None, help="descriptor of a socket that listens already, instead")
+    parser.add_argument("--replica", type=int, default=1, help="which one of those that share a port; from 1")
+    parser.add_argument("--shared", action="store_true", help="listen for gRPC on a port that other replicas listen on, too")
     parser.add_argument("--grpc-port", type=int, default=None, help="listen for gRPC, too; 0: a free one")
     parser.add_argument("--control", required=True, help="address of the control plane")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT, help="bytes of the largest request body")
@@ -109,16 +115,18 @@ def run(options: Options, settings: Settings, token: str) -> None:
     Problem
         `gateway.conflict` when another gateway works in this home, `port.unavailable`, and what the adapters raise.
     """
-    folder = settings.home / "gateway"
+    folder = replica_folder(settings.home, options.replica)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    siblings = Siblings(settings.home, folder)
     stores = Stores(connect(OBJECTS, settings.objects), connect(LAKE, settings.lake), lambda name: resolve(FRAMEWORK, name)())
-    with alone_in(folder), listening(options.host, options.port) as listener:
+    with alone_in(folder), listener_of(options) as listener, listening("127.0.0.1", 0) as inner:
         ids = IdMaker(system_clock)
         writer = SegmentWriter(folder / "ledger", ids)
+        adopt(settings.home, folder / "ledger")
         shipper = Shipper(writer, stores.lake, folder / "ledger", options.ship_every_s)
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=Metrics(), clock=open_clock(settings.clock), boot=ids("req"),
-            body_limit=options.body_limit,
+            body_limit=options.body_limit, siblings=siblings,
         )  # fmt: skip
 
         def swap(table: RouteTable) -> None:
@@ -127,24 +135,26 @@ def run(options: Options, settings: Settings, token: str) -> None:
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
             follower = Follower(folder, stores, client, swap)
-            gateway.follower_status = follower.status
+            gateway.reports.follower_status = follower.status
             follower.start()
             shipper.start()
-            _serve(gateway, follower, listener, options)
+            siblings.tell(f"http://127.0.0.1:{inner.getsockname()[1]}")
+            _serve(gateway, follower, [listener, inner], options)
+            siblings.leave()
             follower.stop()
         gateway.close()
         shipper.stop()
 
 
-def _serve(gateway: Gateway, follower: Follower, listener: socket.socket, options: Options) -> None:
+def _serve(gateway: Gateway, follower: Follower, listeners: list[socket.socket], options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more when it has ended
     config = uvicorn.Config(
         gateway, loop="uvloop", http=Connection, limit_concurrency=allow_connections(), ws="none", interface="asgi3",
-        lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
-    _Server(config, gateway, follower, options).run(sockets=[listener])
+    _Server(config, gateway, follower, options).run(sockets=listeners)
 
 
 class _Server(uvicorn.Server):
@@ -160,8 +170,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, wait for the first word of the control plane, and print the addresses."""
         await super().startup(sockets)
-        grpc = await self._listen_for_grpc()
-        await asyncio.to_thread(self._follower.settled.wait, FIRST_CATALOGUE_S)
+        settled = asyncio.to_thread(self._follower.settled.wait, FIRST_CATALOGUE_S)
+        grpc, _ = await asyncio.gather(self._listen_for_grpc(), settled)
         host, port = (sockets or [])[0].getsockname()[:2]
         line = {"gateway": f"http://{host}:{port}", "grpc": grpc, "ready": self._gateway.table.position >= 0}
         sys.stdout.write(json.dumps(line) + "\n")
@@ -182,8 +192,19 @@ class _Server(uvicorn.Server):
             return None
         from modelyard.gateway.grpc_door import GrpcDoor  # noqa: PLC0415 - an optional package
 
-        self._grpc = GrpcDoor(self._gateway, options.body_limit)
+        self._grpc = GrpcDoor(self._gateway, options.body_limit, shared=options.shared)
         return await self._grpc.start(options.host, options.grpc_port)
+
+
+@contextmanager
+def listener_of(options: Options) -> Iterator[socket.socket]:
+    """Give the socket that callers reach: the one that was handed down, or a new one."""
+    if options.socket is None:
+        with listening(options.host, options.port) as listener:
+            yield listener
+        return
+    with socket.socket(fileno=options.socket) as listener:
+        yield listener
 
 
 @contextmanager
@@ -199,17 +220,3 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         raise Problem("port.unavailable", f"{host}:{port} cannot be listened on", str(error.strerror), step) from error
     with listener:
         yield listener
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. Problem `gateway.conflict` when another one has it."""
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            why = "two would ship one ledger"
-            raise Problem(
-                "gateway.conflict", f"Another gateway works in {folder}", why, "end it, or use another --home"
-            ) from error
-        yield

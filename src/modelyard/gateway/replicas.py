@@ -1,0 +1,156 @@
+"""Several gateways that answer on one port: each has a folder and a ledger of its own, and whoever is asked tells for all.
+
+A replica's folder is `HOME/gateway` for the first, `HOME/gateway/NUMBER` for the others. In it stands the address of its own
+loopback door, by which the others ask it for its status, its figures, and to ship its ledger.
+"""
+
+import fcntl
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from modelyard.core import Problem
+from modelyard.gateway.segments import SUFFIX
+
+log = logging.getLogger(__name__)
+
+DOOR = "door"
+LOCK = "lock"
+ALONE = "alone=1"  # the query by which a replica is asked for itself only
+TIMEOUT_S = 30.0
+_LEAST = frozenset({"modelyard_catalogue_position"})
+_MOST = frozenset({"modelyard_ledger_backlog_oldest_seconds"})
+
+
+def replica_folder(home: Path, number: int) -> Path:
+    """Return where a replica keeps what is its own.
+
+    >>> str(replica_folder(Path("/yard"), 1)), str(replica_folder(Path("/yard"), 2))
+    ('/yard/gateway', '/yard/gateway/2')
+    """
+    return home / "gateway" if number == 1 else home / "gateway" / str(number)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process. Problem `gateway.conflict` when another one has it."""
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            why = "two would ship one ledger"
+            raise Problem(
+                "gateway.conflict", f"Another gateway works in {folder}", why, "end it, or use another --home"
+            ) from error
+        yield
+
+
+def adopt(home: Path, into: Path) -> int:
+    """Move ledger segments of replicas that do not run into the folder `into`, and return how many: nobody else ships them."""
+    moved = 0
+    for folder in _folders(home):
+        waiting = sorted((folder / "ledger").glob("*" + SUFFIX))
+        if not waiting or folder / "ledger" == into:
+            continue
+        with suppress(Problem), alone_in(folder):
+            for segment in waiting:
+                segment.replace(into / segment.name)
+                moved += 1
+    if moved:
+        log.warning("%d ledger segments of replicas that do not run are shipped here", moved)
+    return moved
+
+
+@dataclass(frozen=True)
+class Siblings:
+    """The other replicas of a home."""
+
+    home: Path
+    own: Path  # this replica's folder
+
+    def tell(self, address: str) -> None:
+        """Let the others know where this one is asked."""
+        (self.own / DOOR).write_text(address)
+
+    def leave(self) -> None:
+        """Be asked no more."""
+        (self.own / DOOR).unlink(missing_ok=True)
+
+    def ask(self, method: str, path: str, authorization: bytes | None) -> list[httpx.Response]:
+        """Return what the others say of themselves; who does not answer is left out."""
+        headers = {} if authorization is None else {"authorization": authorization.decode("latin-1")}
+        answers = []
+        for folder in _folders(self.home):
+            if folder == self.own:
+                continue
+            try:
+                url = (folder / DOOR).read_text()
+                answers.append(
+                    httpx.request(method, f"{url}{path}?{ALONE}", headers=headers, timeout=TIMEOUT_S, trust_env=False)
+                )
+            except (OSError, httpx.HTTPError):
+                continue
+        return answers
+
+
+def added_up(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return numbers added up by name, through all depths; of what is no number the first that is there."""
+    found = dict(own)
+    for other in others:
+        for name, value in other.items():
+            mine = found.get(name)
+            if isinstance(value, Mapping) and isinstance(mine, Mapping):
+                found[name] = added_up(mine, [value])
+            elif isinstance(value, int | float) and isinstance(mine, int | float) and not isinstance(mine, bool):
+                found[name] = mine + value
+            elif mine is None:
+                found[name] = value
+    return found
+
+
+def together(texts: Sequence[bytes]) -> bytes:
+    """Return the figures of several replicas as those of one, in Prometheus' text form: counted together, most of it."""
+    families: dict[str, Metric] = {}
+    values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
+    for text in texts:
+        for family in text_string_to_metric_families(text.decode()):
+            families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                key = family.name, sample.name, tuple(sorted(sample.labels.items()))
+                values[key] = _joined(sample.name)(values[key], sample.value) if key in values else sample.value
+    for (family_name, name, labels), value in values.items():
+        families[family_name].add_sample(name, dict(labels), value)
+    registry = CollectorRegistry()
+    registry.register(_Families(list(families.values())))
+    return generate_latest(registry)
+
+
+def _joined(name: str) -> Callable[[float, float], float]:
+    if name in _LEAST:
+        return min
+    return max if name in _MOST else lambda one, other: one + other
+
+
+def _folders(home: Path) -> list[Path]:
+    first = home / "gateway"
+    return [first, *sorted(path for path in first.glob("[0-9]*") if path.is_dir())]
+
+
+class _Families(Collector):
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())

@@ -1,0 +1,152 @@
+"""What the gateway tells of itself, for all replicas that share its port: health, figures, status, and its ledger on demand."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelyard.core import Problem
+from modelyard.gateway.http import Reply, json_reply
+from modelyard.gateway.metrics import MEDIA_TYPE, Metrics
+from modelyard.gateway.replicas import ALONE, Siblings, added_up, together
+from modelyard.gateway.routes import RouteTable
+from modelyard.gateway.segments import SegmentWriter
+from modelyard.gateway.shipping import Shipper
+from modelyard.version import __version__
+
+STATUS = "/v1/status"
+FLUSH = "/v1/ledger/flush"
+METRICS = "/metrics"
+
+
+@dataclass
+class Reports:
+    """The reports of one gateway. Those that ask siblings wait for them: they belong into a thread."""
+
+    table: Callable[[], RouteTable]  # of this moment
+    writer: SegmentWriter
+    shipper: Shipper
+    metrics: Metrics
+    siblings: Siblings | None
+    follower_status: Callable[[], Mapping[str, Any]] = field(default=dict)
+
+    def __post_init__(self) -> None:
+        """Show the ledger's figures among the metrics."""
+        self.metrics.watch(self._ledger_figures)
+
+    def live(self) -> Reply:
+        """Tell that the process runs."""
+        return json_reply({"live": True})
+
+    def ready(self) -> Reply:
+        """Tell whether there is a catalogue."""
+        ready = self.table().position >= 0
+        return json_reply({"ready": ready}, 200 if ready else 503)
+
+    def server(self) -> Reply:
+        """Tell what server this is."""
+        return json_reply({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+    def figures(self, authorization: bytes | None, query: bytes) -> Reply:
+        """Tell the metrics of all replicas."""
+        texts = [self.metrics.text()]
+        texts += [answer.content for answer in self._others("GET", METRICS, authorization, query) if answer.is_success]
+        return Reply(200, texts[0] if len(texts) == 1 else together(texts), MEDIA_TYPE.encode())
+
+    def status(self, authorization: bytes | None, query: bytes) -> Reply:
+        """Tell what is answered for, by which versions, and how the ledger stands: of all replicas the one furthest behind."""
+        told = [self._status()]
+        told += [answer.json() for answer in self._others("GET", STATUS, authorization, query) if answer.is_success]
+        behind = min(told, key=lambda one: int(one["position"]))
+        ledger = added_up(told[0]["ledger"], [one["ledger"] for one in told[1:]])
+        problems = {name: why for one in told for name, why in one["problems"].items()}
+        return json_reply({**behind, "problems": problems, "ledger": ledger, "replicas": len(told)})
+
+    def flush(self, authorization: bytes | None, query: bytes) -> Reply:
+        """Ship the ledger of all replicas now.
+
+        Raises
+        ------
+        Problem
+            `ledger.unavailable`.
+        """
+        mine = self._flush()
+        others = self._others("POST", FLUSH, authorization, query)
+        for answer in others:
+            if answer.is_error:
+                told = answer.json()
+                raise Problem("ledger.unavailable", told["what"], told["why"], told["next_step"], told["context"])
+        return json_reply(added_up(mine, [answer.json() for answer in others]))
+
+    def _others(self, method: str, path: str, authorization: bytes | None, query: bytes) -> Sequence[Any]:
+        if self.siblings is None or query == ALONE.encode():
+            return []
+        return self.siblings.ask(method, path, authorization)
+
+    def _status(self) -> dict[str, Any]:
+        targets = [
+            {
+                "project": target.served.project_name,
+                "deployment": target.served.name,
+                "revision": target.served.revision.number,
+                "routes": [
+                    {"version": route.version, "weight": route.weight, "kind": route.kind.value}
+                    for route in target.served.revision.routes
+                ],
+                "versions": [
+                    {"version": number, "form": loaded.served.form} for number, loaded in sorted(target.versions.items())
+                ],
+            }
+            for target in self.table().targets.values()
+        ]
+        ledger = {
+            "rows_written": self.writer.rows_written,
+            "rows_open": self.writer.rows_open,
+            "rows_lost": self.writer.rows_lost,
+            "last_loss": self.writer.last_loss,
+            "rows_shipped": self.shipper.rows_shipped,
+            "last_problem": self.shipper.last_problem,
+            "backlog": self.shipper.backlog(),
+        }
+        return {"version": __version__, **self.follower_status(), "deployments": targets, "ledger": ledger}
+
+    def _flush(self) -> dict[str, int]:
+        shipment = self.shipper.ship()
+        if shipment.problems:
+            raise Problem(
+                "ledger.unavailable",
+                "The lake does not take the ledger",
+                shipment.problems[0],
+                "the rows wait on the gateway's disk and are shipped when the lake answers",
+                {"rows": shipment.rows, "segments": shipment.segments, "waiting": len(shipment.problems)},
+            )
+        return {
+            "rows": shipment.rows,
+            "segments": shipment.segments,
+            "rows_shipped": self.shipper.rows_shipped,
+            "rows_lost": self.writer.rows_lost,
+        }
+
+    def _ledger_figures(self) -> dict[str, float]:
+        backlog = self.shipper.backlog()
+        return {
+            "modelyard_ledger_rows_written_total": self.writer.rows_written,
+            "modelyard_ledger_rows_shipped_total": self.shipper.rows_shipped,
+            "modelyard_ledger_rows_lost_total": self.writer.rows_lost,
+            "modelyard_ledger_backlog_segments": backlog["segments"],
+            "modelyard_ledger_backlog_bytes": backlog["bytes"],
+            "modelyard_ledger_backlog_oldest_seconds": backlog["oldest_s"],
+            "modelyard_catalogue_position": self.table().position,
+        }
+
+
+OPEN: Mapping[tuple[str, str], Callable[[Reports], Reply]] = {  # to everybody
+    ("GET", "/v2"): Reports.server,
+    ("GET", "/v2/health/live"): Reports.live,
+    ("GET", "/v2/health/ready"): Reports.ready,
+}
+ASKED: Mapping[tuple[str, str], tuple[Callable[[Reports, bytes | None, bytes], Reply], bool]] = {  # and whether with a token
+    ("GET", METRICS): (Reports.figures, False),
+    ("GET", STATUS): (Reports.status, True),
+    ("POST", FLUSH): (Reports.flush, True),
+}
+PATHS = tuple(path for _, path in (*OPEN, *ASKED))

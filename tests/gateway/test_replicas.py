@@ -1,0 +1,93 @@
+"""Two gateways on one port: callers are spread over both, and each tells for both."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modelyard.embedded.family import sharing
+from modelyard.serving import Route
+from tests.gateway.packages import flights
+from tests.gateway.world import CONTROL_TOKEN, TOKEN, World
+
+pytestmark = pytest.mark.contract
+
+CONNECTIONS = 24
+
+
+@contextmanager
+def replicas(world: World, shared: list[socket.socket]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    started = [replica(world, number, one) for number, one in enumerate(shared, start=1)]
+    world.url = f"http://127.0.0.1:{shared[0].getsockname()[1]}"
+    try:
+        yield started
+    finally:
+        for one in started:
+            one.kill()
+            one.communicate()
+
+
+def replica(world: World, number: int, listener: socket.socket) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "modelyard.gateway", "--home", str(world.home), "--control", world.control.url]
+    command += ["--socket", str(listener.fileno()), "--replica", str(number), "--ship-every-s", "1000"]
+    with (Path(world.folder) / f"gateway-{number}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "MODELYARD_TOKEN": CONTROL_TOKEN},
+            pass_fds=(listener.fileno(),),
+        )
+    assert process.stdout is not None
+    assert process.stdout.readline(), (Path(world.folder) / f"gateway-{number}.log").read_text()
+    return process
+
+
+def ask(world: World, times: int) -> None:
+    """Ask over new connections, so that the system spreads them."""
+    for number in range(times):
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        url = f"{world.url}/v2/models/delay/infer"
+        answer = httpx.post(url, json=world.body(flights(1), id=f"r{number}"), headers=headers, timeout=30, trust_env=False)
+        assert answer.status_code == 200, answer.text
+
+
+def test_both_answer_and_whoever_is_asked_tells_and_ships_for_both(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    with sharing("127.0.0.1", 0, 2) as shared, replicas(world, shared):
+        ask(world, CONNECTIONS)
+        folders = world.home / "gateway", world.home / "gateway" / "2"
+        written = [len(list((folder / "ledger").glob("*.jsonl"))) for folder in folders]
+        assert written == [1, 1], "all callers met one replica"
+        with world.client() as client:
+            status = client.get("/v1/status").json()
+            assert (status["replicas"], status["ledger"]["rows_written"]) == (2, CONNECTIONS)
+            requests = [
+                line for line in client.get("/metrics").text.splitlines() if line.startswith("modelyard_requests_total")
+            ]
+            assert sum(float(line.rsplit(" ", 1)[1]) for line in requests) == CONNECTIONS
+            assert client.post("/v1/ledger/flush").json()["rows"] == CONNECTIONS
+    assert world.ledger().height == CONNECTIONS
+
+
+def test_one_that_is_killed_leaves_the_other_answering_and_its_ledger_to_it(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    with sharing("127.0.0.1", 0, 2) as shared:
+        with replicas(world, shared) as started:
+            ask(world, CONNECTIONS)
+            started[1].send_signal(signal.SIGKILL)
+            started[1].wait()
+            shared[1].close()  # as the system does when nobody holds it any more
+            ask(world, 5)
+            with world.client() as client:
+                assert client.get("/v1/status").json()["replicas"] == 1
+        with replicas(world, shared[:1]), world.client() as client:
+            client.post("/v1/ledger/flush")
+    assert world.ledger().height == CONNECTIONS + 5
