@@ -12,11 +12,12 @@ import pytest
 
 from modelyard.gateway.grpc_door import MESSAGES
 from modelyard.gateway.messages import SERVICE
-from modelyard.serving import Route
+from modelyard.serving import Route, RouteKind
 from modelyard.version import __version__
+from tests.gateway.control import Control
 from tests.gateway.doors import WAYS, ask_grpc, columns, csv_of, infer, message, records, rest, split, turned
 from tests.gateway.packages import build_direct, flights
-from tests.gateway.world import PROJECT, TOKEN, World
+from tests.gateway.world import CONTROL_TOKEN, PROJECT, TOKEN, World
 
 MLFLOW = "/mlflow/delay/invocations"
 TENSORFLOW = "/v1/models/delay:predict"
@@ -28,6 +29,20 @@ pytestmark = pytest.mark.contract
 def client(shared: World) -> Iterator[httpx.Client]:
     with shared.client() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Give a gateway whose second version answers half of what the first would."""
+    control = Control(CONTROL_TOKEN)
+    control.start()
+    made = World(tmp_path_factory.mktemp("canary"), control)
+    try:
+        made.publish(made.served(Route(1, 50), Route(2, 50, RouteKind.CANARY)))
+        made.start()
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -119,6 +134,34 @@ def test_each_doors_answers_are_in_the_ledger(shared: World, client: httpx.Clien
         assert kept["time"].to_list() == frame["at"].to_list()
         for column in ("carrier", "distance", "seats", "wind", "visible", "day"):
             assert kept[f"input.{column}"].to_list() == frame[column].to_list(), column
+
+
+@pytest.mark.parametrize("path", [MLFLOW, TENSORFLOW])
+def test_a_caller_names_its_predictions_by_a_header(shared: World, client: httpx.Client, path: str) -> None:
+    body = {"instances": records(shared, flights(2, seed=1))}
+    given = [f"{path[1:3]}-a", f"{path[1:3]}-b"]
+    answer = client.post(path, json=body, headers={"Modelyard-Prediction-Ids": ", ".join(given), "Modelyard-Key": "c7"})
+    assert answer.json()["modelyard"]["prediction_ids"] == given
+    client.post("/v1/ledger/flush")
+    assert shared.ledger().filter(pl.col("id").is_in(given)).height == 2
+    for unusable in ("a", "a,a", "a,", "a," + "b" * 201):
+        told = client.post(path, json=body, headers={"Modelyard-Prediction-Ids": unusable})
+        assert (told.status_code, told.json()["code"]) == (400, "request.invalid")
+
+
+@pytest.mark.parametrize("path", [MLFLOW, TENSORFLOW])
+def test_a_key_always_meets_the_same_version_through_every_door(canary: World, path: str) -> None:
+    with canary.client() as client:
+        body = canary.body(flights(1))
+        rows = {"instances": records(canary, flights(1))}
+        met = set()
+        for number in range(12):
+            key = f"customer {number}"
+            expected = client.post("/v2/models/delay/infer", json=body | {"parameters": {"key": key}}).json()["model_version"]
+            found = client.post(path, json=rows, headers={"Modelyard-Key": key})
+            assert found.headers["modelyard-model-version"] == expected
+            met.add(expected)
+        assert met == {"1", "2"}
 
 
 # MLflow

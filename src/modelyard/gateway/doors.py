@@ -30,6 +30,26 @@ class Request:
     begun: float  # `perf_counter` when its first byte was seen
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a caller may say in headers where the door's bodies have no place for it."""
+
+    key: str | None = None  # `Modelyard-Key`: the same key always meets the same version
+    ids: tuple[str, ...] | None = None  # `Modelyard-Prediction-Ids`: the caller's, one a row, with commas between
+
+    @staticmethod
+    def of(headers: Mapping[bytes, bytes]) -> "Wishes":
+        """Return those of a request."""
+        key, ids = headers.get(b"modelyard-key"), headers.get(b"modelyard-prediction-ids")
+        return Wishes(
+            None if key is None else key.decode("latin-1"),
+            None if ids is None else tuple(one.strip() for one in ids.decode("latin-1").split(",")),
+        )
+
+
+NO_WISHES = Wishes()
+
+
 class Inside(Protocol):
     """What a door may ask of the gateway."""
 

@@ -14,9 +14,11 @@ import orjson
 
 from modelyard.core import Problem
 from modelyard.gateway.calls import Ask, Call
+from modelyard.gateway.doors import Wishes
 from modelyard.prepare.values import ValueKind
 from modelyard.serving.infer import LoadedVersion
 
+LONGEST_ID = 200
 _KINDS: Mapping[str, ValueKind] = {
     "f": ValueKind.NUMBER,
     "i": ValueKind.INTEGER,
@@ -115,13 +117,33 @@ def of_one_input(values: Sequence[Any], loaded: LoadedVersion, where: str) -> di
     return {name: list(values)}
 
 
-def call_of(ask: Ask, loaded: LoadedVersion, route: str, columns: Mapping[str, list[Any]], ignored: Sequence[str] = ()) -> Call:
-    """Return the call for columns by name. `ignored`: what else of the request is passed over; unknown columns are added.
+def routed(ask: Ask, wishes: Wishes) -> tuple[LoadedVersion, str]:
+    """Return the version that answers a request, and the word for why."""
+    ids = wishes.ids or ()
+    return ask.target.route(wishes.key or (ids[0] if len(ids) == 1 else ask.id), ask.pinned)
+
+
+def call_of(
+    ask: Ask,
+    loaded: LoadedVersion,
+    route: str,
+    columns: Mapping[str, list[Any]],
+    ignored: Sequence[str] = (),
+    ids: Sequence[str] | None = None,
+) -> Call:
+    """Return the call for columns by name.
+
+    Parameters
+    ----------
+    ignored
+        What else of the request is passed over; unknown columns are added.
+    ids
+        The caller's for its predictions.
 
     Raises
     ------
     Problem
-        `request.invalid` where there are no rows, or not equally many in every column.
+        `request.invalid` where there are no rows, not equally many in every column, or not as many as ids.
     """
     count = len(next(iter(columns.values()), ()))
     for name, values in columns.items():
@@ -140,7 +162,7 @@ def call_of(ask: Ask, loaded: LoadedVersion, route: str, columns: Mapping[str, l
         loaded=loaded,
         route=route,
         request=ask.id,
-        ids=[f"{ask.id}-{row}" for row in range(count)],
+        ids=_ids(ask, ids, count),
         columns=known,
         rows=loaded.batch(known),
         ignored=[*ignored, *(name for name in columns if name not in loaded.columns and name not in beside)],
@@ -155,6 +177,15 @@ def kinds_of(loaded: LoadedVersion) -> Mapping[str, ValueKind]:
 def invalid(what: str, why: str, next_step: str = "") -> Problem:
     """Return the problem of a body that is no request."""
     return Problem("request.invalid", what, why, next_step)
+
+
+def _ids(ask: Ask, ids: Sequence[str] | None, count: int) -> list[str]:
+    if ids is None:
+        return [f"{ask.id}-{row}" for row in range(count)]
+    if len(ids) != count or len(set(ids)) != count or not all(0 < len(one) <= LONGEST_ID for one in ids):
+        why = f"the header Modelyard-Prediction-Ids names one distinct text for each of the {count} rows"
+        raise invalid("The prediction ids are not usable", why)
+    return list(ids)
 
 
 def _flat(values: list[Any]) -> list[Any]:

@@ -24,9 +24,18 @@ import orjson
 
 from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import Door, Inside, Request, call_document, call_headers
+from modelyard.gateway.doors import NO_WISHES, Door, Inside, Request, Wishes, call_document, call_headers
 from modelyard.gateway.http import JSON, Reply, refusal
-from modelyard.gateway.json_rows import call_of, from_columns, from_records, invalid, kinds_of, of_one_input, read_object
+from modelyard.gateway.json_rows import (
+    call_of,
+    from_columns,
+    from_records,
+    invalid,
+    kinds_of,
+    of_one_input,
+    read_object,
+    routed,
+)
 from modelyard.gateway.routes import MODELS, Found, RouteTable
 from modelyard.prepare.values import TEMPORAL, ValueKind
 from modelyard.serving.infer import LoadedVersion
@@ -72,12 +81,13 @@ async def answer(inside: Inside, request: Request) -> Reply:
     found = find(inside.table, base, request.headers)
     if verb in LOOKS:
         return _look(verb, ready=True)
-    refused = _content(request.headers)
-    if isinstance(refused, Reply):
-        return refused
+    read = _content(request.headers)
+    if isinstance(read, Reply):
+        return read
+    wishes = Wishes.of(request.headers)
     ask = inside.ask(found, request.begun)
     body = await inside.body(request)
-    told = await inside.answer(ask, len(body), lambda: (refused(ask, body), write))
+    told = await inside.answer(ask, len(body), lambda: (read(ask, body, wishes), write))
     return refuse(told) if isinstance(told, Problem) else told
 
 
@@ -114,7 +124,7 @@ def refuse(problem: Problem) -> Reply:
 DOOR = Door(answer, refuse)
 
 
-def read_json(ask: Ask, body: bytes) -> Call:
+def read_json(ask: Ask, body: bytes, wishes: Wishes = NO_WISHES) -> Call:
     """Return the call that a JSON body asks for.
 
     Raises
@@ -128,15 +138,15 @@ def read_json(ask: Ask, body: bytes) -> Call:
         why = f"it has {' and '.join(given) or 'none of them'}"
         raise invalid(f"The body needs exactly one of {', '.join(FORMS)}", why, _STEP)
     [form] = given
-    loaded, route = ask.target.route(ask.id, ask.pinned)
+    loaded, route = routed(ask, wishes)
     columns = _READ[form](document[form], loaded)
     for name, kind in kinds_of(loaded).items():
         if kind in TEMPORAL and "NaT" in columns.get(name, ()):
             columns[name] = [None if value == "NaT" else value for value in columns[name]]
-    return call_of(ask, loaded, route, columns, [name for name in document if name != form])
+    return call_of(ask, loaded, route, columns, [name for name in document if name != form], wishes.ids)
 
 
-def read_csv(ask: Ask, body: bytes) -> Call:
+def read_csv(ask: Ask, body: bytes, wishes: Wishes = NO_WISHES) -> Call:
     """Return the call that a body of CSV asks for; its first line names the columns.
 
     Raises
@@ -151,12 +161,12 @@ def read_csv(ask: Ask, body: bytes) -> Call:
     if not lines:
         raise invalid("The body is no CSV", "it is empty; its first line names the columns")
     names, *rows = lines
-    loaded, route = ask.target.route(ask.id, ask.pinned)
+    loaded, route = routed(ask, wishes)
     columns = _from_rows(names, rows, "The CSV")
     for name, kind in kinds_of(loaded).items():
         if name in columns:
             columns[name] = [_field(kind, text) for text in columns[name]]
-    return call_of(ask, loaded, route, columns)
+    return call_of(ask, loaded, route, columns, ids=wishes.ids)
 
 
 def write(call: Call) -> Reply:
@@ -239,7 +249,7 @@ def _field(kind: ValueKind, text: str) -> object:
     return text
 
 
-def _content(headers: Mapping[bytes, bytes]) -> Callable[[Ask, bytes], Call] | Reply:
+def _content(headers: Mapping[bytes, bytes]) -> Callable[[Ask, bytes, Wishes], Call] | Reply:
     """Return what reads a body of this type, or the refusal of it as MLflow words it."""
     told = headers.get(b"content-type", JSON).decode("latin-1").lower()
     kind, *parameters = (part.strip() for part in told.split(";"))

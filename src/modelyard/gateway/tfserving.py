@@ -20,9 +20,18 @@ import orjson
 
 from modelyard.core import Problem, missing
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import Door, Inside, Reading, Request, call_document, call_headers
+from modelyard.gateway.doors import NO_WISHES, Door, Inside, Reading, Request, Wishes, call_document, call_headers
 from modelyard.gateway.http import JSON, Reply, json_reply, refusal
-from modelyard.gateway.json_rows import call_of, from_columns, from_records, invalid, kinds_of, of_one_input, read_object
+from modelyard.gateway.json_rows import (
+    call_of,
+    from_columns,
+    from_records,
+    invalid,
+    kinds_of,
+    of_one_input,
+    read_object,
+    routed,
+)
 from modelyard.gateway.oip import model_document
 from modelyard.gateway.routes import MODELS, Found
 from modelyard.prepare.values import TEMPORAL, ValueKind
@@ -66,7 +75,7 @@ async def answer(inside: Inside, request: Request) -> Reply:
         return json_reply(status_document(found))
     ask = inside.ask(found, request.begun)
     body = await inside.body(request)
-    told = await inside.answer(ask, len(body), lambda: read(ask, body))
+    told = await inside.answer(ask, len(body), lambda: read(ask, body, Wishes.of(headers)))
     return refuse(told) if isinstance(told, Problem) else told
 
 
@@ -79,7 +88,7 @@ def refuse(problem: Problem) -> Reply:
 DOOR = Door(answer, refuse)
 
 
-def read(ask: Ask, body: bytes) -> Reading[Reply]:
+def read(ask: Ask, body: bytes, wishes: Wishes = NO_WISHES) -> Reading[Reply]:
     """Return the call that a body asks for, and how its answer is told.
 
     Raises
@@ -94,7 +103,7 @@ def read(ask: Ask, body: bytes) -> Reading[Reply]:
     signature = document.get("signature_name")
     if signature not in (None, "", SIGNATURE):
         raise missing("signature", str(signature)[:100], [SIGNATURE])
-    loaded, route = ask.target.route(ask.id, ask.pinned)
+    loaded, route = routed(ask, wishes)
     [where] = given
     rows = document[where]
     if isinstance(rows, list) and rows and not isinstance(rows[0], dict):
@@ -104,7 +113,7 @@ def read(ask: Ask, body: bytes) -> Reading[Reply]:
     else:
         columns = from_columns(rows, "'inputs'")
     ignored = [name for name in document if name not in (where, "signature_name")]
-    call = call_of(ask, loaded, route, _texts(columns, loaded), ignored)
+    call = call_of(ask, loaded, route, _texts(columns, loaded), ignored, wishes.ids)
     return call, by_row if where == "instances" else by_column
 
 
