@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,12 +16,25 @@ from modelyard.gateway.messages import SERVICE
 from modelyard.serving import Route, RouteKind
 from modelyard.version import __version__
 from tests.gateway.control import Control
-from tests.gateway.doors import WAYS, ask_grpc, columns, csv_of, infer, message, records, rest, split, turned
+from tests.gateway.doors import TIMEOUT_S, WAYS, ask_grpc, columns, csv_of, infer, message, records, rest, split, turned
 from tests.gateway.packages import build_direct, flights
 from tests.gateway.world import CONTROL_TOKEN, PROJECT, TOKEN, World
 
 MLFLOW = "/mlflow/delay/invocations"
 TENSORFLOW = "/v1/models/delay:predict"
+
+WITHOUT_GRPC = """
+import sys
+
+
+class Without:
+    def find_spec(self, name, *_):
+        if name == "grpc":
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Without())
+"""
 
 pytestmark = pytest.mark.contract
 
@@ -518,8 +532,15 @@ def test_grpc_refuses_what_is_too_large_and_what_is_compressed(shared: World) ->
     with grpc.insecure_channel(shared.grpc, compression=grpc.Compression.Gzip) as channel:
         call = channel.unary_unary(f"/{SERVICE}/ModelInfer")
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"\0" * 100_000_000, timeout=30)
+            call(b"\0" * 100_000_000, timeout=TIMEOUT_S)
     assert caught.value.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+def test_grpc_tells_that_bytes_are_no_message(shared: World) -> None:
+    with grpc.insecure_channel(shared.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(f"/{SERVICE}/ModelInfer")(b"\xff\xff", timeout=TIMEOUT_S)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "no ModelInferRequest" in caught.value.details()
 
 
 def test_grpc_refusals_and_answers_are_counted(shared: World, client: httpx.Client) -> None:
@@ -534,6 +555,18 @@ def test_a_taken_port_for_grpc_ends_the_start_with_what_to_do(shared: World, wor
     world.publish(world.served(Route(1, 100)))
     with pytest.raises(AssertionError, match="name another one: --grpc-port"):
         world.start("--grpc-port", port)
+
+
+def test_without_the_extra_the_gateway_says_how_to_get_it_and_goes_on(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_GRPC)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    world.publish(world.served(Route(1, 100)))
+    assert world.start("--grpc-port", "0")["grpc"] is None
+    assert "pip install 'modelyard[grpc]'" in (world.folder / "gateway.log").read_text()
+    with world.client() as client:
+        assert client.post("/v2/models/delay/infer", json=world.body(flights(1))).status_code == 200
 
 
 def test_without_grpc_asked_for_there_is_none(world: World) -> None:

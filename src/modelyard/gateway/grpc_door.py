@@ -23,6 +23,7 @@ import grpc
 import grpc.aio
 import msgspec
 import orjson
+from google.protobuf.message import DecodeError
 
 from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
@@ -98,17 +99,16 @@ class GrpcDoor:
         }
         return {
             name: grpc.unary_unary_rpc_method_handler(
-                partial(self._told, method),
-                request_deserializer=MESSAGES[f"{name}Request"].FromString,
+                partial(self._told, method, f"{name}Request"),
                 response_serializer=MESSAGES[f"{name}Response"].SerializeToString,
             )
             for name, method in methods.items()
         }
 
-    async def _told(self, method: _Answer, message: Any, context: Any) -> Any:
-        """Answer by a method, and tell its problem as gRPC tells it."""
+    async def _told(self, method: _Answer, kind: str, content: bytes, context: Any) -> Any:
+        """Answer a message of a kind by a method, and tell its problem as gRPC tells it."""
         try:
-            told = await method(message, context)
+            told = await method(parsed(kind, content), context)
         except Problem as problem:
             told = problem
             if method == self._infer:
@@ -148,6 +148,14 @@ class GrpcDoor:
         headers = {key: value.encode() for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         path = f"{MODELS}{name}/versions/{version}" if version else f"{MODELS}{name}"
         return self._inside.table.resolve(f"{path}/infer", headers.get("authorization"), headers.get("modelyard-project"))
+
+
+def parsed(kind: str, content: bytes) -> Any:
+    """Return the message that bytes are. Problem `request.invalid`."""
+    try:
+        return MESSAGES[kind].FromString(content)
+    except DecodeError as error:
+        raise Problem("request.invalid", f"The message is no {kind}", str(error)) from error
 
 
 def read(ask: Ask, message: Any) -> Reading[Any]:
