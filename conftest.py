@@ -14,6 +14,7 @@ from hypothesis import settings
 RINGS = ("unit", "contract", "services", "cluster", "browser", "journey")
 RING_OF_FIXTURE = {
     "chromium_path": "browser",
+    "kafka_address": "cluster",
     "postgresql_url": "services",
     "s3_url": "services",
     "metadata_url": "contract",
@@ -134,6 +135,12 @@ def s3_url(monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"test-{uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}?endpoint={endpoint}&region={S3_REGION}"
+
+
+@pytest.fixture(scope="session")
+def kafka_address() -> str:
+    """Return where the Kafka broker is: host and port."""
+    return service("MODELYARD_TEST_KAFKA")
 
 
 @pytest.fixture(scope="session")

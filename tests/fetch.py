@@ -10,6 +10,8 @@ from threading import Lock
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"
 VERSITYGW = ("versitygw", "1.8.0", "github.com/versity/versitygw/cmd/versitygw")
+KAFKA = ("kafka", "4.3.1")
+KAFKA_JARS = ("org.apache.kafka:kafka_2.13:4.3.1", "org.apache.kafka:kafka-tools:4.3.1", "org.slf4j:slf4j-simple:1.7.36")
 
 _APT = Lock()
 
@@ -68,6 +70,39 @@ def build_versitygw() -> Path | None:
         shutil.copy2(made, whole)
         whole.replace(program)
     return program
+
+
+def fetch_kafka() -> Path:
+    """Return the folder of Apache Kafka's jars, fetched once by Maven and kept in the user's cache. Raises `Absent`."""
+    name, version = KAFKA
+    folder = CACHE / f"{name}-{version}"
+    if folder.is_dir():
+        return folder
+    if shutil.which("mvn") is None:
+        apt_install("maven")
+    tell(f"fetching {name} {version} with Maven, once (54 MB)")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="modelyard-maven-", dir=CACHE) as scratch:
+        project, jars = Path(scratch) / "pom.xml", Path(scratch) / "jars"
+        project.write_text(_maven_project(KAFKA_JARS))
+        copy = ["dependency:copy-dependencies", f"-DoutputDirectory={jars}", "-DincludeScope=runtime"]
+        done = _quietly(["mvn", "-q", "-B", "-f", str(project), f"-Dmaven.repo.local={scratch}/repository", *copy])
+        if done.returncode != 0 or not jars.is_dir():
+            raise Absent(f"Maven could not fetch {name} {version}: {done.stdout.strip()[-300:]}")
+        if not folder.is_dir():
+            jars.rename(folder)
+    return folder
+
+
+def _maven_project(artifacts: tuple[str, ...]) -> str:
+    """Return a project that depends on these, each `group:artifact:version`."""
+    parts = [artifact.split(":") for artifact in artifacts]
+    needed = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        for group, name, version in parts
+    )
+    head = "<modelVersion>4.0.0</modelVersion><groupId>dev</groupId><artifactId>servers</artifactId><version>1</version>"
+    return f"<project>{head}<packaging>pom</packaging><dependencies>{needed}</dependencies></project>"
 
 
 def apt_install(package: str) -> None:

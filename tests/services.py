@@ -16,7 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tests.fetch import Absent, apt_install, build_versitygw, find_chromium, find_postgresql, postgresql_account, tell
+from tests.fetch import (
+    Absent,
+    apt_install,
+    build_versitygw,
+    fetch_kafka,
+    find_chromium,
+    find_postgresql,
+    postgresql_account,
+    tell,
+)
+from tests.kafka import KafkaNode
 from tests.servers import LOOPBACK, end, free_port, keeps_attributes, listens, spawn, wait_until
 
 S3_KEY, S3_SECRET = "yardkey", "yardsecret"
@@ -133,6 +143,27 @@ class S3:
     def stop(self) -> None:
         """End the server."""
         end(self._process, signal.SIGTERM)
+
+
+class Kafka:
+    """Apache Kafka, one node that is broker and controller."""
+
+    name = "Kafka"
+    variable = "MODELYARD_TEST_KAFKA"
+
+    def __init__(self) -> None:
+        self._node: KafkaNode | None = None
+
+    def start(self, scratch: Path) -> str:
+        """Start a node on an empty folder and return its address."""
+        self._node = KafkaNode(fetch_kafka(), scratch / "kafka")
+        self._node.start()
+        return self._node.address
+
+    def stop(self) -> None:
+        """End the node."""
+        if self._node is not None:
+            self._node.stop()
 
 
 class Chromium:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelyard.adapters.sql import SqlMetadata
     from modelyard.core.objects import ObjectStore
     from modelyard.data import SourceReader, TableStore
+    from modelyard.serving.broker import Broker, Link
     from modelyard.training import Framework, Sampler
 
 GROUP = "modelyard.adapters"
@@ -36,6 +37,7 @@ OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
 LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
 SOURCES: "Port[Callable[[], SourceReader]]" = Port("sources", "source reader")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
+BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
 SAMPLER: "Port[Callable[[str], Sampler]]" = Port("sampler", "sampler")
 
 TABLE: Mapping[str, str] = {
@@ -46,10 +48,12 @@ TABLE: Mapping[str, str] = {
     "framework.sklearn": "modelyard.adapters.sklearn:SklearnFramework [sklearn]",
     "framework.xgboost": "modelyard.adapters.xgboost:XgboostFramework [xgboost]",
     "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",
+    "framework.torch": "modelyard.adapters.torch:TorchFramework [torch]",
     "framework.onnxruntime": "modelyard.adapters.onnx:OnnxFramework",
     "sampler.tpe": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.qmc": "modelyard.adapters.optuna:OptunaSampler [search]",
+    "broker.kafka": "modelyard.adapters.kafka:KafkaBroker [kafka]",
     "objects.file": "modelyard.adapters.file:FileObjects.from_url",
     "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",
 }

@@ -14,6 +14,7 @@ from modelyard.cli import (
     policies,
     projects,
     runs,
+    streams,
     studies,
     workers,
 )
@@ -39,6 +40,7 @@ NOUNS = {
     "model": models.noun,
     "deployment": deployments.noun,
     "label": deployments.label,
+    "stream": streams.noun,
     "monitor": monitors.noun,
     "alert": monitors.alert,
     "policy": policies.noun,

@@ -77,6 +77,16 @@ class Plane:
         self._work(call.loaded, [call])
         self._mirror.take([call])
 
+    def answer_batch(self, calls: Sequence[Call]) -> None:
+        """Answer calls now, in this thread, those to one version together. Shadows are left to `mirror`."""
+        for loaded, group in _by_version(calls).items():
+            for batch in _batches(group):
+                self._work(loaded, batch)
+
+    def mirror(self, calls: Sequence[Call]) -> None:
+        """Ask the shadows of calls whose answers were told."""
+        self._mirror.take(calls)
+
     def refused(self, ask: Ask, problem: Problem) -> None:
         """Keep that a request was refused before it became a call."""
         served = ask.target.served
@@ -97,10 +107,7 @@ class Plane:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         calls, self._arrived = self._arrived, []
-        by_version: dict[LoadedVersion, list[Call]] = {}
-        for call in calls:
-            by_version.setdefault(call.loaded, []).append(call)
-        for loaded, group in by_version.items():
+        for loaded, group in _by_version(calls).items():
             lane = self._lanes.get(loaded)
             if lane is None:
                 lane = self._lanes[loaded] = Lane(loaded.pace_s)
@@ -205,6 +212,13 @@ class Plane:
                 call.answers = loaded.infer(call.rows)
             except Problem as problem:
                 call.problem = problem
+
+
+def _by_version(calls: Sequence[Call]) -> dict[LoadedVersion, list[Call]]:
+    found: dict[LoadedVersion, list[Call]] = {}
+    for call in calls:
+        found.setdefault(call.loaded, []).append(call)
+    return found
 
 
 def _batches(calls: Sequence[Call]) -> list[list[Call]]:

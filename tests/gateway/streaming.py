@@ -1,0 +1,128 @@
+"""Workers of a stream as processes, in a gateway's surroundings."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from modelyard.core import ObjectStore
+from modelyard.serving.broker import Record
+from modelyard.training import Framework
+from tests.gateway.world import CONTROL_TOKEN, DEADLINE_S, World
+from tests.topics import Topics
+
+TRIES = 60  # of a quarter to half a second each: what the broker needs to tell
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What loading a version needs."""
+
+    objects: ObjectStore
+    framework: Callable[[str], Framework]
+
+
+def row_json(row: Mapping[str, Any]) -> bytes:
+    """Return a message's value for a raw row."""
+    return orjson.dumps(row)
+
+
+def requests(frame: pl.DataFrame, start: int = 0) -> list[Record]:
+    """Return a message for each row: its number is its key, with an id of its own in the headers for every other one."""
+    return [
+        Record(
+            str(number).encode(),
+            row_json(row),
+            (("modelyard-prediction-id", f"mine-{number}".encode()),) if number % 2 else (),
+        )
+        for number, row in enumerate(frame.iter_rows(named=True), start)
+    ]
+
+
+def header(record: Record, name: str) -> str | None:
+    """Return a header as text."""
+    found = [value for one, value in record.headers if one == name]
+    return found[-1].decode() if found and found[-1] is not None else None
+
+
+@dataclass
+class Worker:
+    """One process of a stream."""
+
+    world: World
+    topics: Topics
+    name: str
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return f"group-{self.topics.name}"
+
+    @property
+    def log(self) -> Path:
+        """What it said."""
+        return self.world.folder / f"{self.name}.log"
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start it, and wait until it reads when `ready`."""
+        command = [
+            sys.executable, "-m", "modelyard.gateway.stream_process", "--home", str(self.world.home), "--control",
+            self.world.control.url, "--model", "delay", "--group", self.group, "--worker", self.name,
+        ]  # fmt: skip
+        url = self.topics.url
+        urls = {"MODELYARD_STREAM_FROM": url(self.topics.source), "MODELYARD_STREAM_TO": url(self.topics.target)}
+        environment = {**os.environ, **urls, "MODELYARD_TOKEN": CONTROL_TOKEN}
+        environment.pop("MODELYARD_HOME", None)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.world.folder)
+        if ready:
+            assert self.process.stdout is not None
+            line = self.process.stdout.readline()
+            assert line, self.log.read_text()
+            assert json.loads(line)["ready"]
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self._process.kill()
+        self._process.wait()
+        self._drop()
+
+    def stop(self) -> int:
+        """End it as SIGTERM does, and return its exit status."""
+        self._process.terminate()
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end, and return its exit status."""
+        status = self._process.wait(DEADLINE_S)
+        self._drop()
+        return status
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes]:
+        assert self.process is not None
+        return self.process
+
+    def _drop(self) -> None:
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self.process = None
+
+
+def until(read: Callable[[], Sequence[Record]], count: int, workers: Sequence[Worker]) -> Sequence[Record]:
+    """Return what `read` gives once it is at least `count` records."""
+    found: Sequence[Record] = []
+    for _ in range(TRIES):
+        found = read()
+        if len(found) >= count:
+            return found
+    told = "\n".join(worker.log.read_text()[-3000:] for worker in workers)
+    raise AssertionError(f"only {len(found)} of {count}: {told}")

@@ -1,0 +1,263 @@
+"""Streams on the real broker: equal numbers, dead letters, and exactly one answer whatever is killed."""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+
+from modelyard.adapters.onnx import OnnxFramework
+from modelyard.serving import Route, RouteKind
+from modelyard.serving.broker import Record
+from modelyard.serving.infer import load_version
+from modelyard.serving.rules import choose
+from tests.gateway.packages import flights
+from tests.gateway.streaming import Ports, Worker, header, requests, until
+from tests.gateway.world import PROJECT, World
+from tests.topics import Topics
+
+MakeWorker = Callable[[str], Worker]
+
+
+@pytest.fixture
+def topics(kafka_address: str) -> Topics:
+    return Topics.make(kafka_address)
+
+
+@pytest.fixture
+def make_worker(world: World, topics: Topics) -> Iterator[MakeWorker]:
+    made: list[Worker] = []
+
+    def make(name: str) -> Worker:
+        made.append(Worker(world, topics, name))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        if worker.process is not None:
+            worker.kill()
+
+
+def raw(rows: int, seed: int = 5) -> pl.DataFrame:
+    return flights(rows, seed).drop("late")
+
+
+def expected(world: World, version: int, frame: pl.DataFrame, folder: Path) -> list[float]:
+    loaded = load_version(Ports(world.objects, lambda _: OnnxFramework()), PROJECT, world.package(version).form, folder)
+    answers: list[float] = loaded.infer(frame)["probability"].tolist()
+    return answers
+
+
+def answered(records: list[Record]) -> dict[bytes | None, float]:
+    assert len({one.key for one in records}) == len(records)
+    return {one.key: orjson.loads(one.value or b"")["probability"] for one in records}
+
+
+def test_each_message_is_answered_as_by_every_other_door(
+    world: World, topics: Topics, make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    frame = raw(600)
+    sent = requests(frame)
+    trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    sent[0] = Record(sent[0].key, sent[0].value, (("traceparent", trace), ("other", b"x")))
+    sent[2] = Record(sent[2].key, sent[2].value, (("modelyard-time", b"2013-05-06T07:08:09+02:00"),))
+    topics.send(sent)
+    worker = make_worker("one")
+    worker.start()
+    until(lambda: topics.read(topics.target), 600, [worker])
+    assert worker.stop() == 0
+    messages = topics.messages(topics.source)
+    places = {one.key(): f"{one.topic()}-{one.partition()}-{one.offset()}" for one in messages}
+    found = topics.read(topics.target)
+    assert answered(found) == dict(zip([one.key for one in sent], expected(world, 1, frame, tmp_path / "kept"), strict=True))
+    for one in found:
+        number = int(one.key or b"")
+        told = f"mine-{number}" if number % 2 else places[one.key]
+        assert header(one, "modelyard-prediction-id") == told
+        assert (header(one, "modelyard-model"), header(one, "modelyard-version")) == ("delay", "1")
+        assert header(one, "modelyard-route") == "live"
+        assert header(one, "traceparent") == (trace.decode() if number == 0 else None)
+        assert header(one, "other") is None
+    ledger = world.ledger()
+    assert sorted(ledger["id"]) == sorted(header(one, "modelyard-prediction-id") or "" for one in found)
+    at = ledger.filter(pl.col("id") == places[b"2"])["time"].item()
+    assert at == datetime(2013, 5, 6, 5, 8, 9, tzinfo=UTC)
+    assert topics.committed(worker.group) == 600
+    assert topics.read(topics.dead) == []
+
+
+def test_what_cannot_be_answered_goes_to_the_dead_letters_as_it_came(
+    world: World, topics: Topics, make_worker: MakeWorker
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    frame = raw(20)
+    good = requests(frame)
+    row = frame.row(0, named=True)
+    bad: dict[bytes, tuple[bytes | None, str]] = {
+        b"no json": (b"{", "request.invalid"),
+        b"no text": (b"\xff\xfe", "request.invalid"),
+        b"no object": (b"[1, 2]", "request.invalid"),
+        b"no value": (None, "request.invalid"),
+        b"empty": (b"{}", "request.invalid"),
+        b"lacks one": (orjson.dumps({name: value for name, value in row.items() if name != "wind"}), "column.missing"),
+        b"wrong type": (orjson.dumps({**row, "distance": "far"}), "column.invalid"),
+        b"\xff no utf-8 in the key": (b"nothing", "request.invalid"),
+    }
+    poison = [Record(key, value, (("kept", b"\x00\xff"), ("none", None))) for key, (value, _) in bad.items()]
+    wrong_time = Record(b"time", good[0].value, (("modelyard-time", b"soon"),))
+    long_id = Record(b"id", good[0].value, (("modelyard-prediction-id", b"x" * 201),))
+    mixed = [*good[:10], *poison, wrong_time, long_id, *good[10:]]
+    topics.send(mixed)
+    worker = make_worker("one")
+    worker.start()
+    until(lambda: topics.read(topics.target), 20, [worker])
+    dead = until(lambda: topics.read(topics.dead), len(poison) + 2, [worker])
+    assert worker.stop() == 0
+    assert set(answered(topics.read(topics.target))) == {one.key for one in good}
+    assert len(dead) == len(poison) + 2
+    by_key = {one.key: one for one in dead}
+    for sent in (*poison, wrong_time, long_id):
+        found = by_key[sent.key]
+        assert (found.value, found.headers[: len(sent.headers)]) == (sent.value, sent.headers)
+        code = bad[sent.key or b""][1] if sent in poison else "request.invalid"
+        assert header(found, "modelyard-problem-code") == code
+        assert len(header(found, "modelyard-problem") or "") > 20
+    assert topics.committed(worker.group) == len(mixed)
+    assert world.ledger().height == 20
+
+
+def test_a_key_meets_the_version_that_its_route_says(world: World, topics: Topics, make_worker: MakeWorker) -> None:
+    served = world.served(Route(1, 60), Route(2, 40, RouteKind.CANARY))
+    world.publish(served)
+    topics.send(requests(raw(200)))
+    worker = make_worker("one")
+    worker.start()
+    found = until(lambda: topics.read(topics.target), 200, [worker])
+    assert worker.stop() == 0
+    for one in found:
+        route = choose(served.revision, (one.key or b"").decode())
+        assert (header(one, "modelyard-version"), header(one, "modelyard-route")) == (str(route.version), route.kind.value)
+    assert {header(one, "modelyard-route") for one in found} == {"live", "canary"}
+
+
+def test_killed_again_and_again_it_answers_each_message_once(
+    world: World, topics: Topics, make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    draw = random.Random(7)
+    frame = raw(6000)
+    sent = requests(frame)
+    sent[100] = Record(sent[100].key, b"poison", ())
+    topics.send(sent[:1500])
+    worker = make_worker("one")
+    for part in range(1, 4):
+        worker.start()
+        before = len(topics.read(topics.target))
+        topics.send(sent[1500 * part : 1500 * (part + 1)])
+        until(lambda: topics.read(topics.target), before + draw.randrange(1, 700), [worker])
+        worker.kill()
+    worker.start()
+    until(lambda: topics.read(topics.target), 5999, [worker])
+    assert worker.stop() == 0
+    found = topics.read(topics.target)
+    good = [one.key for one in sent if one.value != b"poison"]
+    numbers = [value for place, value in enumerate(expected(world, 1, frame, tmp_path / "kept")) if place != 100]
+    assert answered(found) == dict(zip(good, numbers, strict=True))
+    assert [one.value for one in topics.read(topics.dead)] == [b"poison"]
+    ids = [header(one, "modelyard-prediction-id") for one in found]
+    assert len(set(ids)) == 5999
+    ledger = world.ledger()
+    assert sorted(ledger["id"]) == sorted(str(one) for one in ids)
+    assert topics.committed(worker.group) == 6000
+
+
+def test_two_workers_share_a_group_and_one_takes_over_when_the_other_dies(
+    world: World, topics: Topics, make_worker: MakeWorker
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    sent = requests(raw(4000))
+    one, two = make_worker("one"), make_worker("two")
+    one.start()
+    two.start()
+    topics.send(sent[:2000])
+    until(lambda: topics.read(topics.target), 500, [one, two])
+    one.kill()
+    topics.send(sent[2000:])
+    until(lambda: topics.read(topics.target), 4000, [one, two])
+    one.start()  # settles what its ledger held when it was killed
+    assert one.stop() == 0
+    assert two.stop() == 0
+    found = topics.read(topics.target)
+    assert set(answered(found)) == {record.key for record in sent}
+    assert sorted(world.ledger()["id"]) == sorted(str(header(record, "modelyard-prediction-id")) for record in found)
+    assert topics.committed(one.group) == 4000
+
+
+def test_a_switch_under_traffic_loses_and_doubles_nothing(
+    world: World, topics: Topics, make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    frame = raw(3000)
+    sent = requests(frame)
+    worker = make_worker("one")
+    worker.start()
+    topics.send(sent[:1000])
+    until(lambda: topics.read(topics.target), 1000, [worker])
+    world.publish(world.served(Route(2, 100)))
+    start = 1000
+    while start < 2900 and not any(header(one, "modelyard-version") == "2" for one in topics.read(topics.target)):
+        topics.send(sent[start : start + 100])
+        start += 100
+        until(lambda: topics.read(topics.target), start, [worker])
+    topics.send(sent[start:])
+    found = until(lambda: topics.read(topics.target), 3000, [worker])
+    assert worker.stop() == 0
+    told = {version: expected(world, version, frame, tmp_path / "kept") for version in (1, 2)}
+    for one in found:
+        version, number = int(header(one, "modelyard-version") or 0), int(one.key or b"")
+        assert orjson.loads(one.value or b"")["probability"] == told[version][number]
+    assert len(answered(list(found))) == 3000
+    assert {header(one, "modelyard-version") for one in found} == {"1", "2"}
+
+
+def test_a_newer_instance_of_a_worker_ends_the_older_one(
+    world: World, topics: Topics, make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    older, newer = make_worker("one"), make_worker("one")
+    older.start()
+    newer.world = World(tmp_path / "elsewhere", world.control)
+    shutil.copytree(world.home / "objects", newer.world.home / "objects", dirs_exist_ok=True)
+    newer.start()
+    sent = requests(raw(300))
+    topics.send(sent)
+    assert older.ended() != 0
+    assert "Another instance of this worker has taken over" in older.log.read_text()
+    found = until(lambda: topics.read(topics.target), 300, [older, newer])
+    assert set(answered(list(found))) == {one.key for one in sent}
+    assert newer.stop() == 0
+
+
+def test_a_name_that_works_here_already_is_refused(world: World, make_worker: MakeWorker) -> None:
+    world.publish(world.served(Route(1, 100)))
+    one, again = make_worker("one"), make_worker("one")
+    one.start()
+    again.start(ready=False)
+    assert again.ended() != 0
+    assert "The worker one runs already" in again.log.read_text()
+    assert one.stop() == 0
+
+
+def test_a_model_that_is_not_there_ends_it_with_the_nearest_names(
+    world: World, topics: Topics, make_worker: MakeWorker
+) -> None:
+    world.publish(world.served(Route(1, 100), name="delays"))
+    worker = make_worker("one")
+    worker.start(ready=False)
+    assert worker.ended() != 0
+    assert "did you mean 'delays'?" in worker.log.read_text()
