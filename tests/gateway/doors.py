@@ -79,7 +79,7 @@ def records(world: World, frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 def rest(world: World, client: httpx.Client, frame: pl.DataFrame) -> Numbers:
     """Ask by JSON tensors."""
-    answer = client.post("/v2/models/delay/infer", json=world.body(frame))
+    answer = client.post("/v2/models/delay/infer", content=json.dumps(world.body(frame)))
     assert answer.status_code == 200, answer.text
     return list(answer.json()["outputs"][0]["data"])
 
@@ -122,7 +122,7 @@ def mlflow(body: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> "Callable[
     """Return a way to ask MLflow's door."""
 
     def ask(world: World, client: httpx.Client, frame: pl.DataFrame) -> Numbers:
-        answer = client.post("/mlflow/delay/invocations", json=body(records(world, frame)))
+        answer = client.post("/mlflow/delay/invocations", content=json.dumps(body(records(world, frame))))
         assert answer.status_code == 200, answer.text
         return list(answer.json()["predictions"])
 
@@ -151,7 +151,8 @@ def tensorflow(where: str, told: str) -> "Callable[[World, httpx.Client, pl.Data
 
     def ask(world: World, client: httpx.Client, frame: pl.DataFrame) -> Numbers:
         rows = records(world, frame)
-        answer = client.post("/v1/models/delay:predict", json={where: rows if where == "instances" else turned(rows)})
+        content = json.dumps({where: rows if where == "instances" else turned(rows)})
+        answer = client.post("/v1/models/delay:predict", content=content)
         assert answer.status_code == 200, answer.text
         return list(answer.json()[told])
 

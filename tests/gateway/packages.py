@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,42 @@ def flights(rows: int, seed: int = 0) -> pl.DataFrame:
     )
     score = frame["wind"] / 10 + frame["distance"] / 5000 + frame["at"].dt.hour() / 24
     return frame.with_columns(late=(score + draw.normal(0, 0.3, rows) > score.median()).cast(pl.Int64))
+
+
+def edges(rows: int, seed: int = 0) -> pl.DataFrame:
+    """Return raw rows of the same columns with what is rare in them: the ends of ranges, odd texts, gaps in numbers."""
+    draw = np.random.default_rng(seed)
+    least = np.nextafter(0.0, 1.0)
+    winds = [0.0, -0.0, 1e308, -1e308, least, 1 / 3, 0.1, 16777217.0, float("inf"), float("-inf"), None]
+    texts = [
+        "UA",
+        " UA",
+        "ua",
+        "NA",
+        "é",
+        "e\u0301",
+        "日本",
+        "🛫",
+        "a,b",
+        'say "so"',
+        "two\nlines",
+        "x" * 300,
+        "null",
+        "NaN",
+        "0",
+    ]
+    whole = [0, -1, 1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63)]
+    days = [date(1900, 1, 1), date(1970, 1, 1), date(2000, 2, 29), date(2099, 12, 31)]
+    frame = flights(rows, seed)
+    at = [START + timedelta(microseconds=int(one)) for one in draw.integers(-(2**51), 2**51, rows)]
+    return frame.with_columns(
+        pl.Series("at", at, dtype=pl.Datetime("us", "UTC")),
+        pl.Series("carrier", [texts[place] for place in draw.integers(0, len(texts), rows)]),
+        pl.Series("distance", [whole[place] for place in draw.integers(0, len(whole), rows)], dtype=pl.Int64),
+        pl.Series("seats", [None if place == 0 else place for place in draw.integers(0, 400, rows).tolist()], dtype=pl.Int64),
+        pl.Series("wind", [winds[place] for place in draw.integers(0, len(winds), rows)], dtype=pl.Float64),
+        pl.Series("day", [days[place] for place in draw.integers(0, len(days), rows)], dtype=pl.Date),
+    )
 
 
 @dataclass(frozen=True)
@@ -141,4 +177,4 @@ def tensors(frame: pl.DataFrame, columns: tuple[Column, ...]) -> list[dict[str, 
     return found
 
 
-__all__ = ["OnnxFramework", "Package", "build", "build_direct", "flights", "per_seat", "tensors"]
+__all__ = ["OnnxFramework", "Package", "build", "build_direct", "edges", "flights", "per_seat", "tensors"]

@@ -17,7 +17,7 @@ from modelyard.serving import Route, RouteKind
 from modelyard.version import __version__
 from tests.gateway.control import Control
 from tests.gateway.doors import TIMEOUT_S, WAYS, ask_grpc, columns, csv_of, infer, message, records, rest, split, turned
-from tests.gateway.packages import build_direct, flights
+from tests.gateway.packages import build_direct, edges, flights
 from tests.gateway.world import CONTROL_TOKEN, PROJECT, TOKEN, World
 
 MLFLOW = "/mlflow/delay/invocations"
@@ -74,6 +74,17 @@ def test_missing_numbers_are_missing_through_every_door(shared: World, client: h
     numbers = WAYS[way](shared, client, frame)
     assert numbers == rest(shared, client, frame)
     assert len(set(numbers)) > 1
+
+
+def test_usual_and_rare_rows_get_the_same_numbers_through_every_door(world: World) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start("--grpc-port", "0")
+    frame = pl.concat([flights(10_000), edges(10_000)])
+    with world.client() as client:
+        expected = rest(world, client, frame)
+        assert len(set(expected)) > 200
+        for way, ask in WAYS.items():
+            assert ask(world, client, frame) == expected, way
 
 
 @pytest.mark.parametrize("way", ["MLflow records", "MLflow CSV", "TensorFlow rows", "TensorFlow columns"])

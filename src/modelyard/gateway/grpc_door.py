@@ -52,6 +52,8 @@ CODES: Final[Mapping[ProblemKind, grpc.StatusCode]] = {
     ProblemKind.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 IDENTITY_ONLY = 1  # a bit set of compressions: a small message must not become a large one here
+MOST_AT_ONCE = 2_048  # requests; more are refused, RESOURCE_EXHAUSTED
+IDLE_MS = 120_000  # a connection on which nothing is asked is closed; clients open another by themselves
 LONGEST_TEXT = 500  # characters; clients take 8 KiB of metadata, and one character may become nine bytes there
 LONGEST_PROBLEM = 2_000  # bytes
 
@@ -69,8 +71,9 @@ class GrpcDoor:
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", int(shared)),  # with other replicas
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+            ("grpc.max_connection_idle_ms", IDLE_MS),
         )
-        self._server = grpc.aio.server(options=options)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MOST_AT_ONCE)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
 
     async def start(self, host: str, port: int) -> str:
