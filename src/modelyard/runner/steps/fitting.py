@@ -171,7 +171,7 @@ def framework_of(context: StepContext, model: object) -> Framework:
         "model.invalid",
         f"The trainer returned {type(model).__name__}",
         "no framework here knows such a model",
-        "return a fitted estimator of scikit-learn, XGBoost or LightGBM",
+        "return a fitted estimator of scikit-learn, XGBoost or LightGBM, or a PyTorch network",
     )
 
 
