@@ -56,9 +56,10 @@ def measure(folder: Path, works: Sequence[str], beside: dict[str, Peer], *, quic
         made, token = make(yard.project(), folder), yard.token
     results = []
     with up(home, workers=0, token=token) as yard:
+        made = made.at(yard.project())
         stage = Stage(yard, folder)
         try:
-            bench = Bench(stage, made.at(yard.project()), beside, QUICK if quick else FULL)
+            bench = Bench(stage, made, beside, QUICK if quick else FULL)
             for name in works:
                 say(f"{name} …")
                 results += list(WORKS[name](bench))

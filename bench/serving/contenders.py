@@ -19,7 +19,7 @@ import psutil
 from bench.serving import peers as asked
 from bench.serving.load import Target
 from bench.serving.models import Model, Row, batches
-from bench.serving.ours import Yard, bare
+from bench.serving.ours import Yard, bare, up
 from bench.serving.peers import Peer, Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ class Contender:
 
     target: Target
     body: Callable[[Sequence[Row]], bytes]
-    start_s: float = 0.0
+    family: psutil.Process | None = None  # what is held still with it; None: the server alone
 
     def ask(self, rows: Sequence[Row]) -> bytes:
         """Return its answer to one request. Raises Unavailable."""
@@ -54,11 +54,24 @@ class Stage:
     _kept: dict[tuple[str, str, str], Contender] = field(default_factory=dict)
     _processes: "dict[int, subprocess.Popen[bytes]]" = field(default_factory=dict)  # by process id
 
+    def __post_init__(self) -> None:
+        Target("ours", "", "", psutil.Process(self.yard.process.pid)).pause()
+
     def ours(self, name: str) -> Contender:
         """Return our gateway with a deployment."""
         url = f"{self.yard.gateway}/v2/models/bench/{name}/infer"
         gateway = Target("ours", url, f"Bearer {self.yard.token}", self.yard.gateway_process())
-        return Contender(gateway, lambda rows: asked.ours(name, rows))
+        return Contender(gateway, lambda rows: asked.ours(name, rows), psutil.Process(self.yard.process.pid))
+
+    @contextmanager
+    def replicas(self, name: str, count: int) -> Iterator[Contender]:
+        """Give `yard up` on a copy of the home with several gateways, held still."""
+        with up(self.yard.copy(self.folder / f"replicas-{count}"), workers=0, gateways=count, token=self.yard.token) as yard:
+            family = psutil.Process(yard.process.pid)
+            url = f"{yard.gateway}/v2/models/bench/{name}/infer"
+            target = Target(f"{count} gateways", url, f"Bearer {yard.token}", family)
+            target.pause()
+            yield Contender(target, lambda rows: asked.ours(name, rows), family)
 
     def peer(self, peer: Peer, model: Model) -> Contender | None:
         """Return a peer with a model, held still; None where it cannot be had: `left_out` says why."""
@@ -77,14 +90,13 @@ class Stage:
         port = free_ports()
         command = peer.command(model, port)
         url = f"http://127.0.0.1:{port}{peer.path}"
-        began = time.perf_counter()
         process = self.launch(command, peer.name)
         found = Contender(
             Target(peer.title, url, "", psutil.Process(process.pid), peer.pausable),
             lambda rows: peer.body(model, rows),
         )
         wait_for(process, found.target, found.body(batches(model.name, 1, 1)[0]), self.log(peer.name))
-        return Contender(found.target, found.body, time.perf_counter() - began)
+        return found
 
     def launch(self, command: Sequence[str], name: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start a server of this run in an empty folder."""
@@ -108,18 +120,17 @@ class Stage:
 
     @contextmanager
     def awake(self, contender: Contender) -> Iterator[None]:
-        """Let one server run, ours held still where it is not it."""
-        own = Target("yard up", "", "", psutil.Process(self.yard.process.pid))
-        is_ours = contender.target.title == "ours"
-        (own if is_ours else contender.target).go_on()
+        """Let one server run, and hold it still again."""
+        target = contender.target
+        held = target if contender.family is None else Target(target.title, "", "", contender.family)
+        held.go_on()
         try:
             yield
         finally:
-            (own if is_ours else contender.target).pause()
+            held.pause()
 
     def close(self) -> None:
         """End all."""
-        Target("yard up", "", "", psutil.Process(self.yard.process.pid)).go_on()
         for process in self._processes.values():
             end(process)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,17 +35,21 @@ class Yard:
         return open_project(connect(self.url, self.token), PROJECT)
 
     def gateway_process(self) -> psutil.Process:
-        """Return the process that answers predictions."""
+        """Return the first of the processes that answer predictions."""
         below = psutil.Process(self.process.pid).children()
-        [found] = [one for one in below if '"modelyard.gateway"' in " ".join(one.cmdline())]
-        return found
+        return next(one for one in below if '"modelyard.gateway"' in " ".join(one.cmdline()))
+
+    def copy(self, to: Path) -> Path:
+        """Return a copy of the home."""
+        shutil.copytree(self.home, to, ignore=shutil.ignore_patterns("*.lock", "lock", "logs"), dirs_exist_ok=True)
+        return to
 
 
 @contextmanager
-def up(home: Path, *, workers: int, token: str | None = None) -> Iterator[Yard]:
+def up(home: Path, *, workers: int, gateways: int = 1, token: str | None = None) -> Iterator[Yard]:
     """Give `yard up` in `home`; `token`: that of its first start."""
     command = [sys.executable, "-m", "modelyard.cli", "up", "--home", str(home), "--json", "--port", "0"]
-    command += ["--workers", str(workers)]
+    command += ["--workers", str(workers), *(["--gateways", str(gateways)] if gateways > 1 else [])]
     errors = (home.parent / "yard-up.log").open("ab")
     with errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=bare()) as process:
         line = process.stdout.readline() if process.stdout else ""
@@ -54,6 +59,8 @@ def up(home: Path, *, workers: int, token: str | None = None) -> Iterator[Yard]:
         try:
             yield Yard(home, told["url"], told["gateway"], told["token"] or token or "", process)
         finally:
+            for one in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+                one.resume()
             process.send_signal(signal.SIGTERM)
             process.wait(END_S)
 

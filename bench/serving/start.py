@@ -50,10 +50,8 @@ def first_answer(stage: Stage, peer: Peer, model: Model, rounds: int) -> tuple[S
 
 def gateway_home(stage: Stage, deployment: str, name: str = "gateway-alone") -> Path:
     """Return a copy of the home whose gateway knows one deployment alone."""
-    home = stage.folder / name
-    shutil.copytree(
-        stage.yard.home, home, ignore=shutil.ignore_patterns("*.lock", "lock", "ledger", "logs"), dirs_exist_ok=True
-    )
+    home = stage.yard.copy(stage.folder / name)
+    shutil.rmtree(home / "gateway" / "ledger", ignore_errors=True)
     kept = home / "gateway" / "catalogue.json"
     catalogue = json.loads(kept.read_bytes())
     catalogue["deployments"] = [one for one in catalogue["deployments"] if one["name"] == deployment]

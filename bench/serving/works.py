@@ -217,6 +217,14 @@ def tax(bench: Bench) -> Iterator[Result]:
         yield row(work, FASTER, "bare uvicorn", (mine.requests_s, bare.requests_s), mine.requests_s / bare.requests_s, goal)
 
 
+def replicas(bench: Bench) -> Iterator[Result]:
+    """Hold two gateways against one."""
+    with bench.stage.replicas("churn", 2) as two:
+        one, both = bench.in_turns([bench.stage.ours("churn"), two], 1, "churn", 64)
+    pair = (both.requests_s, one.requests_s)
+    yield row("two gateways, churn, 64 connections", FASTER, "one gateway", pair, both.requests_s / one.requests_s, (1.6, 1.85))
+
+
 def ledger(bench: Bench) -> Iterator[Result]:
     """Hold the usual answer against one without the ledger."""
     kept, none = with_and_without_ledger(bench.stage, lambda two: bench.in_turns(two, 1, "small", 8))
@@ -270,9 +278,9 @@ WORKS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
     "start": start,
     "tax": tax,
     "ledger": ledger,
+    "replicas": replicas,
     "switch": switch,
 }
 NOT_YET: Final[Mapping[str, str]] = {
-    "two workers": "`yard up` starts one gateway",
     "batch": "batch scoring beside Spark is not measured here yet",
 }
