@@ -217,6 +217,8 @@ def test_mlflow_is_asked_by_path_by_header_or_by_the_only_model(shared: World, c
         assert client.post(path, json=body).json()["predictions"] == expected, path
     for model in ("delay", "flights/delay"):
         assert client.post("/invocations", json=body, headers={"Modelyard-Model": model}).json()["predictions"] == expected
+    assert client.post("/invocations", json=body, headers={"Modelyard-Project": "flights"}).status_code == 200
+    assert client.post("/invocations", json=body, headers={"Modelyard-Project": "churn"}).json()["code"] == "model.conflict"
     unknown = client.post("/invocations", json=body, headers={"Modelyard-Model": "dealy"})
     assert (unknown.status_code, unknown.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
     with httpx.Client(base_url=shared.url, auth=("token", TOKEN), trust_env=False) as basic:

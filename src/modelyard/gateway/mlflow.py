@@ -105,13 +105,13 @@ def find(table: RouteTable, base: str, headers: Mapping[bytes, bytes]) -> Found:
     if base or named:
         return table.resolve(f"{MODELS}{named}/infer", authorization, project)
     _, allowed = table.admit(authorization)
-    mine = [key for key, target in table.targets.items() if target.served.project in allowed]
+    wanted = None if project is None else project.decode("latin-1")
+    mine = [key for key, target in table.targets.items() if target.served.project in allowed and wanted in (None, key[0])]
     if len(mine) != 1:
-        why = f"the token may ask {len(mine)} models"
+        why = f"the token may ask {len(mine)} models" + ("" if wanted is None else f" of the project '{wanted[:70]}'")
         step = f"POST to {PREFIX}NAME{INVOCATIONS}, or send the header Modelyard-Model"
-        raise Problem(
-            "model.conflict", "Nothing says which model is meant", why, step, {"models": ["/".join(key) for key in mine]}
-        )
+        models = ["/".join(key) for key in mine]
+        raise Problem("model.conflict", "Nothing says which model is meant", why, step, {"models": models})
     return table.resolve(f"{MODELS}{'/'.join(mine[0])}/infer", authorization, None)
 
 
