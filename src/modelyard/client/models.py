@@ -173,7 +173,7 @@ class ModelClient:
             `file.missing`; `model.invalid` and `import.refused` for what cannot be served, saying why; `gate.refused` when the
             version is there but the alias did not move.
         """
-        found = _files(Path(path))
+        found = files_of(Path(path))
         digests = upload(self._connection, self._project, list(found.values()))
         body = {
             "name": Path(path).resolve().name,
@@ -209,7 +209,7 @@ class ModelClient:
         return f"<model {self.name}>"
 
 
-def _files(path: Path) -> dict[str, bytes]:
+def files_of(path: Path) -> dict[str, bytes]:
     """Return the contents of a file, or of a folder's files by their paths in it; hidden ones are left out."""
     try:
         if not path.is_dir():

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.core import PageRequest, Problem
 from modelyard.reactions import Metadata
-from modelyard.registry import ModelId
+from modelyard.registry import ModelId, Origin
 from modelyard.testing import examples
 from modelyard.testing.examples import CHURN, FLIGHTS
 from modelyard.testing.metadata import StoreContract
@@ -43,6 +43,16 @@ class ModelStoreContract(StoreContract):
                     tx.models.get_versions(FLIGHTS, model, [number])
                 assert told.value.code == "version.missing"
                 assert f"{model} {number}" in told.value.what
+
+    def test_a_version_that_was_imported_has_neither_run_nor_rows(self, metadata: Metadata) -> None:
+        origin = Origin("delay.onnx", {"delay.onnx": examples.DIGEST})
+        trained = examples.model_version(1)
+        imported = replace(trained, number=2, run=None, recipe=None, data=None, pipeline=None, metrics={}, origin=origin)
+        with metadata.transaction() as tx:
+            tx.models.add(FLIGHTS, [examples.model()])
+            tx.models.add_versions(FLIGHTS, [trained, imported])
+        with metadata.transaction() as tx:
+            assert tx.models.get_versions(FLIGHTS, "delay", [1, 2]) == [trained, imported]
 
     def test_a_taken_number_is_a_conflict(self, metadata: Metadata) -> None:
         with metadata.transaction() as tx:
