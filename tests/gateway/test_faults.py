@@ -17,7 +17,7 @@ from modelyard.core import digest_bytes
 from modelyard.serving import Route, RouteKind
 from modelyard.serving.ledger import failure_table, shadow_table
 from modelyard.serving.rules import choose, mirrored
-from tests.gateway.packages import flights
+from tests.gateway.packages import build, flights
 from tests.gateway.world import PROJECT, World
 
 INFER = "/v2/models/delay/infer"
@@ -340,6 +340,31 @@ def test_sigterm_ships_the_ledger_before_the_end(world: World) -> None:
     assert world.stop() == 0
     assert world.ledger().height == 4
     assert os.listdir(world.home / "gateway" / "ledger") == []
+
+
+def test_where_a_canary_fails_the_live_version_stands_in_and_the_failure_is_told(world: World) -> None:
+    world.packages[2, False, "onnx"] = build(world.objects, PROJECT, world.folder / "moody", 2, moody=True)
+    served = world.served(Route(1, 50), Route(2, 50, RouteKind.CANARY))
+    world.publish(served)
+    world.start()
+    rows = flights(80, seed=6)
+    far = [bool(distance > 4000) for distance in rows["distance"]]
+    met = [choose(served.revision, f"r{n}").kind is RouteKind.CANARY for n in range(80)]
+    wanted = ["live" if not canary else "fallback" if long else "canary" for canary, long in zip(met, far, strict=True)]
+    assert set(wanted) == {"live", "fallback", "canary"}
+    with world.client() as client:
+        told = [ask(client, world, rows[n : n + 1], id=f"r{n}") for n in range(80)]
+        assert [one["parameters"]["route"] for one in told] == wanted
+        stood_in = [n for n in range(80) if wanted[n] == "fallback"]
+        answers = [told[n]["outputs"][0]["data"][0] for n in stood_in]
+        assert np.allclose(answers, world.package(1).expected(rows[stood_in]), atol=1e-6, rtol=0)
+        refused = client.post("/v2/models/delay/versions/2/infer", json=world.body(rows.filter(pl.col("distance") > 4000)[:1]))
+        assert (refused.status_code, refused.json()["code"]) == (500, "code.failed")
+        client.post("/v1/ledger/flush")
+    failures = world.table(failure_table("delay")).group_by("version", "route").agg(pl.col("requests").sum())
+    assert set(failures.rows()) == {(2, "canary", wanted.count("fallback")), (2, "pinned", 1)}
+    kept = set(world.ledger().group_by("version", "route").len().rows())
+    assert kept == {(2 if route == "canary" else 1, route, wanted.count(route)) for route in ("live", "fallback", "canary")}
 
 
 def no_date(world: World, row: pl.DataFrame) -> list[dict[str, Any]]:

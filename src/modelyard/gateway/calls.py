@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from modelyard.core import Problem
+from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.routes import Target
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import InputColumn
+from modelyard.serving import RouteKind
 from modelyard.serving.infer import Answers, Batch, LoadedVersion
 from modelyard.serving.program import rows_in
+
+FALLBACK = "fallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Call:
 
     ask: Ask
     loaded: LoadedVersion
-    route: str  # live, canary, or pinned
+    route: str  # live, canary, shadow; pinned: the caller named the version; fallback: the live one stood in for a canary
     request: str  # the request's id
     ids: Sequence[str]  # of the predictions, one a row
     columns: Mapping[str, Sequence[Any]]  # raw values by input of the version, as the caller sent them
@@ -60,6 +63,12 @@ class Call:
         """Project, deployment, version and route: what it is counted under."""
         served = self.ask.target.served
         return served.project_name, served.name, str(self.loaded.served.version), self.route
+
+    @property
+    def may_fall_back(self) -> bool:
+        """Whether it was a canary's own fault that this was not answered."""
+        of_version = self.problem is not None and self.problem.kind is ProblemKind.FAILED
+        return of_version and self.route == RouteKind.CANARY.value and self.loaded is not self.ask.target.live
 
     def instants(self) -> Sequence[datetime]:
         """Return each answered row's event time: as told, else the deployment's time column, else the time of answering."""

@@ -15,7 +15,7 @@ from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from modelyard.core import Clock, Problem
-from modelyard.gateway.calls import Ask, Call
+from modelyard.gateway.calls import FALLBACK, Ask, Call
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.mirror import Mirror
 from modelyard.gateway.segments import Failure, SegmentWriter
@@ -182,7 +182,26 @@ class Plane:
             self._metrics.answered(answered)
         if failed:
             self._failed(failed)
+            self._fall_back(failed)
         return ended - began
+
+    def _fall_back(self, failed: Sequence[Call]) -> None:
+        """Ask the live version where a canary failed by its own fault: the caller is answered, and the failure stays told."""
+        again = [call for call in failed if call.may_fall_back]
+        for call in again:
+            live = call.ask.target.live
+            try:
+                call.rows = live.batch(call.columns, call.shapes)
+                call.answers = live.infer(call.rows)
+            except Problem as problem:
+                call.problem = problem
+                continue
+            call.loaded, call.route, call.problem = live, FALLBACK, None
+            call.answered_at, call.seconds = self._clock(), perf_counter() - call.ask.begun
+        answered = [call for call in again if call.problem is None]
+        if answered:
+            self._writer.write(answered)
+            self._metrics.answered(answered)
 
     def _failed(self, calls: Sequence[Call]) -> None:
         """Count and keep calls to one deployment that came to a problem."""

@@ -75,8 +75,10 @@ class Target:
 
     @cached_property
     def beside(self) -> frozenset[str]:
-        """The inputs that shadows take."""
-        return frozenset(name for _, loaded in self.shadows for name in loaded.columns)
+        """The inputs that other versions take: shadows, and the live one that stands in for a canary."""
+        if len(self.versions) == 1:
+            return frozenset()
+        return frozenset(name for loaded in self.versions.values() for name in loaded.columns)
 
     @property
     def live(self) -> LoadedVersion:

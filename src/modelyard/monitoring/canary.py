@@ -8,7 +8,7 @@ import polars as pl
 from modelyard.core import PageRequest, ProjectId
 from modelyard.monitoring.labels import Ports, labelled_rows
 from modelyard.monitoring.sequential import Arm, Stratum
-from modelyard.serving import Deployment, Rollout
+from modelyard.serving import Deployment, Rollout, RouteKind
 from modelyard.training.metrics import ROW_LOSSES
 
 LONGEST_ROLLOUT = 1000  # revisions looked through
@@ -38,7 +38,8 @@ def losses_of(ports: Ports, project: ProjectId, deployment: Deployment, rollout:
     rows = labelled_rows(ports, project, deployment.name, since=rollout.started_at - EARLIER)
     if not rows.height or not steps:
         return CanaryLosses((), 0)
-    by_chance = pl.col("revision").is_in(steps) & (pl.col("route") != "pinned")  # callers who name a version are no sample
+    # Callers who name a version are no sample, nor are rows at which the canary failed and the live version stood in.
+    by_chance = pl.col("revision").is_in(steps) & pl.col("route").is_in([RouteKind.LIVE.value, RouteKind.CANARY.value])
     both = pl.col("label").is_not_null() & pl.col("answer").is_not_null()
     fit = pl.col("label").is_between(0, 1) if deployment.loss in OF_CLASSIFIERS else pl.lit(value=True)
     known = rows.filter(by_chance & both & fit).with_columns(DAY)

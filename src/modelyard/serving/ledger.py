@@ -33,7 +33,7 @@ META: Mapping[str, pl.DataType] = MappingProxyType(
         "model": pl.String(),
         "version": pl.Int64(),
         "form": pl.String(),
-        "route": pl.String(),  # live, canary, or pinned: the caller named the version
+        "route": pl.String(),  # live, canary; pinned: the caller named the version; fallback: in place of a canary that failed
         "time": STAMP,  # event time
         "answered_at": STAMP,
         "latency_us": pl.Int64(),  # of the whole request
