@@ -5,13 +5,14 @@ array, with `?` for a length that may differ from request to request: `Array[Int
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.core import Problem
 
@@ -84,7 +85,7 @@ class Cell:
     def kept(self) -> pl.DataType:
         """The type in which a table keeps such cells: lists, one in another; numbers as wide as they were or wider."""
         kind = self.numpy.kind
-        dtype: pl.DataType = pl.Int64()
+        dtype: pl.DataType = pl.Decimal(20, 0) if self.element == "UInt64" else pl.Int64()
         if kind == "f":
             dtype = pl.Float64() if self.element == "Float64" else pl.Float32()
         elif kind not in {"i", "u"}:
@@ -92,6 +93,15 @@ class Cell:
         for _ in self.shape:
             dtype = pl.List(dtype)
         return dtype
+
+    def series(self, name: str, values: Sequence[Any] | NDArray[Any]) -> pl.Series:
+        """Return cells as a column of a table; None is a missing one.
+
+        >>> Cell.parse("Array[Float32, 2]").series("x", [[1, None], [2.5, 3]]).dtype
+        List(Float32)
+        """
+        same = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "fib"
+        return pl.Series(name, values if same or not isinstance(values, np.ndarray) else values.tolist(), dtype=self.kept)
 
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Return whether a cell may have this shape."""

@@ -77,6 +77,11 @@ class InputColumn:
         return kind
 
     @property
+    def is_known(self) -> bool:
+        """Whether its dtype is one that a pipeline reads; else it is a `data.cell.Cell`, which only a tensor has."""
+        return self.dtype.partition("[")[0] in _PLAIN
+
+    @property
     def zone(self) -> str | None:
         """The time zone of a `Datetime[ZONE]`, else None."""
         return self.dtype.partition("[")[2].removesuffix("]") or None

@@ -154,8 +154,8 @@ def kept_dtype(column: InputColumn) -> pl.DataType:
 
 def input_series(column: InputColumn, values: Sequence[Any]) -> pl.Series:
     """Return raw values, as a caller sent them, as the ledger's column. They were answered for, so they are well-formed."""
-    if column.dtype.startswith("Array["):
-        return pl.Series(INPUT_PREFIX + column.name, values, dtype=Cell.parse(column.dtype).kept)
+    if not column.is_known:
+        return Cell.parse(column.dtype).series(INPUT_PREFIX + column.name, values)
     series = _as_they_stand(column, values)
     if series is None:
         series = pl.Series(INPUT_PREFIX + column.name, map(coerce(column), values), dtype=DTYPES[column.kind])
@@ -166,7 +166,7 @@ def input_series(column: InputColumn, values: Sequence[Any]) -> pl.Series:
 
 def output_series(name: str, dtype: str, values: Sequence[Any]) -> pl.Series:
     """Return the answers of one output as the ledger's column."""
-    return pl.Series(OUTPUT_PREFIX + name, values, dtype=Cell.parse(dtype).kept)
+    return Cell.parse(dtype).series(OUTPUT_PREFIX + name, values)
 
 
 def _as_they_stand(column: InputColumn, values: Sequence[Any]) -> pl.Series | None:

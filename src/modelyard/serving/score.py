@@ -136,9 +136,7 @@ def score(
 
 
 def _series(output: Column, values: NDArray[Any]) -> pl.Series:
-    cell = Cell.parse(output.dtype)
-    plain = not cell.shape and cell.element != "String"
-    return pl.Series(output.name, values if plain else values.tolist(), dtype=cell.kept)
+    return Cell.parse(output.dtype).series(output.name, values)
 
 
 def _slices(rows: pl.DataFrame | pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from modelyard.core import Problem
 from modelyard.data import Column
 from modelyard.data.cell import Cell
+from modelyard.prepare.values import InputColumn
 from modelyard.serving.direct import Direct
+from modelyard.serving.ledger import input_series
 from modelyard.serving.tensors import tensor_of
 
 
@@ -181,6 +183,26 @@ def test_a_type_that_is_none_is_refused(dtype: str) -> None:
     with pytest.raises(Problem) as told:
         Cell.parse(dtype)
     assert told.value.code == "dtype.invalid"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "kept"),
+    [
+        ("Int32", [1, 2], pl.Int64()),
+        ("UInt64", [2**64 - 1], pl.Decimal(20, 0)),
+        ("Float16", [0.5, None], pl.Float32()),
+        ("Array[Float32, 2]", [[0.5, None]], pl.List(pl.Float32())),
+        ("Array[UInt64, ?]", [[2**64 - 1], []], pl.List(pl.Decimal(20, 0))),
+        ("Array[String, 1]", [["a"]], pl.List(pl.String())),
+        ("Boolean", [True], pl.Boolean()),
+    ],
+)
+def test_the_ledger_keeps_tensors_as_they_were(dtype: str, values: list[Any], kept: pl.DataType) -> None:
+    series = input_series(InputColumn("x", dtype), values)
+    assert (series.name, series.dtype, series.to_list()) == ("input.x", kept, values)
+    if None not in values and "?" not in dtype and None not in np.ravel(np.array(values, dtype=object)):
+        array = np.array(values, dtype=Cell.parse(dtype).numpy)
+        assert Cell.parse(dtype).series("x", array).to_list() == values
 
 
 def test_a_table_keeps_cells_as_lists() -> None:
