@@ -1,5 +1,6 @@
 """Small real packages for the gateway's tests: a pipeline and a boosted model in ONNX form, and a scikit-learn one."""
 
+import time
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -84,6 +85,13 @@ def edges(rows: int, seed: int = 0) -> pl.DataFrame:
     )
 
 
+def takes_its_time(rows: pl.DataFrame) -> pl.DataFrame:
+    """Wait as many seconds as the wind blows, beyond 1000."""
+    if rows["wind"].max() > 1000:  # type: ignore[operator]  # numbers
+        time.sleep(rows["wind"].max() - 1000)  # type: ignore[operator, arg-type]
+    return rows
+
+
 def short_hops_only(rows: pl.DataFrame) -> pl.DataFrame:
     """Raise for a long way."""
     if rows["distance"].max() > 4000:  # type: ignore[operator]  # whole numbers
@@ -114,6 +122,7 @@ def build(
     function: bool = False,
     form: str = "onnx",
     moody: bool = False,
+    slow: bool = False,
 ) -> Package:
     """Return a version whose answers differ from those of every other number."""
     rows = flights(600, seed=version)
@@ -125,6 +134,7 @@ def build(
         prep.one_hot("carrier"),
         *([function_step(per_seat)] if function else []),
         *([function_step(short_hops_only)] if moody else []),
+        *([function_step(takes_its_time)] if slow else []),
     )
     fitted = fit(Pipeline(steps), rows, "late")
     transform = Transform(fitted)

@@ -367,6 +367,49 @@ def test_where_a_canary_fails_the_live_version_stands_in_and_the_failure_is_told
     assert kept == {(2 if route == "canary" else 1, route, wanted.count(route)) for route in ("live", "fallback", "canary")}
 
 
+def slow(world: World, version: int) -> None:
+    world.packages[version, False, "onnx"] = build(world.objects, PROJECT, world.folder / f"slow{version}", version, slow=True)
+
+
+def test_who_waits_no_longer_is_told_so_and_the_others_are_answered(world: World) -> None:
+    slow(world, 1)
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    row = flights(1, seed=7)
+    long = world.body(row.with_columns(wind=pl.lit(1003.0)))
+    with world.client() as client, ThreadPoolExecutor(2) as pool:
+        impatient = pool.submit(client.post, INFER, json=long, headers={"modelyard-timeout-ms": "200"})
+        assert (impatient.result().status_code, impatient.result().json()["code"]) == (504, "gateway.timeout")
+        waits = pool.submit(client.post, INFER, json=world.body(row), headers={"modelyard-timeout-ms": "300"})
+        assert waits.result().status_code == 504  # behind the long one, which goes on
+        assert client.post(INFER, json=world.body(row)).status_code == 200
+        assert client.post(INFER, json=world.body(row), headers={"modelyard-timeout-ms": "soon"}).status_code == 400
+        client.post("/v1/ledger/flush")
+    assert world.ledger().height == 1
+    failures = world.table(failure_table("delay")).group_by("code").agg(pl.col("requests").sum())
+    assert set(failures.rows()) == {("gateway.timeout", 2)}
+
+
+def test_a_version_that_hangs_is_left_and_the_others_answer_on(world: World) -> None:
+    slow(world, 2)
+    world.publish(world.served(Route(1, 50), Route(2, 50, RouteKind.CANARY)))
+    world.start("--timeout-s", "1")
+    rows = flights(40, seed=8)
+    with world.client() as client:
+        hangs = client.post("/v2/models/delay/versions/2/infer", json=world.body(rows[:1].with_columns(wind=pl.lit(9e6))))
+        assert (hangs.status_code, hangs.json()["code"]) == (504, "gateway.timeout")
+        for _ in range(2000):
+            again = client.post("/v2/models/delay/versions/2/infer", json=world.body(rows[:1]))
+            if again.status_code != 504:
+                break
+        assert (again.status_code, again.json()["code"]) == (500, "version.failed")
+        told = [ask(client, world, rows[n : n + 1], id=f"r{n}") for n in range(40)]
+    assert {one["model_version"] for one in told} == {"1"}
+    assert {one["parameters"]["route"] for one in told} == {"live", "fallback"}
+    assert world.stop() == 0
+    assert world.ledger().height == 40
+
+
 def no_date(world: World, row: pl.DataFrame) -> list[dict[str, Any]]:
     inputs: list[dict[str, Any]] = world.body(row)["inputs"]
     return [{**one, "data": ["someday"]} if one["name"] == "day" else one for one in inputs]

@@ -11,16 +11,17 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from math import inf
 from time import perf_counter
 from typing import Any, TypeVar
 
 from modelyard.core import Clock, Problem, missing
 from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import Door, Reading, Request
+from modelyard.gateway.doors import Door, Reading, Request, timeout_of
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
 from modelyard.gateway.metrics import NOBODY, Metrics
-from modelyard.gateway.plane import Plane
+from modelyard.gateway.plane import LONGEST_S, Plane, late
 from modelyard.gateway.replicas import Siblings
 from modelyard.gateway.reports import ASKED, OPEN, PATHS, Reports
 from modelyard.gateway.routes import MODELS, Found, RouteTable, Target
@@ -57,11 +58,13 @@ class Gateway:
         boot: str,
         body_limit: int,
         siblings: Siblings | None = None,
+        longest_s: float = LONGEST_S,
     ) -> None:
         self.table = RouteTable()
         self.reports = Reports(lambda: self.table, writer, shipper, metrics, siblings)
         self._metrics = metrics
-        self._plane = Plane(writer=writer, metrics=metrics, clock=clock)
+        self._plane = Plane(writer=writer, metrics=metrics, clock=clock, longest_s=longest_s)
+        self._longest_s = longest_s
         self._boot = boot
         self._numbers = count()
         self._body_limit = body_limit
@@ -119,14 +122,15 @@ class Gateway:
             return json_reply({"name": target.served.name, "ready": True})
         if found.verb != "infer":
             return json_reply(_metadata(target, found.pinned))
-        ask = self.ask(found, begun)
+        ask = self.ask(found, begun, timeout_of(headers))
         body = await read_body(headers, receive, self._body_limit)
         told = await self.answer(ask, len(body), lambda: (oip.read(ask, body, _header_bytes(headers)), _told))
         return problem_reply(told) if isinstance(told, Problem) else told
 
-    def ask(self, found: Found, begun: float) -> Ask:
-        """Return who asks whom, with an id for the request."""
-        return Ask(found.target, found.pinned, found.caller, f"{self._boot}-{next(self._numbers):x}", begun)
+    def ask(self, found: Found, begun: float, timeout_s: float = inf) -> Ask:
+        """Return who asks whom, with an id for the request, and how long they wait at most."""
+        deadline = begun + min(timeout_s, self._longest_s)
+        return Ask(found.target, found.pinned, found.caller, f"{self._boot}-{next(self._numbers):x}", begun, deadline)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body. Raises as `read_body` does."""
@@ -139,8 +143,12 @@ class Gateway:
         """
         try:
             if size > LARGEST_ON_LOOP:
-                return await self._in_thread(size, lambda: self._answer_here(read))
+                async with asyncio.timeout(max(0.0, ask.deadline - perf_counter())):
+                    return await self._in_thread(size, lambda: self._answer_here(read))
             call, tell = read()
+        except TimeoutError:
+            self._plane.refused(ask, late(perf_counter() - ask.begun))
+            return late(perf_counter() - ask.begun)
         except Problem as problem:
             self._plane.refused(ask, problem)
             return problem
@@ -167,6 +175,11 @@ class Gateway:
     def failed(self, problem: Problem) -> None:
         """Count a request that found no model."""
         self._metrics.failed(NOBODY, problem)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a version does not come back from a call: a thread is then left that nothing ends but the process' end."""
+        return self._plane.hangs
 
     def close(self) -> None:
         """End the threads, once nothing more is asked."""

@@ -4,6 +4,7 @@ from asyncio import Future  # noqa: TC003 - the dataclass may be read at run tim
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from math import inf
 from typing import Any
 
 from modelyard.core import Problem, ProblemKind
@@ -26,6 +27,7 @@ class Ask:
     caller: str  # hash of the token
     id: str  # for a request that brings no id of its own
     begun: float  # `perf_counter` when its first byte was seen
+    deadline: float = inf  # `perf_counter` when nobody waits for it any more
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +53,7 @@ class Call:
     problem: Problem | None = None
     answered_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
     seconds: float = 0.0  # from the first byte to the answer
+    given_up: bool = False  # its deadline passed while it was asked: what still comes of it is nobody's
     waiter: "Future[None] | None" = None
     count: int = 0  # of rows
 

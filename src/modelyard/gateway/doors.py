@@ -6,6 +6,7 @@ infer, and it does not know who may ask: the route table does.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from modelyard.core import Problem
@@ -50,6 +51,23 @@ class Wishes:
 NO_WISHES = Wishes()
 
 
+def timeout_of(headers: Mapping[bytes, bytes]) -> float:
+    """Return how many seconds a caller waits, by the header `Modelyard-Timeout-Ms`; without it: any time.
+
+    Raises
+    ------
+    Problem
+        `request.invalid` for what is no whole number above 0.
+    """
+    told = headers.get(b"modelyard-timeout-ms")
+    if told is None:
+        return inf
+    if not told.isdigit() or not int(told):
+        why = "Modelyard-Timeout-Ms is a whole number of milliseconds, above 0"
+        raise Problem("request.invalid", f"The timeout {told[:20].decode('latin-1')!r} is not usable", why)
+    return int(told) / 1000
+
+
 class Inside(Protocol):
     """What a door may ask of the gateway."""
 
@@ -62,8 +80,8 @@ class Inside(Protocol):
         """Return a request's body, within its limit."""
         ...
 
-    def ask(self, found: Found, begun: float) -> Ask:
-        """Return who asks whom, with an id for the request."""
+    def ask(self, found: Found, begun: float, timeout_s: float = inf) -> Ask:
+        """Return who asks whom, with an id for the request, and how long they wait at most."""
         ...
 
     async def answer(self, ask: Ask, size: int, read: "Callable[[], Reading[T]]") -> T | Problem:

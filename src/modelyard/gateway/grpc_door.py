@@ -16,6 +16,7 @@ A problem is told by one table from kinds to gRPC's codes; the trailing metadata
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import Any, Final
 
@@ -144,7 +145,9 @@ class GrpcDoor:
 
     async def _infer(self, message: Any, context: Any) -> Any:
         begun = perf_counter()
-        ask = self._inside.ask(self._find(message.model_name, message.model_version, context), begun)
+        left_s = context.time_remaining()
+        found = self._find(message.model_name, message.model_version, context)
+        ask = self._inside.ask(found, begun, inf if left_s is None else left_s)
         return await self._inside.answer(ask, message.ByteSize(), lambda: read(ask, message))
 
     def _find(self, name: str, version: str, context: Any) -> Found:

@@ -24,7 +24,7 @@ import orjson
 
 from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import NO_WISHES, Door, Inside, Request, Wishes, call_document, call_headers
+from modelyard.gateway.doors import NO_WISHES, Door, Inside, Request, Wishes, call_document, call_headers, timeout_of
 from modelyard.gateway.http import JSON, Reply, refusal
 from modelyard.gateway.json_rows import (
     call_of,
@@ -85,7 +85,7 @@ async def answer(inside: Inside, request: Request) -> Reply:
     if isinstance(read, Reply):
         return read
     wishes = Wishes.of(request.headers)
-    ask = inside.ask(found, request.begun)
+    ask = inside.ask(found, request.begun, timeout_of(request.headers))
     body = await inside.body(request)
     told = await inside.answer(ask, len(body), lambda: (read(ask, body, wishes), write))
     return refuse(told) if isinstance(told, Problem) else told

@@ -28,6 +28,8 @@ BATCH_ROWS = ROWS_BY_PYTHON  # more rows at once are no cheaper by the row
 HEAVY_S = 0.002  # a version whose calls take longer is not asked on the loop
 MOST_WAITING_ROWS = 16_384  # for one heavy version
 THREADS = 2
+LONGEST_S = 60.0  # nobody waits longer, and a version that takes longer hangs
+LOOK_S = 0.02  # between two looks for callers whose deadline has passed
 _SMOOTHING = 0.2
 
 
@@ -39,6 +41,9 @@ class Lane:
     waiting: deque[Call] = field(default_factory=deque)
     rows: int = 0  # that wait
     busy: bool = False
+    running: Sequence[Call] = ()
+    started: float = 0.0  # `perf_counter`
+    hangs: bool = False
 
     def took(self, seconds: float) -> None:
         """Take one measured call into the pace."""
@@ -53,14 +58,16 @@ class Lane:
 class Plane:
     """Answers calls. `answer` belongs to the event loop; `answer_here` may be called from any thread."""
 
-    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock, longest_s: float = LONGEST_S) -> None:
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
+        self._longest_s = longest_s
         self._arrived: list[Call] = []  # in this turn of the loop
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
         self._mirror = Mirror(self._work)
+        self._looking = False
         metrics.watch(self._figures)
 
     async def answer(self, call: Call) -> None:
@@ -94,9 +101,14 @@ class Plane:
         self._writer.write_failures(served, [Failure(None, "", self._clock(), problem)])
 
     def close(self) -> None:
-        """End the threads, once nothing more is asked."""
-        self._threads.shutdown()
+        """End the threads, once nothing more is asked. One in which a version hangs is left."""
+        self._threads.shutdown(wait=not self.hangs)
         self._mirror.close()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a version does not come back from a call."""
+        return any(lane.hangs for lane in list(self._lanes.values()))
 
     def _figures(self) -> dict[str, float]:
         return {
@@ -111,7 +123,10 @@ class Plane:
             lane = self._lanes.get(loaded)
             if lane is None:
                 lane = self._lanes[loaded] = Lane(loaded.pace_s)
-            if lane.heavy or lane.busy:
+            if lane.hangs:
+                self._refuse(group, _hanging(loaded))
+                continue
+            if lane.heavy or lane.busy or loaded.runs_code:
                 self._queue(loop, loaded, lane, group)
                 continue
             for batch in _batches(group):
@@ -134,6 +149,45 @@ class Plane:
         if not lane.busy and lane.waiting:
             lane.busy = True
             self._start(loop, loaded, lane)
+        if not self._looking:
+            self._looking = True
+            loop.call_later(LOOK_S, self._look, loop)
+
+    def _refuse(self, calls: Sequence[Call], problem: Problem) -> None:
+        for call in calls:
+            call.problem = problem
+        self._failed(calls)
+        self._fall_back(calls)
+        _wake(calls)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let go of callers whose deadline has passed, and of versions that do not come back."""
+        now = perf_counter()
+        busy = [(loaded, lane) for loaded, lane in list(self._lanes.items()) if lane.busy]
+        for loaded, lane in busy:
+            gone = [call for call in (*lane.running, *lane.waiting) if now > call.ask.deadline and call.problem is None]
+            for call in gone:
+                call.problem, call.given_up = late(now - call.ask.begun), True
+            if gone:
+                self._failed(gone)
+                _wake(gone)
+                lane.waiting = deque(call for call in lane.waiting if not call.given_up)
+                lane.rows = sum(call.count for call in lane.waiting)
+            if now - lane.started > self._longest_s and not lane.hangs:
+                self._leave(loaded, lane)
+        self._looking = any(not lane.hangs for _, lane in busy)
+        if self._looking:
+            loop.call_later(LOOK_S, self._look, loop)
+
+    def _leave(self, loaded: LoadedVersion, lane: Lane) -> None:
+        """Ask a version no more that does not come back, and leave the thread that it holds: others get new ones."""
+        log.error("version %s hangs in a call of over %g s and is asked no more", loaded.served.version, self._longest_s)
+        lane.hangs = True
+        waiting, lane.waiting, lane.rows = list(lane.waiting), deque(), 0
+        left, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
+        left.shutdown(wait=False)
+        if waiting:
+            self._refuse(waiting, _hanging(loaded))
 
     def _start(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
         batch = [lane.waiting.popleft()]
@@ -142,6 +196,7 @@ class Plane:
             batch.append(lane.waiting.popleft())
             rows += batch[-1].count
         lane.rows -= rows
+        lane.running, lane.started = batch, perf_counter()
         done = loop.run_in_executor(self._threads, self._work, loaded, batch)
         done.add_done_callback(lambda future: self._ended(loop, loaded, lane, batch, future))
 
@@ -154,8 +209,9 @@ class Plane:
         future: "asyncio.Future[float]",
     ) -> None:
         lane.took(future.result())
+        lane.hangs, lane.running = False, ()
         _wake(batch)
-        self._mirror.take(batch)
+        self._mirror.take([call for call in batch if not call.given_up])
         if lane.waiting:
             self._start(loop, loaded, lane)
         else:
@@ -175,6 +231,8 @@ class Plane:
         answered: list[Call] = []
         failed: list[Call] = []
         for call in calls:
+            if call.given_up:
+                continue
             call.answered_at, call.seconds = now, ended - call.ask.begun
             (answered if call.problem is None else failed).append(call)
         if answered:
@@ -257,6 +315,17 @@ def _wake(calls: Sequence[Call]) -> None:
     for call in calls:
         if call.waiter is not None and not call.waiter.done():
             call.waiter.set_result(None)
+
+
+def late(seconds: float) -> Problem:
+    """Return the problem of a request that was not answered in time."""
+    why = f"{seconds:.1f} s have passed"
+    return Problem("gateway.timeout", "The answer did not come in time", why, "try again, wait longer, or send less at once")
+
+
+def _hanging(loaded: LoadedVersion) -> Problem:
+    what = f"Version {loaded.served.version} hangs"
+    return Problem("version.failed", what, "a call of it does not come back", "roll it back, and mend it")
 
 
 def _busy(rows: int) -> Problem:

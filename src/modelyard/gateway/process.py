@@ -33,6 +33,7 @@ from modelyard.gateway.app import Gateway
 from modelyard.gateway.connections import Connection, allow_connections
 from modelyard.gateway.follow import Follower
 from modelyard.gateway.metrics import Metrics
+from modelyard.gateway.plane import LONGEST_S
 from modelyard.gateway.replicas import Siblings, adopt, alone_in, replica_folder
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
@@ -78,6 +79,7 @@ class Options:
     control: str
     body_limit: int
     ship_every_s: float
+    timeout_s: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,6 +106,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--control", required=True, help="address of the control plane")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT, help="bytes of the largest request body")
     parser.add_argument("--ship-every-s", type=float, default=SHIP_EVERY_S, help="seconds between two shipments of the ledger")
+    parser.add_argument("--timeout-s", type=float, default=LONGEST_S, help="seconds that a request may take at most")
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -126,7 +129,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
         shipper = Shipper(writer, stores.lake, folder / "ledger", options.ship_every_s)
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=Metrics(), clock=open_clock(settings.clock), boot=ids("req"),
-            body_limit=options.body_limit, siblings=siblings,
+            body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s,
         )  # fmt: skip
 
         def swap(table: RouteTable) -> None:
@@ -144,6 +147,8 @@ def run(options: Options, settings: Settings, token: str) -> None:
             follower.stop()
         gateway.close()
         shipper.stop()
+        if gateway.hangs:
+            os._exit(0)
 
 
 def _serve(gateway: Gateway, follower: Follower, listeners: list[socket.socket], options: Options) -> None:

@@ -20,7 +20,7 @@ import orjson
 
 from modelyard.core import Problem, missing
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import NO_WISHES, Door, Inside, Reading, Request, Wishes, call_document, call_headers
+from modelyard.gateway.doors import NO_WISHES, Door, Inside, Reading, Request, Wishes, call_document, call_headers, timeout_of
 from modelyard.gateway.http import JSON, Reply, json_reply, refusal
 from modelyard.gateway.json_rows import (
     call_of,
@@ -73,7 +73,7 @@ async def answer(inside: Inside, request: Request) -> Reply:
         return json_reply(metadata_document(found))
     if verb != PREDICT:
         return json_reply(status_document(found))
-    ask = inside.ask(found, request.begun)
+    ask = inside.ask(found, request.begun, timeout_of(headers))
     body = await inside.body(request)
     told = await inside.answer(ask, len(body), lambda: read(ask, body, Wishes.of(headers)))
     return refuse(told) if isinstance(told, Problem) else told

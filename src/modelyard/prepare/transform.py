@@ -43,6 +43,11 @@ class Transform:
         self._by_row = row_compiled(self._plan, functions)
 
     @property
+    def has_functions(self) -> bool:
+        """Whether a step is a function of a user's."""
+        return bool(self._plan.calls)
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The names of the output columns, in order."""
         return self.fitted.features

@@ -12,7 +12,7 @@ from modelyard.core import Problem
 from modelyard.data.cell import Cell
 from modelyard.data.schema import column_missing
 from modelyard.prepare.values import InputColumn, ValueKind
-from modelyard.serving.program import Answers, Batch, Columns, Rows, Tensors, guarded, rows_in
+from modelyard.serving.program import ONNX, Answers, Batch, Columns, Rows, Tensors, guarded, rows_in
 from modelyard.serving.tensors import joined, neutral, tensor_of
 from modelyard.training import Framework
 
@@ -36,6 +36,11 @@ class Direct:
     def kinds(self) -> Mapping[str, ValueKind]:
         """None: its inputs are tensors."""
         return {}
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether the model is anything but ONNX."""
+        return self.framework.name != ONNX
 
     def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Tensors:
         """Return columns as checked tensors; those that the model does not know are passed over.

@@ -56,6 +56,11 @@ class LoadedVersion:
     pace_s: float = 0.0  # of a call for one row, where it was loaded
 
     @property
+    def runs_code(self) -> bool:
+        """Whether somebody's own code is part of it, which may take any time: a function step, or a native model."""
+        return self.program.runs_code
+
+    @property
     def is_direct(self) -> bool:
         """Whether it takes tensors as they are, and prepares nothing."""
         return bool(self.cells)

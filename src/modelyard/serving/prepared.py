@@ -13,7 +13,7 @@ from modelyard.core import Problem
 from modelyard.data.cell import Cell
 from modelyard.prepare.transform import Transform
 from modelyard.prepare.values import InputColumn, ValueKind
-from modelyard.serving.program import Answers, Batch, Columns, Rows, guarded
+from modelyard.serving.program import ONNX, Answers, Batch, Columns, Rows, guarded
 from modelyard.training import Framework
 
 Features: TypeAlias = NDArray[np.float32]
@@ -44,6 +44,11 @@ class Prepared:
     def cells(self) -> Mapping[str, Cell]:
         """None: its inputs are raw columns."""
         return {}
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a step is a function, or the model anything but ONNX."""
+        return self.transform.has_functions or self.framework.name != ONNX
 
     def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Rows:
         """Return columns as rows; what they hold is looked at when they are prepared."""

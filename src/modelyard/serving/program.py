@@ -12,6 +12,7 @@ from modelyard.data.cell import Cell
 from modelyard.prepare.values import InputColumn, ValueKind
 
 T = TypeVar("T")
+ONNX = "onnxruntime"  # the framework whose models are data
 
 Answers: TypeAlias = Mapping[str, NDArray[Any]]  # by output, in the signature's order; the first axis is the rows
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
@@ -41,6 +42,11 @@ class Program(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs."""
+        ...
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether somebody's own code is part of it."""
         ...
 
     def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
