@@ -1,6 +1,6 @@
 """The program of a version that came from outside: raw tensors straight into its model, named tensors out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.core import Problem
+from modelyard.core import Problem, nearest
 from modelyard.data.cell import Cell
-from modelyard.data.schema import column_missing
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.serving.program import ONNX, Answers, Batch, Columns, Rows, Tensors, guarded, rows_in
 from modelyard.serving.tensors import joined, neutral, tensor_of
@@ -52,7 +51,7 @@ class Direct:
         """
         for name in self.cells:
             if name not in columns:
-                raise column_missing(name, list(columns))
+                raise self._lacking(name, columns)
         found = {name: tensor_of(name, cell, columns[name], shapes.get(name)) for name, cell in self.cells.items()}
         counts = {name: len(values) for name, values in found.items()}
         if len(set(counts.values())) > 1:
@@ -120,8 +119,14 @@ class Direct:
             raise Problem("row.invalid", f"Row {place} is no mapping of inputs", f"it is a {type(row).__name__}")
         for name in self.cells:
             if name not in row:
-                problem = column_missing(name, [str(one) for one in row])
-                raise Problem(problem.code, problem.what, problem.why, problem.next_step, {**problem.detail, "row": place})
+                raise self._lacking(name, [str(one) for one in row], place)
+
+    def _lacking(self, name: str, given: Iterable[str], row: int | None = None) -> Problem:
+        at = "" if row is None else f" in row {row}"
+        near = nearest(name, given)
+        sent = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(self.cells)}"
+        detail = {"column": name} if row is None else {"column": name, "row": row}
+        return Problem("column.missing", f"The input '{name}' is missing{at}", sent, "send every input of the model", detail)
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:
