@@ -1,5 +1,6 @@
 """LightGBM's models under the contract, and beside their ONNX forms at the edges of their splits."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,30 @@ def test_only_the_rounds_before_an_early_stop_count(tmp_path: Path) -> None:
     again = FRAMEWORK.load(tmp_path / "model")
     assert np.allclose(FRAMEWORK.predict(again, ROWS), np.asarray(model.predict_proba(ROWS))[:, 1], atol=1e-12)
     assert apart(again, tmp_path, ROWS) <= PARITY
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("split_feature", "4"), ("left_child", "0"), ("left_child", "999"), ("right_child", "-999"), ("num_leaves", "3")],
+)
+def test_trees_that_lead_outside_of_themselves_are_refused(tmp_path: Path, field: str, value: str) -> None:
+    FRAMEWORK.save(boosted(), tmp_path / "model")
+    source = (tmp_path / "model").read_text()
+    (tmp_path / "model").write_text(re.sub(rf"(?m)^{field}=-?\d+", f"{field}={value}", re.sub("tree_sizes=.*\n", "", source)))
+    with pytest.raises(Problem, match="outside of itself") as told:
+        FRAMEWORK.load(tmp_path / "model")
+    assert told.value.code == "model.invalid"
+
+
+def test_splits_by_categories_are_read_too(tmp_path: Path) -> None:
+    places = DRAW.integers(0, 6, size=(400, 1)).astype(np.float32)
+    rows = np.concatenate([ROWS, places], axis=1)
+    labels = np.isin(places[:, 0], (1, 4)).astype(int)
+    model = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbose=-1).fit(rows, labels, categorical_feature=[4])
+    FRAMEWORK.save(model, tmp_path / "model")
+    assert "cat_threshold" in (tmp_path / "model").read_text()
+    found = FRAMEWORK.predict(FRAMEWORK.load(tmp_path / "model"), rows)
+    assert np.array_equal(found, np.asarray(model.predict_proba(rows))[:, 1])
 
 
 def test_an_unfitted_estimator_is_not_taken() -> None:

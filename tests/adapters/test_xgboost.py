@@ -1,5 +1,6 @@
 """XGBoost's models under the contract, and beside their ONNX forms at the edges of their splits."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,26 @@ def test_an_objective_of_labels_gives_shares() -> None:
     twin = xgboost.train({"objective": "multi:softprob", "num_class": 3, "nthread": 1}, matrix, 8)
     assert np.allclose(FRAMEWORK.predict(model, ROWS), FRAMEWORK.predict(twin, ROWS), atol=1e-6)
     assert FRAMEWORK.width(model) == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "place", "value"),
+    [
+        ("split_indices", 0, 4),
+        ("split_indices", 0, -1),
+        ("left_children", 0, 10_000),
+        ("left_children", 0, 0),
+        ("right_children", 0, 1),
+    ],
+)
+def test_trees_that_lead_outside_of_themselves_are_refused(tmp_path: Path, field: str, place: int, value: int) -> None:
+    FRAMEWORK.save(boosted(), tmp_path / "model")
+    document = json.loads((tmp_path / "model").read_bytes())
+    document["learner"]["gradient_booster"]["model"]["trees"][3][field][place] = value
+    (tmp_path / "model").write_text(json.dumps(document))
+    with pytest.raises(Problem) as told:
+        FRAMEWORK.load(tmp_path / "model")
+    assert told.value.code == "model.invalid"
 
 
 def test_an_unfitted_estimator_is_not_taken() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modelyard.core import Problem
 from modelyard.training.matrix import MatrixFramework
+from modelyard.training.trees import is_tree
 
 _HEAD = b"tree\n"
 _END = b"\nend of trees\n"
@@ -57,8 +58,10 @@ class LightgbmFramework(MatrixFramework):
             raise _invalid("it is no whole text of LightGBM's")
         try:
             source = content.decode()
+            if not _is_sound(source):
+                raise ValueError("a tree of it leads outside of itself")
             return LightgbmModel(lightgbm.Booster(model_str=source), source)
-        except (lightgbm.basic.LightGBMError, ValueError) as error:
+        except (lightgbm.basic.LightGBMError, ValueError, KeyError) as error:
             raise _invalid(str(error).splitlines()[0][:300] if str(error) else type(error).__name__) from error
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -129,6 +132,48 @@ def _splits(booster: lightgbm.Booster) -> Iterator[dict[str, Any]]:
         if "split_feature" in one:
             yield one
             waiting += [one["left_child"], one["right_child"]]
+
+
+def _is_sound(source: str) -> bool:
+    """Return whether a walk down each tree of a text ends, and looks at features that there are. ValueError for no numbers."""
+    head, *trees = source.partition("\nend of trees\n")[0].split("\nTree=")
+    features = int(_fields(head).get("max_feature_idx", "-1")) + 1
+    return features > 0 and all(_is_tree(_fields(tree), features) for tree in trees)
+
+
+def _fields(text: str) -> dict[str, str]:
+    return {name: value for name, _, value in (line.partition("=") for line in text.split("\n"))}
+
+
+def _is_tree(tree: dict[str, str], features: int) -> bool:
+    leaves = int(tree["num_leaves"])
+    if leaves < 1 or len(tree.get("leaf_value", "").split()) != leaves:
+        return False
+    if leaves == 1:
+        return True
+    split, left, right, kinds = (
+        np.array(tree.get(name, "").split(), dtype=np.int64)
+        for name in ("split_feature", "left_child", "right_child", "decision_type")
+    )
+    values = np.array(tree.get("threshold", "").split(), dtype=np.float64)
+    if {len(one) for one in (split, left, right, kinds, values)} != {leaves - 1}:
+        return False
+    children = np.concatenate([left, right])
+    ends = ~children[children < 0]
+    told = bool(((split >= 0) & (split < features)).all()) and is_tree(children[children >= 0], leaves - 1)
+    whole = len(ends) == leaves and np.array_equal(np.sort(ends), np.arange(leaves))
+    return told and whole and _knows_categories(tree, values[(kinds & 1) == 1])
+
+
+def _knows_categories(tree: dict[str, str], asked: NDArray[np.float64]) -> bool:
+    """Return whether the sets of categories that splits ask for are there."""
+    if not len(asked):
+        return True
+    count = int(tree.get("num_cat", "0"))
+    bounds = np.array(tree.get("cat_boundaries", "").split(), dtype=np.int64)
+    words = len(tree.get("cat_threshold", "").split())
+    rising = len(bounds) == count + 1 and bounds[0] == 0 and bounds[-1] == words and bool((np.diff(bounds) > 0).all())
+    return rising and bool(((asked >= 0) & (asked < count)).all())
 
 
 def _with_float32_splits(source: str) -> str:

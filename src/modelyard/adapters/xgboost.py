@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modelyard.core import Problem
 from modelyard.training.matrix import MatrixFramework
+from modelyard.training.trees import is_tree
 
 _CLASSES = 2
 _MATRIX = 2
@@ -55,9 +56,13 @@ class XgboostFramework(MatrixFramework):
         try:
             booster = xgboost.Booster(model_file=bytearray(content))
             booster.set_param({"nthread": 1})
-            return _own(booster)
+            own = _own(booster)
+            sound = not own.trees or all(_is_sound(tree, booster.num_features()) for tree in _trees(booster))
         except (xgboost.core.XGBoostError, ValueError, TypeError, KeyError) as error:
             raise _invalid(str(error).splitlines()[0][:300] if str(error) else type(error).__name__) from error
+        if not sound:
+            raise _invalid("a tree of it leads outside of itself")
+        return own
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities (classifiers) or values; of a training that was stopped early, by its best round."""
@@ -133,6 +138,19 @@ def _trees(booster: xgboost.Booster) -> list[dict[str, Any]]:
     document = document.get("gbtree", document)  # of dart it lies within
     trees: list[dict[str, Any]] = document["model"]["trees"]
     return trees
+
+
+def _is_sound(tree: dict[str, Any], features: int) -> bool:
+    """Return whether a walk down a tree ends, and looks at features that there are."""
+    left, right, split = (
+        np.asarray(tree[name], dtype=np.int64) for name in ("left_children", "right_children", "split_indices")
+    )
+    inner = left >= 0
+    whole = len(left) == len(right) == len(split) == len(tree["split_conditions"]) == len(tree["default_left"])
+    if not len(left) or not whole or not np.array_equal(inner, right >= 0):
+        return False
+    within = bool(((split[inner] >= 0) & (split[inner] < features)).all())
+    return within and is_tree(np.concatenate([left[inner], right[inner]]), len(left))
 
 
 def _shares(margins: NDArray[np.float64]) -> NDArray[np.float64]:
