@@ -318,7 +318,7 @@ def test_mlflow_tells_what_is_wrong_in_its_own_form(
     assert told["code"] == code, told
     assert told["error_code"] == ("RESOURCE_DOES_NOT_EXIST" if code == "column.missing" else "BAD_REQUEST")
     assert told["message"] == told["detail"]
-    assert answer.status_code == (404 if code == "column.missing" else 400)
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_tensorflow_tells_what_is_wrong_in_its_own_form(
     told = answer.json()
     assert told["code"] == code, told
     assert told["error"] == told["detail"]
-    assert answer.status_code == (404 if code.endswith("missing") else 400)
+    assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/json"
 
 
@@ -510,7 +510,7 @@ def mend(request: Any, column: str, change: dict[str, Any]) -> Any:
 def test_grpc_tells_what_is_wrong_by_column(shared: World, name: str, change: dict[str, Any], code: str) -> None:
     request = mend(message(columns(shared, flights(1)), raw=True), name, change)
     status, told, text = refusal(shared, request)
-    assert (status, told) == ("NOT_FOUND" if code == "column.missing" else "INVALID_ARGUMENT", code), text
+    assert (status, told) == ("INVALID_ARGUMENT", code), text
     assert name in text or "wind" in text
 
 
@@ -531,7 +531,7 @@ def test_grpc_tells_what_is_wrong_with_the_request(shared: World) -> None:
     assert refusal(shared, half)[:2] == ("INVALID_ARGUMENT", "tensor.invalid")
     wanted = message(good, raw=True)
     wanted.outputs.add(name="probabilty")
-    assert refusal(shared, wanted)[:2] == ("NOT_FOUND", "output.missing")
+    assert refusal(shared, wanted)[:2] == ("INVALID_ARGUMENT", "output.missing")
     ids = message(good, raw=True)
     ids.parameters["ids"].string_param = "[1"
     assert refusal(shared, ids)[:2] == ("INVALID_ARGUMENT", "request.invalid")

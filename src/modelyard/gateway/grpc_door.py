@@ -34,7 +34,7 @@ from modelyard.gateway.oip import Arrays, InferRequest, Tensor, Wanted, call_of,
 from modelyard.gateway.routes import MODELS, Found
 from modelyard.gateway.tensors import TEXT, datatype_of, from_bytes, read_texts, to_bytes
 from modelyard.version import __version__
-from modelyard.wiring.statuses import problem_document
+from modelyard.wiring.statuses import kind_of, problem_document
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class GrpcDoor:
             log.exception("gRPC")
             told = Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
         if isinstance(told, Problem):
-            await context.abort(CODES[told.kind], str(told)[:LONGEST_TEXT], trailing_metadata(told))
+            await context.abort(CODES[kind_of(told)], str(told)[:LONGEST_TEXT], trailing_metadata(told))
         return told
 
     async def _live(self, _message: Any, _context: Any) -> Any:

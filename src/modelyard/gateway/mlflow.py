@@ -40,7 +40,7 @@ from modelyard.gateway.routes import MODELS, Found, RouteTable
 from modelyard.prepare.values import TEMPORAL, ValueKind
 from modelyard.serving.infer import LoadedVersion
 from modelyard.version import __version__
-from modelyard.wiring.statuses import problem_document
+from modelyard.wiring.statuses import kind_of, problem_document
 
 PREFIX = "/mlflow/"
 INVOCATIONS = "/invocations"
@@ -118,7 +118,7 @@ def find(table: RouteTable, base: str, headers: Mapping[bytes, bytes]) -> Found:
 def refuse(problem: Problem) -> Reply:
     """Return a problem as MLflow tells it, by `error_code` and `message`. Our own members stand beside them."""
     document = problem_document(problem)
-    return refusal(problem, {"error_code": CODES[problem.kind], "message": document["detail"], **document}, JSON)
+    return refusal(problem, {"error_code": CODES[kind_of(problem)], "message": document["detail"], **document}, JSON)
 
 
 DOOR = Door(answer, refuse)

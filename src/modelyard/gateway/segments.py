@@ -61,18 +61,18 @@ class SegmentWriter:
         self.last_loss: str | None = None
 
     def write(self, calls: Sequence[Call]) -> None:
-        """Append answered calls to one version by one write; on a disk that does not take it, count their rows as lost."""
+        """Append answered calls to one version by one write. What cannot be written is counted as lost; answers go out."""
         served = calls[0].ask.target.served
         key = (served.project, served.name, calls[0].loaded.served.version)
-        lines = [_answer_line(call) for call in calls]
         rows = sum(len(call.ids) for call in calls)
         with self._lock:
             try:
+                lines = [_answer_line(call) for call in calls]
                 if self._file is None:
                     self._open()
                 new = key not in self._told
                 self._append(b"".join([_types_line(calls[0]), *lines] if new else lines))
-            except OSError as error:
+            except Exception as error:  # a full disk, or a value that has no form in the ledger: nobody is to wait for that
                 self._lose(rows, error)
                 return
             self._told.add(key)
@@ -142,9 +142,9 @@ class SegmentWriter:
             raise OSError(f"only {written} of {len(line)} bytes fitted on the disk")
         self._end += written
 
-    def _lose(self, rows: int, error: OSError) -> None:
+    def _lose(self, rows: int, error: Exception) -> None:
         self.rows_lost += rows
-        self.last_loss = error.strerror or str(error)
+        self.last_loss = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         log.error("the ledger lost %d rows: %s", rows, self.last_loss)
         if self._file is not None:
             with suppress(OSError):

@@ -80,7 +80,8 @@ class Stream:
         self._ours = (instance, found.instance if found else None)  # who may have made the last mark
         self._ending = ending
         self._pause_s = FIRST_PAUSE_S
-        self._refused: dict[str, int] = {}  # places whose record was too large for the broker, and how often
+        self._single: set[str] = set()  # places in a batch of which the broker refused some: they go one by one
+        self._refused: dict[str, int] = {}  # places whose record was too large by itself, and how often
         self.answered = 0
         self.dead = 0
 
@@ -96,7 +97,7 @@ class Stream:
         ready()
         while not self._ending.is_set():
             try:
-                messages = self._broker.poll(BATCH_ROWS, WAIT_S)
+                messages = self._broker.poll(1 if self._single else BATCH_ROWS, WAIT_S)
             except Problem as problem:
                 self._regain(problem, None)
                 continue
@@ -121,7 +122,7 @@ class Stream:
                 return
             self._writer.undo()
             if problem.code == "message.too_large":
-                self._mind(messages, problem)
+                self._mind([message.place for message in messages], problem)
             elif problem.code == "transaction.conflict":
                 log.warning("%s", problem)
                 self._ending.wait(self._pause_s)
@@ -131,7 +132,9 @@ class Stream:
             return
         self._writer.commit(mark)
         self._pause_s = FIRST_PAUSE_S
-        self._refused.clear()
+        for message in messages:
+            self._single.discard(message.place)
+            self._refused.pop(message.place, None)
         dead = sum(record.is_dead for record in records)
         self.dead += dead
         self.answered += len(records) - dead
@@ -188,16 +191,18 @@ class Stream:
         self._plane.refused(ask, problem)
         return problem
 
-    def _mind(self, messages: Sequence[Message], problem: Problem) -> None:
-        """Remember whose record the broker does not take: it gets a dead letter, and where that is too large, a bare one."""
-        places = problem.detail["records"]
-        assert isinstance(places, list)  # noqa: S101 - by the broker's promise
-        for number in places:
-            assert isinstance(number, int)  # noqa: S101 - as above
-            place = messages[number].place
-            self._refused[place] = self._refused.get(place, 0) + 1
-            if self._refused[place] > _BARE:
-                raise problem
+    def _mind(self, places: Sequence[str], problem: Problem) -> None:
+        """Remember whose record the broker does not take: it gets a dead letter, and where that is too large, a bare one.
+
+        A broker refuses what was sent together as a whole, so whose it is shows when each is sent alone.
+        """
+        if len(places) > 1:
+            self._single.update(places)
+            return
+        [place] = places
+        self._refused[place] = self._refused.get(place, 0) + 1
+        if self._refused[place] > _BARE:
+            raise problem
 
 
 def read(ask: Ask, message: Message) -> Call:

@@ -23,13 +23,22 @@ STATUSES: Mapping[ProblemKind, int] = {
 }
 
 
+# Missing in the request itself, not at its address: nobody is to take it for an unknown model.
+IN_REQUEST = frozenset({"column.missing", "output.missing", "signature.missing"})
+
+
+def kind_of(problem: Problem) -> ProblemKind:
+    """Return the kind by which a problem is told outside."""
+    return ProblemKind.INVALID if problem.code in IN_REQUEST else problem.kind
+
+
 def status_of(problem: Problem) -> int:
     """Return the HTTP status of a problem.
 
     >>> status_of(Problem("run.missing", "There is no run 8f2c"))
     404
     """
-    return STATUSES[problem.kind]
+    return STATUSES[kind_of(problem)]
 
 
 def problem_document(problem: Problem) -> dict[str, Any]:
