@@ -316,7 +316,7 @@ def test_mlflow_tells_what_is_wrong_in_its_own_form(
     answer = client.post(MLFLOW, json=make(shared))
     told = answer.json()
     assert told["code"] == code, told
-    assert told["error_code"] == ("RESOURCE_DOES_NOT_EXIST" if code == "column.missing" else "BAD_REQUEST")
+    assert told["error_code"] == "BAD_REQUEST"
     assert told["message"] == told["detail"]
     assert answer.status_code == 400
 
