@@ -8,6 +8,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from modelyard.serving.broker import Record
@@ -51,6 +52,15 @@ class Topics:
     def url(self, topic: str) -> str:
         """Return a topic's URL."""
         return f"kafka://{self.address}/{topic}{QUICK}"
+
+    def limit(self, topic: str, size: int) -> None:
+        """Have the broker take no larger batches of messages, in bytes, on a topic."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        resource.add_incremental_config(entry)
+        admin = AdminClient({"bootstrap.servers": self.address})
+        [done] = admin.incremental_alter_configs([resource]).values()
+        done.result(PATIENCE_S)
 
     def send(self, records: Sequence[Record], topic: str = "") -> None:
         """Put messages on a topic, else the source."""

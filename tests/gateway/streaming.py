@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import orjson
 import polars as pl
@@ -18,7 +19,9 @@ from modelyard.training import Framework
 from tests.gateway.world import CONTROL_TOKEN, DEADLINE_S, World
 from tests.topics import Topics
 
-TRIES = 60  # of a quarter to half a second each: what the broker needs to tell
+PATIENCE_S = 60.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,11 @@ class Worker:
         self.process = None
 
 
-def until(read: Callable[[], Sequence[Record]], count: int, workers: Sequence[Worker]) -> Sequence[Record]:
-    """Return what `read` gives once it is at least `count` records."""
-    found: Sequence[Record] = []
-    for _ in range(TRIES):
+def until(read: Callable[[], Sequence[T]], count: int, workers: Sequence[Worker]) -> Sequence[T]:
+    """Return what `read` gives once it is at least so many."""
+    found: Sequence[T] = []
+    deadline = monotonic() + PATIENCE_S
+    while monotonic() < deadline:
         found = read()
         if len(found) >= count:
             return found

@@ -1,6 +1,7 @@
 """Streams on the real broker: equal numbers, dead letters, and exactly one answer whatever is killed."""
 
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,9 +16,11 @@ from modelyard.serving import Route, RouteKind
 from modelyard.serving.broker import Record
 from modelyard.serving.infer import load_version
 from modelyard.serving.rules import choose
+from tests.fetch import fetch_kafka
 from tests.gateway.packages import flights
 from tests.gateway.streaming import Ports, Worker, header, requests, until
 from tests.gateway.world import PROJECT, World
+from tests.kafka import KafkaNode
 from tests.topics import Topics
 
 MakeWorker = Callable[[str], Worker]
@@ -40,6 +43,15 @@ def make_worker(world: World, topics: Topics) -> Iterator[MakeWorker]:
     for worker in made:
         if worker.process is not None:
             worker.kill()
+
+
+@pytest.fixture
+def own_kafka(kafka_address: str, tmp_path: Path) -> Iterator[KafkaNode]:
+    """Give a broker that may be killed."""
+    node = KafkaNode(fetch_kafka(), tmp_path / "kafka")
+    node.start()
+    yield node
+    node.kill()
 
 
 def raw(rows: int, seed: int = 5) -> pl.DataFrame:
@@ -261,3 +273,46 @@ def test_a_model_that_is_not_there_ends_it_with_the_nearest_names(
     worker.start(ready=False)
     assert worker.ended() != 0
     assert "did you mean 'delays'?" in worker.log.read_text()
+
+
+def test_a_broker_that_goes_away_is_waited_for_and_told_once(world: World, own_kafka: KafkaNode) -> None:
+    world.publish(world.served(Route(1, 100)))
+    topics = Topics.make(own_kafka.address)
+    sent = requests(raw(3000))
+    worker = Worker(world, topics, "one")
+    try:
+        worker.start()
+        topics.send(sent[:1500])
+        until(lambda: topics.read(topics.target), 300, [worker])
+        own_kafka.kill()
+        until(lambda: re.findall("does not answer", worker.log.read_text()), 1, [worker])
+        own_kafka.start()
+        topics.send(sent[1500:])
+        found = until(lambda: topics.read(topics.target), 3000, [worker])
+        assert worker.stop() == 0
+    finally:
+        if worker.process is not None:
+            worker.kill()
+    assert set(answered(list(found))) == {one.key for one in sent}
+    assert sorted(world.ledger()["id"]) == sorted(str(header(one, "modelyard-prediction-id")) for one in found)
+    told = worker.log.read_text()
+    assert told.count("does not answer, and is waited for") == told.count("answers again") == 1, told
+
+
+def test_an_answer_that_the_broker_does_not_take_becomes_a_dead_letter(
+    world: World, make_worker: MakeWorker, topics: Topics
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    topics.limit(topics.target, 250)
+    frame = raw(10)
+    sent = requests(frame)
+    sent[4] = Record(sent[4].key, sent[4].value, (("traceparent", b"0" * 400),))
+    topics.send(sent)
+    worker = make_worker("one")
+    worker.start()
+    [dead] = until(lambda: topics.read(topics.dead), 1, [worker])
+    until(lambda: topics.read(topics.target), 9, [worker])
+    assert worker.stop() == 0
+    assert (dead.key, dead.value, header(dead, "modelyard-problem-code")) == (sent[4].key, sent[4].value, "message.too_large")
+    assert set(answered(topics.read(topics.target))) == {one.key for one in sent} - {dead.key}
+    assert world.ledger().height == 9

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
@@ -27,6 +29,7 @@ from modelyard.serving.broker import Link, Message, Record
 log = logging.getLogger(__name__)
 
 CALL_S = 5.0  # one try of a call to the broker
+GRACE_S = 3.0  # for a call to keep its own limit
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 LONGEST_ABSENCE_MS = 10_000  # of a worker, until others take over its partitions and its open transaction is given up
@@ -96,12 +99,20 @@ class KafkaBroker:
         self._marks: Consumer | None = None
         self._consumer: Consumer | None = None
         self._producer: Producer | None = None
+        self._claims = 0
         self._rebalanced = False
-        self._away = False  # and said so
+        self._away = False  # since the last claim, and said so
 
     def claim(self) -> str | None:
         """Become the one instance of this worker; see `Broker.claim`."""
         self.close()
+        self._claims += 1
+        try:
+            return self._claim()
+        except KafkaException as error:
+            raise Problem("broker.refused", f"{self._source.servers} lets no stream begin", error.args[0].str()) from error
+
+    def _claim(self) -> str | None:
         self._check_topics()
         self._open_producer()
         self._marks = self._make(lambda: Consumer(self._reader_settings(self._worker_group)))
@@ -109,6 +120,9 @@ class KafkaBroker:
         self._consumer = self._make(lambda: Consumer(self._reader_settings(self._link.group)))
         changed = self._on_change
         self._consumer.subscribe([self._source.topic], on_assign=changed, on_revoke=changed, on_lost=changed)
+        if self._away:
+            self._away = False
+            log.warning("the broker %s answers again", self._source.servers)
         return mark
 
     def mark(self) -> str | None:
@@ -123,6 +137,8 @@ class KafkaBroker:
         When partitions came or went while messages were taken, these are given back: they may be another worker's now.
         """
         consumer, producer = _there(self._consumer), _there(self._producer)
+        if self._away:  # clients that lost their broker are not trusted with transactions any more: see `_in_time`
+            raise _unavailable("the broker was away")
         self._rebalanced = False
         try:
             found = consumer.consume(1, wait_s)
@@ -140,8 +156,6 @@ class KafkaBroker:
                 raise _lost(KafkaException(wrong))
             else:
                 log.warning("%s: %s", self._source, wrong.str())
-        if messages:
-            self._is_back()
         if messages and self._rebalanced:
             self._rewind(messages)
             return []
@@ -150,7 +164,7 @@ class KafkaBroker:
     def commit(self, messages: Sequence[Message], records: Sequence[Record], mark: str) -> None:
         """Write records, place and mark in one transaction; see `Broker.commit`."""
         consumer, producer, marks = _there(self._consumer), _there(self._producer), _there(self._marks)
-        too_large: list[int] = []
+        too_large: list[KafkaError] = []
         reached: dict[int, int] = {}
         for message in messages:
             reached[message.partition] = max(message.offset + 1, reached.get(message.partition, 0))
@@ -161,11 +175,11 @@ class KafkaBroker:
             producer.begin_transaction()
             self._send(producer, records, too_large)
             if places:
-                self._patiently(
-                    lambda: producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), CALL_S)
-                )
-            self._patiently(lambda: producer.send_offsets_to_transaction(marked, marks.consumer_group_metadata(), CALL_S))
-            self._patiently(lambda: producer.commit_transaction(CALL_S))
+                group = consumer.consumer_group_metadata()
+                self._patiently(lambda: _in_time(lambda: producer.send_offsets_to_transaction(places, group, CALL_S)))
+            own = marks.consumer_group_metadata()
+            self._patiently(lambda: _in_time(lambda: producer.send_offsets_to_transaction(marked, own, CALL_S)))
+            self._patiently(lambda: _in_time(lambda: producer.commit_transaction(CALL_S)))
         except KafkaException as error:
             raise self._undone(producer, messages, error, too_large) from error
 
@@ -184,40 +198,38 @@ class KafkaBroker:
         self._producer = producer = self._make(lambda: Producer(self._producer_settings()))
         self._patiently(lambda: producer.init_transactions(CALL_S))
 
-    def _send(self, producer: Producer, records: Sequence[Record], too_large: list[int]) -> None:
-        def heard(number: int) -> Callable[[KafkaError | None, KafkaMessage], None]:
-            def on_delivery(error: KafkaError | None, _: KafkaMessage) -> None:
-                if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    too_large.append(number)
+    def _send(self, producer: Producer, records: Sequence[Record], too_large: list[KafkaError]) -> None:
+        def on_delivery(error: KafkaError | None, _: KafkaMessage) -> None:
+            if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                too_large.append(error)
 
-            return on_delivery
-
-        for number, record in enumerate(records):
+        for record in records:
             topic = self._dead.topic if record.is_dead else self._target.topic
             headers: list[tuple[str, str | bytes | None]] = list(record.headers)
             while True:
                 try:
-                    producer.produce(topic, record.value, record.key, headers=headers, on_delivery=heard(number))
+                    producer.produce(topic, record.value, record.key, headers=headers, on_delivery=on_delivery)
                 except BufferError:  # its queue is full
                     producer.poll(FIRST_PAUSE_S)
                 else:
                     break
 
     def _undone(
-        self, producer: Producer, messages: Sequence[Message], error: KafkaException, too_large: Sequence[int]
+        self, producer: Producer, messages: Sequence[Message], error: KafkaException, too_large: Sequence[KafkaError]
     ) -> Problem:
         """Abort the transaction and return what is to be told of it."""
         if not error.args[0].txn_requires_abort():
             return _lost(error)
         try:
-            self._patiently(lambda: producer.abort_transaction(CALL_S))
+            self._patiently(lambda: _in_time(lambda: producer.abort_transaction(CALL_S)))
             self._open_producer()  # the one of before may still be taking a new epoch, and its next transaction would fail
         except KafkaException as worse:
             return _lost(worse)
+        except Problem as worse:
+            return worse
         self._rewind(messages)
         if too_large:
-            detail: dict[str, Any] = {"records": list(too_large)}
-            return Problem("message.too_large", "The broker does not take a record", "it is too large", detail=detail)
+            return Problem("message.too_large", "The broker does not take a record", "it is too large")
         return Problem("transaction.conflict", "The transaction was undone", error.args[0].str())
 
     def _rewind(self, messages: Sequence[Message]) -> None:
@@ -252,7 +264,13 @@ class KafkaBroker:
                     raise Problem("broker.refused", what, error.args[0].str(), "create it, or name another: --dead") from error
 
     def _client_settings(self) -> dict[str, Any]:
-        return {**self._settings, "bootstrap.servers": self._source.servers, "log_level": SILENT, "error_cb": self._on_error}
+        claim = self._claims
+
+        def on_error(error: KafkaError) -> None:
+            if claim == self._claims:  # those of clients before are old news
+                self._on_error(error)
+
+        return {**self._settings, "bootstrap.servers": self._source.servers, "log_level": SILENT, "error_cb": on_error}
 
     def _reader_settings(self, group: str) -> dict[str, Any]:
         usual = {
@@ -295,29 +313,24 @@ class KafkaBroker:
                 error: KafkaError = failed.args[0]
                 if error.code() in _REFUSED:
                     raise Problem("broker.refused", f"{self._source.servers} refuses us", error.str()) from failed
-                if not (error.retriable() or error.code() in _AWAY):
+                if not (error.retriable() or error.code() in _AWAY or error.code() in _SOON):
                     raise
-                self._is_away(error.str())
+                if error.code() in _AWAY:
+                    self._is_away(error.str())
                 if self._link.ending.wait(pause):
                     raise _lost(failed) from failed
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
-                self._is_back()
                 return done
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() in _AWAY or error.code() in _REFUSED:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.code() in _REFUSED:
             self._is_away(error.str())
 
     def _is_away(self, why: str) -> None:
         if not self._away:
             self._away = True
             log.warning("the broker %s does not answer, and is waited for: %s", self._source.servers, why)
-
-    def _is_back(self) -> None:
-        if self._away:
-            self._away = False
-            log.warning("the broker %s answers again", self._source.servers)
 
     def _on_change(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         del consumer, partitions
@@ -326,13 +339,47 @@ class KafkaBroker:
 
 _AWAY = frozenset({
     KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError._WAIT_COORD,
+})  # fmt: skip
+_SOON = frozenset({  # it answers, and has to settle something first
+    KafkaError._WAIT_COORD, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR, KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.LEADER_NOT_AVAILABLE,
 })  # fmt: skip
 _REFUSED = frozenset({
     KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 })  # fmt: skip
+
+
+def _in_time(call: Callable[[], T]) -> T:
+    """Return what a call of the producer returns, or leave it alone.
+
+    librdkafka's transactional calls have a time limit that they do not always keep: when the broker went away and came back,
+    `send_offsets_to_transaction` may wait for ever (seen with 2.16: its commit of the offsets is never sent). Whoever claims
+    anew shuts out the producer that hangs.
+
+    Raises
+    ------
+    Problem
+        `transaction.unavailable`.
+    """
+    outcome: SimpleQueue[T | Exception] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put(call())
+        except Exception as error:  # handed on below
+            outcome.put(error)
+
+    Thread(target=work, name="kafka", daemon=True).start()
+    try:
+        found = outcome.get(timeout=CALL_S + GRACE_S)
+    except Empty as late:
+        raise _unavailable("the client does not come back from a call") from late
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _there(client: T | None) -> T:
@@ -351,7 +398,11 @@ def _message(found: KafkaMessage) -> Message:
 
 
 def _lost(error: KafkaException) -> Problem:
-    return Problem("transaction.unavailable", "This instance cannot go on with its transactions", error.args[0].str())
+    return _unavailable(error.args[0].str())
+
+
+def _unavailable(why: str) -> Problem:
+    return Problem("transaction.unavailable", "This instance cannot go on with its transactions", why)
 
 
 def _invalid(what: str, why: str) -> Problem:

@@ -111,7 +111,7 @@ class Broker(Protocol):
         ------
         Problem
             `transaction.conflict`: nothing was done, and `poll` gives the messages again, to whomever they belong now;
-            `message.too_large`, likewise, with the places of the records that the broker does not take in `detail["records"]`;
+            `message.too_large`, likewise: the broker does not take one of the records, or not all of them at once;
             `transaction.unavailable`: this instance was shut out, or ends: what came of it shows `mark`.
         """
         ...
