@@ -21,6 +21,7 @@ from modelyard.adapters.sklearn import SklearnFramework
 from modelyard.adapters.xgboost import XgboostFramework
 from modelyard.core import Problem, digest_bytes
 from modelyard.data import Column
+from modelyard.data.service import get_version as get_dataset_version
 from modelyard.monitoring.service import create_monitor
 from modelyard.registry import Condition, ConditionKind, Gate, ModelVersion, Signature
 from modelyard.registry.imports import Wish, request_import
@@ -29,7 +30,7 @@ from modelyard.serving.infer import LoadedVersion, load_version
 from modelyard.serving.score import score
 from modelyard.serving.service import deploy, served_form
 from modelyard.training import Framework
-from tests.runner_steps.place import Place
+from tests.runner_steps.place import START, Place, trips
 
 IRIS = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
 KINDS = np.array(["setosa", "versicolor", "virginica"])[np.digitize(IRIS[:, 0], [-0.5, 0.5])]
@@ -327,6 +328,31 @@ def test_what_needs_recipe_or_rows_says_that_it_was_imported(place: Place) -> No
     [result] = evaluate_gate(*place.who, "iris", 2, "champion").results
     assert not result.passed
     assert "imported" in result.told
+
+
+def test_an_imported_version_is_measured_beside_one_that_was_trained_here(place: Place, tmp_path: Path) -> None:
+    columns = {"wind": "double"}
+    rows = trips(300, START)
+    model = XGBClassifier(n_estimators=5, n_jobs=1).fit(rows.select("wind").to_numpy().astype(np.float32), rows["late"])
+    said = mlmodel("xgboost", "data: m, model_class: x.XGBClassifier", columns)
+    files = {"MLmodel": said, "m": kept(XgboostFramework(), model, tmp_path / "m")}
+    digests = place.platform.objects.put(place.project, list(files.values()))
+    request_import(*place.who, "late", Wish("saved", dict(zip(files, digests, strict=True))))
+    assert place.work()["version"] == 2
+    with pytest.raises(Problem, match="rows of its own") as told:
+        request_evaluation(*place.who, "late", 2)
+    assert told.value.code == "evaluation.refused"
+    data = get_dataset_version(*place.who, "trips@latest")
+    request_evaluation(*place.who, "late", 2, data=data.id)
+    place.work()
+    [found] = get_version(*place.who, "late@2").evaluations
+    assert (found.run, found.against, found.metric) == (None, 1, "log_loss")
+    assert "which of them v2 was fitted on is not known" in found.window
+    assert found.against_value is not None
+    assert 0 < found.value < 2
+    gate = Gate((Condition(ConditionKind.BETTER, -5.0, "log_loss"),))
+    set_gate(*place.who, "late", "champion", gate)
+    assert evaluate_gate(*place.who, "late", 2, "champion").passed
 
 
 def test_a_lost_try_leaves_one_version(place: Place) -> None:

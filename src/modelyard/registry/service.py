@@ -147,7 +147,8 @@ def request_evaluation(
     against
         An alias or a number: the version that stands there now is the one measured beside.
     data
-        The dataset version with the rows; None: the one that `version` was trained on, of which those held out count.
+        The dataset version with the rows; None: the one that `version` was trained on, of which those held out count. An
+        imported version has none, so they have to be named.
     newest_s
         Only the newest stretch of it, in seconds of event time; None: all.
 
@@ -155,7 +156,7 @@ def request_evaluation(
     ------
     Problem
         `version.missing`, `alias.missing`, `dataset.missing`; `evaluation.invalid` for a version beside itself, or a
-        stretch without length.
+        stretch without length; `evaluation.refused` for an imported version without rows, or beside another such one.
     """
     authorise(actor, "model.write", project)
     candidate = get_version(ports, actor, project, f"{model}@{version}")
@@ -165,9 +166,12 @@ def request_evaluation(
         raise Problem("evaluation.invalid", what, f"{against} is version {version}", "name another alias or number")
     if newest_s is not None and newest_s < 1:
         raise Problem("evaluation.invalid", f"The newest {newest_s} s are no stretch", "it has a length", "--newest 7d")
-    made = trained(candidate, "be measured beside another", "evaluation.refused")
+    wish = "be measured beside another"
+    if candidate.recipe is None:  # the other's trainer says then what is to be predicted
+        trained(other, wish, "evaluation.refused")
+    wanted = data or trained(candidate, f"{wish} on rows of its own", "evaluation.refused").data
     with ports.transaction() as tx:
-        [rows] = tx.datasets.get_versions(project, [data or made.data])
+        [rows] = tx.datasets.get_versions(project, [wanted])
         payload = {
             "model": model,
             "version": candidate.number,

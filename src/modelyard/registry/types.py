@@ -38,7 +38,7 @@ class Form:
 class Evaluation:
     """A version (or the recipe it is a refit of) beside another version on the same labelled rows."""
 
-    run: RunId  # whose model was measured
+    run: RunId | None  # whose model was measured; None: it was imported
     against: int | None  # version number; None: measured alone
     rows: int
     window: str  # which rows: `held-out test split`, `labelled 2013-06-24 … 2013-06-30`

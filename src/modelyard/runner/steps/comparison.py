@@ -46,7 +46,7 @@ def beside(
     against: ModelVersion,
     rows: pl.DataFrame,
     *,
-    run: RunId,
+    run: RunId | None,
     mine: Mapping[str, float],
     label: str,
     metric: str,

@@ -35,8 +35,8 @@ def evaluate_version(context: StepContext) -> Mapping[str, object]:
     platform, actor, project, model = context.platform, context.actor, context.project, payload["model"]
     candidate = get_version(platform, actor, project, f"{model}@{payload['version']}")
     against = get_version(platform, actor, project, f"{model}@{payload['against']}")
-    made = trained(candidate, "be measured beside another", REFUSED)
-    trainer = load_trainer(platform, actor, project, made.recipe.trainer)
+    judge = candidate if candidate.recipe is not None else against
+    trainer = load_trainer(platform, actor, project, trained(judge, "be measured beside another", REFUSED).recipe.trainer)
     context.progress(0.05, "read the rows")
     fair = fair_rows(context, candidate, against, trainer)
     told = f"{fair.rows.height:,} rows"
@@ -50,7 +50,7 @@ def evaluate_version(context: StepContext) -> Mapping[str, object]:
         context,
         against,
         fair.rows,
-        run=made.run,
+        run=candidate.run,
         mine=mine,
         label=trainer.label,
         metric=next((one for one in (trainer.metric, *USUAL) if one in mine), trainer.metric),
@@ -95,6 +95,8 @@ def fair_rows(context: StepContext, candidate: ModelVersion, against: ModelVersi
         told = f"held-out rows of {told}" if candidate.data == data.id else aside
     if seen:
         told += f"; v{against.number} was fitted on {seen:,} of them"
+    if candidate.data is None:
+        told += f"; which of them v{candidate.number} was fitted on is not known: it was imported"
     return Fair(rows.drop(PLACE), told)
 
 
