@@ -44,7 +44,7 @@ def test_every_command_shows_examples_that_name_it_and_has_json(path: tuple[str,
     command = ALL[path]
     assert f"yard {' '.join(path)}" in command.epilog
     assert command.help
-    if path != ("worker", "start"):  # it becomes the worker, whose log is JSON already
+    if path not in (("worker", "start"), ("stream", "start")):  # they become processes that print JSON already
         assert any("--json" in parameter.opts for parameter in command.params)
 
 
