@@ -105,12 +105,18 @@ class Topics:
 
     def committed(self, group: str) -> int:
         """Return how many messages of the source a group has behind it."""
-        settings = {"bootstrap.servers": self.address, "isolation.level": "read_committed", "group.id": group}
-        reader = Consumer(settings)
+        return sum(max(0, place.offset) for place in self._places(group, "read_committed"))
+
+    def mark(self, group: str) -> str:
+        """Return the mark of a worker's last transaction that was committed, also while a killed one is still open."""
+        [found, *_] = self._places(group, "read_uncommitted")
+        return str(found.metadata)
+
+    def _places(self, group: str, isolation: str) -> list[TopicPartition]:
+        reader = Consumer({"bootstrap.servers": self.address, "isolation.level": isolation, "group.id": group})
         try:
-            partitions = reader.list_topics(self.source, timeout=PATIENCE_S).topics[self.source].partitions
-            places = reader.committed([TopicPartition(self.source, number) for number in partitions], timeout=PATIENCE_S)
-            return sum(max(0, place.offset) for place in places)
+            partitions = sorted(reader.list_topics(self.source, timeout=PATIENCE_S).topics[self.source].partitions)
+            return reader.committed([TopicPartition(self.source, number) for number in partitions], timeout=PATIENCE_S)
         finally:
             reader.close()
 

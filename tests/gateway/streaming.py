@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,7 @@ import orjson
 import polars as pl
 
 from modelyard.core import ObjectStore
+from modelyard.gateway.settled import Mark
 from modelyard.serving.broker import Record
 from modelyard.training import Framework
 from tests.gateway.world import CONTROL_TOKEN, DEADLINE_S, World
@@ -98,6 +100,16 @@ class Worker:
         self._process.wait()
         self._drop()
 
+    def kill_in_batch(self, number: int) -> None:
+        """End it as kill -9 does, as soon as it has written the ledger of so many batches: the last is not committed yet."""
+        deadline, size, grown = monotonic() + PATIENCE_S, self._ledger_size(), 0
+        while grown < number:
+            assert monotonic() < deadline, self.log.read_text()[-3000:]
+            now = self._ledger_size()
+            grown += now > size
+            size = now
+        self.kill()
+
     def stop(self) -> int:
         """End it as SIGTERM does, and return its exit status."""
         self._process.terminate()
@@ -108,6 +120,25 @@ class Worker:
         status = self._process.wait(DEADLINE_S)
         self._drop()
         return status
+
+    def uncommitted(self) -> int:
+        """Return how many bytes of the ledger's newest segment lie behind the last mark that the broker has."""
+        segments = sorted(self._ledger.glob("*.jsonl"))
+        mark = Mark.parse(self.topics.mark(f"{self.group}.{self.name}"))
+        if not segments or segments[-1].name < mark.segment:
+            return 0
+        return segments[-1].stat().st_size - (mark.size if segments[-1].name == mark.segment else 0)
+
+    @property
+    def _ledger(self) -> Path:
+        return self.world.home / "streams" / self.group / self.name / "ledger"
+
+    def _ledger_size(self) -> int:
+        found = 0
+        for path in self._ledger.glob("*.jsonl"):
+            with suppress(FileNotFoundError):  # shipped meanwhile
+                found += path.stat().st_size
+        return found
 
     @property
     def _process(self) -> subprocess.Popen[bytes]:
