@@ -19,7 +19,7 @@ from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.process import Stores
 from modelyard.gateway.routes import RouteTable, Target
 from modelyard.gateway.segments import SegmentWriter
-from modelyard.gateway.shipping import Shipper
+from modelyard.gateway.shipping import LakeCarrier, Shipper
 from modelyard.serving import DeploymentId, Revision, Route, ServedDeployment
 from modelyard.serving.infer import load_version
 from tests.gateway.packages import build, flights, tensors
@@ -56,12 +56,12 @@ async def post(gateway: Gateway, body: bytes) -> tuple[int, dict[str, str], dict
 
 def test_more_large_requests_than_may_wait_are_sent_away_for_a_second(tmp_path: Path) -> None:
     lake = DeltaLake(tmp_path / "lake")
-    stores = Stores(FileObjects(tmp_path / "objects"), lake, lambda name: OnnxFramework())
+    stores = Stores(FileObjects(tmp_path / "objects"), lambda name: OnnxFramework())
     package = build(stores.objects, PROJECT, tmp_path, 1)  # type: ignore[arg-type]  # it is the local store
     loaded = load_version(stores, PROJECT, package.form, tmp_path / "packages")
     clock = ManualClock()
     writer = SegmentWriter(tmp_path / "ledger", IdMaker(clock))
-    shipper = Shipper(writer, lake, tmp_path / "ledger")
+    shipper = Shipper(writer, LakeCarrier(lake, tmp_path / "ledger"))
     gateway = Gateway(writer=writer, shipper=shipper, metrics=Metrics(), clock=clock, boot="req", body_limit=1 << 24)
     gateway.table = RouteTable(1, {("flights", "delay"): Target(served(), {1: loaded})}, {CALLER: frozenset([PROJECT])})
     body = json.dumps({"inputs": tensors(flights(500), package.form.signature.inputs)}).encode()

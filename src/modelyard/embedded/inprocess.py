@@ -20,7 +20,7 @@ from modelyard.gateway.process import BODY_LIMIT, SHIP_EVERY_S
 from modelyard.gateway.replicas import alone_in
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
-from modelyard.gateway.shipping import Shipper
+from modelyard.gateway.shipping import LakeCarrier, Shipper
 from modelyard.jobs import JobState
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import find_projects, local_owner
@@ -138,7 +138,7 @@ class GatewayTransport(httpx.BaseTransport):
             ends.enter_context(alone_in(folder))
             ids = IdMaker(system_clock)
             writer = SegmentWriter(folder / "ledger", ids)
-            shipper = Shipper(writer, self._platform.lake, folder / "ledger", SHIP_EVERY_S)
+            shipper = Shipper(writer, LakeCarrier(self._platform.lake, folder / "ledger"), SHIP_EVERY_S)
             gateway = Gateway(
                 writer=writer, shipper=shipper, metrics=Metrics(), clock=self._platform.clock, boot=ids("req"),
                 body_limit=BODY_LIMIT,

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 import httpx
 import uvicorn
 
-from modelyard.adapters import FRAMEWORK, LAKE, OBJECTS, connect, resolve
+from modelyard.adapters import FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import IdMaker, ObjectStore, Problem, system_clock
-from modelyard.data import TableStore
 from modelyard.gateway.app import Gateway
+from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.connections import Connection, allow_connections
 from modelyard.gateway.follow import Follower
 from modelyard.gateway.metrics import Metrics
@@ -61,7 +61,6 @@ class Stores:
     """The ports that the gateway needs: no metadata database is among them."""
 
     objects: ObjectStore
-    lake: TableStore
     framework: Callable[[str], Framework]
 
 
@@ -121,12 +120,12 @@ def run(options: Options, settings: Settings, token: str) -> None:
     folder = replica_folder(settings.home, options.replica)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     siblings = Siblings(settings.home, folder)
-    stores = Stores(connect(OBJECTS, settings.objects), connect(LAKE, settings.lake), lambda name: resolve(FRAMEWORK, name)())
+    stores = Stores(connect(OBJECTS, settings.objects), lambda name: resolve(FRAMEWORK, name)())
     with alone_in(folder), listener_of(options) as listener, listening("127.0.0.1", 0) as inner:
         ids = IdMaker(system_clock)
         writer = SegmentWriter(folder / "ledger", ids)
         adopt(settings.home, folder / "ledger")
-        shipper = Shipper(writer, stores.lake, folder / "ledger", options.ship_every_s)
+        shipper = Shipper(writer, ProcessCarrier(settings.lake, folder / "ledger"), options.ship_every_s)
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=Metrics(), clock=open_clock(settings.clock), boot=ids("req"),
             body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s,

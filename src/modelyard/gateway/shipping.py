@@ -2,12 +2,12 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import time
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
@@ -150,6 +150,59 @@ def _table_of(line: Mapping[str, Any]) -> str:
     return shadow_table(deployment) if line["route"] == RouteKind.SHADOW.value else ledger_table(deployment)
 
 
+class Carrier(Protocol):
+    """What brings closed segments to the lake and takes them off the disk."""
+
+    def carry(self, paths: Sequence[Path]) -> Sequence[int | str]:
+        """Return for each segment its rows in the ledger, or why it stays. Never raises."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held."""
+        ...
+
+
+class LakeCarrier:
+    """Carries segments in this process."""
+
+    def __init__(self, lake: TableStore, folder: Path) -> None:
+        self._lake = lake
+        self._folder = folder
+
+    def carry(self, paths: Sequence[Path]) -> Sequence[int | str]:
+        """Return for each segment its rows in the ledger, or why it stays."""
+        return [self._carry(path) for path in paths]
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+    def _carry(self, path: Path) -> int | str:
+        try:
+            return self._ship(path)
+        except FileNotFoundError:
+            return 0  # one that was still at it when its gateway was killed has carried it
+        except Exception as error:  # a lake fails in the ways of its vendors
+            told = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
+            log.warning("ledger segment %s stays here for now: %s", path.name, told)
+            return told[:500]
+
+    def _ship(self, path: Path) -> int:
+        frames, unreadable = read_segment(path)
+        for (project, table), frame in frames.items():
+            self._append(project, table, frame, path.stem)
+        if unreadable:
+            log.error("%d lines of ledger segment %s cannot be read; they are kept in %s", len(unreadable), path, UNREADABLE)
+            with (self._folder / UNREADABLE).open("ab") as stream:
+                stream.writelines(unreadable)
+        path.unlink()
+        return sum(frame.height for (_, table), frame in frames.items() if table.startswith(LEDGER))
+
+    def _append(self, project: ProjectId, table: str, frame: pl.DataFrame, commit: str) -> None:
+        if self._lake.version(project, table) is not None:
+            frame = fit_to_table(frame, self._lake.scan(project, table).collect_schema())
+        self._lake.append(project, table, frame, commit=commit)
+
+
 class Shipper:
     """The background thread that ships about once a second, and whatever is asked for at once.
 
@@ -157,16 +210,15 @@ class Shipper:
     ----------
     writer
         The local segments.
-    lake
-        Where they go.
+    carrier
+        What brings them to the lake.
     interval_s
         How long a row waits at most while everything is well.
     """
 
-    def __init__(self, writer: SegmentWriter, lake: TableStore, folder: Path, interval_s: float = 1.0) -> None:
+    def __init__(self, writer: SegmentWriter, carrier: Carrier, interval_s: float = 1.0) -> None:
         self._writer = writer
-        self._lake = lake
-        self._folder = folder
+        self._carrier = carrier
         self._interval_s = interval_s
         self._one_at_a_time = Lock()
         self._stop = Event()
@@ -182,25 +234,21 @@ class Shipper:
         """End the thread and ship what is there; what the lake does not take stays on the disk for the next start."""
         self._stop.set()
         self._thread.join()
-        return self.ship()
+        shipment = self.ship()
+        self._carrier.close()
+        return shipment
 
     def ship(self) -> Shipment:
         """Close the open segment and ship everything, now."""
         with self._one_at_a_time:
             self._writer.rotate()
-            rows = segments = 0
-            problems = []
-            for path in self._writer.closed():
-                try:
-                    rows += self._ship_one(path)
-                    segments += 1
-                except Exception as error:  # a lake fails in the ways of its vendors
-                    told = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
-                    problems.append(told[:500])
-                    log.warning("ledger segment %s stays here for now: %s", path.name, told)
-            self.rows_shipped += rows
+            waiting = self._writer.closed()
+            told = self._carrier.carry(waiting) if waiting else []
+            shipped = [one for one in told if isinstance(one, int)]
+            problems = tuple(one for one in told if isinstance(one, str))
+            self.rows_shipped += sum(shipped)
             self.last_problem = problems[-1] if problems else None
-            return Shipment(rows, segments, tuple(problems))
+            return Shipment(sum(shipped), len(shipped), problems)
 
     def backlog(self) -> dict[str, float]:
         """Return how much waits on the disk: segments, bytes, and the age of the oldest in seconds."""
@@ -213,22 +261,6 @@ class Shipper:
             sizes.append(stat.st_size)
             oldest = min(oldest, stat.st_mtime)
         return {"segments": len(sizes), "bytes": sum(sizes), "oldest_s": max(0.0, time() - oldest) if sizes else 0.0}
-
-    def _ship_one(self, path: Path) -> int:
-        frames, unreadable = read_segment(path)
-        for (project, table), frame in frames.items():
-            self._append(project, table, frame, path.stem)
-        if unreadable:
-            log.error("%d lines of ledger segment %s cannot be read; they are kept in %s", len(unreadable), path, UNREADABLE)
-            with (self._folder / UNREADABLE).open("ab") as stream:
-                stream.writelines(unreadable)
-        path.unlink()
-        return sum(frame.height for (_, table), frame in frames.items() if table.startswith(LEDGER))
-
-    def _append(self, project: ProjectId, table: str, frame: pl.DataFrame, commit: str) -> None:
-        if self._lake.version(project, table) is not None:
-            frame = fit_to_table(frame, self._lake.scan(project, table).collect_schema())
-        self._lake.append(project, table, frame, commit=commit)
 
     def _run(self) -> None:
         pause = 0.0

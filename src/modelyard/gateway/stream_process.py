@@ -26,8 +26,9 @@ from urllib.parse import quote
 
 import httpx
 
-from modelyard.adapters import BROKER, FRAMEWORK, LAKE, OBJECTS, connect, resolve
+from modelyard.adapters import BROKER, FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import Clock, IdMaker, Problem, system_clock
+from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.follow import FIRST_RETRY_S, RETRY_S, Follower
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import Plane
@@ -137,7 +138,7 @@ def run(options: Options, settings: Settings, environment: "os._Environ[str]", e
     source, target = environment.get(FROM, ""), environment.get(TO, "")
     token = environment.get("MODELYARD_TOKEN", "")
     group = options.group or f"modelyard.{options.model}"
-    stores = Stores(connect(OBJECTS, settings.objects), connect(LAKE, settings.lake), lambda name: resolve(FRAMEWORK, name)())
+    stores = Stores(connect(OBJECTS, settings.objects), lambda name: resolve(FRAMEWORK, name)())
     with _worker(settings.home / "streams" / quote(group, safe=""), options.worker) as (worker, folder):
         link = Link(source, target, environment.get(DEAD) or None, group, worker, ending)
         broker = resolve(BROKER, source.partition("://")[0])(link)
@@ -152,7 +153,7 @@ def run(options: Options, settings: Settings, environment: "os._Environ[str]", e
             follower.start()
             try:
                 if choice.wait(follower, ending):
-                    _answer(_Parts(broker, choice, stores, open_clock(settings.clock), folder, link), token)
+                    _answer(_Parts(broker, choice, settings.lake, open_clock(settings.clock), folder, link), token)
             finally:
                 follower.stop()
 
@@ -163,7 +164,7 @@ class _Parts:
 
     broker: Broker
     choice: Choice
-    stores: Stores
+    lake: str  # its URL
     clock: Clock
     folder: Path
     link: Link
@@ -178,7 +179,7 @@ def _answer(parts: _Parts, token: str) -> None:
         found = Mark.parse(told) if told else None
         settle(ledger, found)
         writer = SettledSegments(ledger, ids, instance, found)
-        shipper = Shipper(writer, parts.stores.lake, ledger, SHIP_EVERY_S)
+        shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger), SHIP_EVERY_S)
         plane = Plane(writer=writer, metrics=Metrics(), clock=parts.clock)
         stream = Stream(
             broker=parts.broker, found=found, plane=plane, writer=writer, target=parts.choice.target,
