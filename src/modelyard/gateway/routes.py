@@ -128,20 +128,29 @@ class RouteTable:
         Raises
         ------
         Problem
-            `token.unauthenticated`, `path.missing`, `model.missing`, `model.conflict`, `version.missing`.
+            `token.unauthenticated`, `path.missing`, `model.missing`, `model.conflict`, `version.missing`;
+            `gateway.unavailable` before the first catalogue is taken up.
         """
         key = path, authorization, project
         found = self.known.get(key)
         if found is None:
             caller, allowed = self.admit(authorization)
             address = parse_path(path[len(MODELS) :], None if project is None else project.decode("latin-1"))
-            target = self.find(address.project, address.name, allowed)
+            target = self._found(address, allowed)
             pinned = None if address.version is None else target.version(address.version)
             found = Found(target, pinned, address.verb, caller)
             if len(self.known) >= MOST_KNOWN:
                 self.known.clear()
             self.known[key] = found
         return found
+
+    def _found(self, address: Address, allowed: frozenset[ProjectId]) -> Target:
+        try:
+            return self.find(address.project, address.name, allowed)
+        except Problem as problem:
+            if problem.code == "model.missing" and self.position < 0:
+                raise _starting() from problem
+            raise
 
     def admit(self, authorization: bytes | None) -> tuple[str, frozenset[ProjectId]]:
         """Return the hash of the caller's token and the projects where it may ask.
@@ -156,6 +165,8 @@ class RouteTable:
             raise _stranger("the request carries no token")
         token_hash = sha256(secret.strip()).hexdigest()
         projects = self.access.get(token_hash)
+        if projects is None and self.position < 0:
+            raise _starting()
         if projects is None:
             raise _stranger("no project knows this token, or it was revoked")
         return token_hash, projects
@@ -187,6 +198,13 @@ class RouteTable:
                 {"projects": projects},
             )
         return found[0]
+
+
+def _starting() -> Problem:
+    why = "it has not taken up its catalogue yet"
+    return Problem(
+        "gateway.unavailable", "The gateway is starting", why, "try again in a second; GET /v2/health/ready says when"
+    )
 
 
 def _stranger(why: str) -> Problem:
