@@ -61,7 +61,8 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
 
 def test_no_secret_is_told() -> None:
     found = Address.parse("kafka://ada:secret@one:9093/requests?ssl.key.password=secret")
-    assert "secret" not in f"{found} {found!r}"
+    link = Link("kafka://ada:secret@one:9093/a", "kafka://one:9093/b", None, "group", "worker", Event())
+    assert "secret" not in f"{found} {found!r} {link!r}"
     with pytest.raises(Problem) as caught:
         Address.parse("kafka://ada:secret@one:9093/?ssl.key.password=secret")
     assert "secret" not in str(caught.value)

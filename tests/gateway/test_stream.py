@@ -15,6 +15,7 @@ from modelyard.adapters.onnx import OnnxFramework
 from modelyard.serving import Route, RouteKind
 from modelyard.serving.broker import Record
 from modelyard.serving.infer import load_version
+from modelyard.serving.ledger import shadow_table
 from modelyard.serving.rules import choose
 from tests.fetch import fetch_kafka
 from tests.gateway.packages import flights
@@ -155,6 +156,18 @@ def test_a_key_meets_the_version_that_its_route_says(world: World, topics: Topic
         route = choose(served.revision, (one.key or b"").decode())
         assert (header(one, "modelyard-version"), header(one, "modelyard-route")) == (str(route.version), route.kind.value)
     assert {header(one, "modelyard-route") for one in found} == {"live", "canary"}
+
+
+def test_a_shadow_is_asked_about_what_was_answered(world: World, topics: Topics, make_worker: MakeWorker) -> None:
+    world.publish(world.served(Route(1, 100), Route(2, 100, RouteKind.SHADOW)))
+    topics.send([*requests(raw(300)), Record(b"x", b"poison", ())])
+    worker = make_worker("one")
+    worker.start()
+    until(lambda: world.table(shadow_table("delay")).rows(), 300, [worker])
+    assert worker.stop() == 0
+    shadows, ledger = world.table(shadow_table("delay")), world.ledger()
+    assert sorted(shadows["id"]) == sorted(ledger["id"])
+    assert (set(shadows["version"]), set(ledger["version"])) == ({2}, {1})
 
 
 def test_killed_again_and_again_it_answers_each_message_once(

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -127,7 +127,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     return Options(**vars(parser.parse_args(arguments)))
 
 
-def run(options: Options, settings: Settings, environment: "os._Environ[str]", ending: Event) -> None:
+def run(options: Options, settings: Settings, environment: Mapping[str, str], ending: Event) -> None:
     """Answer until the end comes, then ship the ledger.
 
     Raises

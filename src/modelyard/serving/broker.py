@@ -5,7 +5,7 @@ place in the topic, a mark) is seen whole or not at all by readers of committed 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from typing import Protocol, TypeAlias
@@ -63,9 +63,9 @@ class Link:
         Once set, nothing waits for a broker that is away any longer.
     """
 
-    source: str
-    target: str
-    dead: str | None
+    source: str = field(repr=False)
+    target: str = field(repr=False)
+    dead: str | None = field(repr=False)
     group: str
     worker: str
     ending: Event
