@@ -24,6 +24,8 @@ from tests.gateway.world import PROJECT, World
 from tests.kafka import KafkaNode
 from tests.topics import Topics
 
+pytestmark = pytest.mark.xdist_group("kafka")  # one after another: each starts processes enough
+
 MakeWorker = Callable[[str], Worker]
 
 

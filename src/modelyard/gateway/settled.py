@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -52,10 +53,12 @@ def settle(folder: Path, mark: Mark | None) -> None:
     for path in sorted(folder.glob("*" + SUFFIX)):
         if mark is None:
             log.warning("the broker has forgotten what was committed: ledger segment %s is kept whole", path.name)
-        elif path.name > mark.segment:
-            path.unlink()
-        elif path.name == mark.segment and path.stat().st_size > mark.size:
-            os.truncate(path, mark.size)
+            continue
+        with suppress(FileNotFoundError):  # the carrier of an instance before still ships what that one had closed
+            if path.name > mark.segment:
+                path.unlink()
+            elif path.name == mark.segment and path.stat().st_size > mark.size:
+                os.truncate(path, mark.size)
 
 
 class SettledSegments(SegmentWriter):
