@@ -13,7 +13,15 @@ from modelyard.core import Problem
 from modelyard.testing.framework import Example, FrameworkContract
 from modelyard.training import Framework
 
-torch = pytest.importorskip("torch", reason="PyTorch is not in the development lock: pip install 'modelyard[torch]'")
+try:
+    import torch
+except ImportError:
+    torch = None
+
+pytestmark = [
+    pytest.mark.cluster,  # too large to be installed for every run
+    pytest.mark.skipif(torch is None, reason="PyTorch is not in the development lock: pip install 'modelyard[torch]'"),
+]
 
 ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 
