@@ -72,8 +72,8 @@ def in_turns(first: Callable[[], object], second: Callable[[], object], rounds: 
 def measure(*, quick: bool) -> list[Result]:
     """Return the results of all works."""
     train = sample(2_000 if quick else 20_000)
-    transform, peer = ours(train), theirs(train.to_pandas())
-    expected = peer.transform(train.to_pandas())
+    transform, peer = ours(train), theirs(pd.DataFrame(train.to_dict(as_series=False)))
+    expected = peer.transform(pd.DataFrame(train.to_dict(as_series=False)))
     # scikit-learn puts numbers first, as the columns stand; one-hot columns come in the same order in both.
     if not np.allclose(transform.matrix(train), expected, atol=TOLERANCE):
         raise SystemExit("the two preparations differ: nothing was timed")
@@ -81,7 +81,7 @@ def measure(*, quick: bool) -> list[Result]:
     row = train.row(0, named=True)
     one = pd.DataFrame([row])
     many = sample(10_000 if quick else 200_000)
-    table = many.to_pandas()
+    table = pd.DataFrame(many.to_dict(as_series=False))
     single = timed(
         "one row",
         lambda: transform.rows([row]),

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import joblib  # type: ignore[import-untyped]
 import numpy as np
+import pandas as pd
 import polars as pl
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
@@ -182,7 +183,7 @@ def fitted(frame: pl.DataFrame, to_single: object, to_double: object = "passthro
     """Return the preparation as scikit-learn does it, ending in float32 as ours does."""
     numbers = make_pipeline(SimpleImputer(strategy="median"), to_double, StandardScaler(), to_single)
     categories = OneHotEncoder(sparse_output=False, handle_unknown="ignore", dtype=np.float32)
-    raw = frame.select(*NUMBERS, *CATEGORIES).to_pandas()
+    raw = pd.DataFrame(frame.select(*NUMBERS, *CATEGORIES).to_dict(as_series=False))
     return ColumnTransformer([("numbers", numbers, NUMBERS), ("categories", categories, list(CATEGORIES))]).fit(raw)
 
 

@@ -80,7 +80,7 @@ def test_an_exported_program_is_taken_too(one: TorchFramework) -> None:
 
 @pytest.mark.parametrize("odd", ["no matrix", "branches"])
 def test_a_network_that_cannot_be_exported_is_refused(one: TorchFramework, odd: str) -> None:
-    class Branches(torch.nn.Module):  # type: ignore[misc, name-defined] # untyped where torch is absent
+    class Branches(torch.nn.Module):  # type: ignore[misc]  # untyped where torch is absent
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 1)

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import httpx
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -247,7 +248,7 @@ def test_mlflow_health_is_open_and_a_models_health_is_not(shared: World, client:
 
 def test_mlflow_reads_what_pandas_writes(shared: World, client: httpx.Client) -> None:
     frame = flights(3, seed=8).with_columns(wind=pl.Series([None, 1.0, 2.0]), day=pl.lit(None, pl.Date))
-    pandas = frame.drop("late").to_pandas()
+    pandas = pd.DataFrame(frame.drop("late").to_dict(as_series=False))
     expected = rest(shared, client, frame)
     table = {"columns": list(pandas.columns), "index": [0, 1, 2], "data": pandas.astype(object).to_numpy().tolist()}
     text = json.dumps({"dataframe_split": table}, default=lambda value: value.isoformat())
