@@ -22,6 +22,7 @@ RING_OF_FIXTURE = {
 }
 LOOPBACK = ("127.", "::1", "localhost", "::ffff:127.", "testserver")
 S3_REGION = "us-east-1"
+HERE = Path(__file__).parent
 IN_CI = os.environ.get("CI") == "true"
 
 settings.register_profile("house", deadline=None, derandomize=IN_CI)
@@ -57,11 +58,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def ring_of(item: pytest.Item) -> str:
-    """Return the ring of a test that names none: journeys by their folder, others by their fixtures, else `unit`."""
-    if "journeys" in item.path.parts:
+    """Return the ring of a test that names none: by its fixtures, else by its folder.
+
+    Tests beside what they test are `unit`; those of adapters, and those in `tests/`, work with real parts: `contract`.
+    """
+    folders = item.path.relative_to(HERE).parts
+    if "journeys" in folders:
         return "journey"
     asked = set(getattr(item, "fixturenames", ()))
-    return next((ring for fixture, ring in RING_OF_FIXTURE.items() if fixture in asked), "unit")
+    named = next((ring for fixture, ring in RING_OF_FIXTURE.items() if fixture in asked), None)
+    return named or ("contract" if folders[0] == "tests" or "adapters" in folders else "unit")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
