@@ -1,24 +1,13 @@
 """The page on models runs as it stands: a stranger's file is proved by a job in a process of its own, and then answers."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "serving" / "models.md"
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+from tests.journeys.pages import run_page
 
 
 def test_the_page_on_models_runs(tmp_path: Path) -> None:
-    script = tmp_path / "page.py"
-    script.write_text("\n".join(BLOCK.findall(PAGE.read_text(encoding="utf-8"))), encoding="utf-8")
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
-    environment = {**bare, "MODELYARD_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", str(script)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = done.stdout.splitlines()
+    told = run_page("serving/models.md", tmp_path, "-W", "ignore")
     assert told[0] == "(Column(name='X', dtype='Array[Float32, 4]'),)"
     assert told[1] == "# iris.onnx"
     assert told[-2] == "('virginica', 'setosa')"

@@ -10,8 +10,8 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard.core import Problem
-from modelyard.training.matrix import MatrixFramework
+from modelyard.core import Problem, first_line
+from modelyard.training.matrix import MatrixFramework, unconvertible
 from modelyard.training.trees import is_tree
 
 _HEAD = b"tree\n"
@@ -62,7 +62,7 @@ class LightgbmFramework(MatrixFramework):
                 raise ValueError("a tree of it leads outside of itself")
             return LightgbmModel(lightgbm.Booster(model_str=source), source)
         except (lightgbm.basic.LightGBMError, ValueError, KeyError) as error:
-            raise _invalid(str(error).splitlines()[0][:300] if str(error) else type(error).__name__) from error
+            raise _invalid(first_line(error)) from error
 
     def predict(self, model: object, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return probabilities (classifiers) or values; of a training that was stopped early, by its best round."""
@@ -91,12 +91,7 @@ class LightgbmFramework(MatrixFramework):
                 taken = [("features", FloatTensorType([None, features]))]
                 converted = convert_lightgbm(booster, initial_types=taken, zipmap=False)
         except Exception as error:  # it raises a dozen kinds for one cause
-            raise Problem(
-                "model.invalid",
-                "The LightGBM model cannot be converted to ONNX",
-                str(error).splitlines()[0][:300] if str(error) else type(error).__name__,
-                "it is served in its native form",
-            ) from error
+            raise unconvertible("The LightGBM model", error) from error
         _fill_gaps(converted, _filled_with_zero(own.booster, features))
         return bytes(converted.SerializeToString())
 

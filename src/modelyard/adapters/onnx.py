@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-from modelyard.core import Problem
+from modelyard.core import Problem, first_line
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 
@@ -99,7 +99,7 @@ class OnnxFramework:
         try:
             session = onnxruntime.InferenceSession(source, _options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            raise _invalid(_first_line(error)) from error
+            raise _invalid(first_line(error)) from error
         inputs, outputs = session.get_inputs(), session.get_outputs()
         return OnnxModel(
             session,
@@ -212,10 +212,6 @@ def _own(model: object) -> OnnxModel:
 def _matrix(maps: Sequence[dict[Any, float]]) -> NDArray[np.float64]:
     classes = sorted(maps[0]) if maps else []
     return np.asarray([[row[one] for one in classes] for row in maps], dtype=np.float64)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def _invalid(why: str, step: str = "make it again") -> Problem:

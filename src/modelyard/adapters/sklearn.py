@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import BaseEnsemble
 
 from modelyard.core import Problem
-from modelyard.training.matrix import MatrixFramework
+from modelyard.training.matrix import MatrixFramework, unconvertible
 
 # Types that skops does not trust by itself, read and found to hold arrays only. A model with any other is refused.
 TRUSTED = frozenset(
@@ -86,12 +86,7 @@ class SklearnFramework(MatrixFramework):
                 warnings.simplefilter("ignore")  # skl2onnx's own, about NumPy
                 converted = to_onnx(model, np.zeros((1, features), dtype=np.float32), options=options)
         except Exception as error:  # skl2onnx raises a dozen kinds for one cause
-            raise Problem(
-                "model.invalid",
-                f"{type(model).__name__} cannot be converted to ONNX",
-                str(error).splitlines()[0] if str(error) else type(error).__name__,
-                "it is served in its native form",
-            ) from error
+            raise unconvertible(type(model).__name__, error) from error
         return bytes(converted.SerializeToString())
 
     def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:

@@ -24,7 +24,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at its import, see d
 
 import onnxruntime
 
-from modelyard.core import Problem
+from modelyard.core import Problem, first_line
 from modelyard.training.matrix import FEATURES, MatrixFramework
 
 _MATRIX = 2
@@ -113,7 +113,7 @@ def _exported(model: Any) -> TorchModel:
             made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[FEATURES])
         source = bytes(made.model_proto.SerializeToString())
     except Exception as error:  # the exporter raises a dozen kinds for one cause
-        raise _invalid(f"it cannot be exported to ONNX ({_first_line(error)})", "use operations that ONNX has") from error
+        raise _invalid(f"it cannot be exported to ONNX ({first_line(error)})", "use operations that ONNX has") from error
     kept = _opened(source)
     if kept.features is None:
         raise _invalid("it does not take one matrix (rows, features)", "put what comes before into the pipeline")
@@ -139,7 +139,7 @@ def _program(network: Any) -> Any:
     try:
         return torch.export.export(network.eval().cpu(), (torch.zeros(_ROWS, width),), dynamic_shapes=(rows,))
     except Exception as error:
-        raise _invalid(f"it cannot be exported ({_first_line(error)})", "see torch.export.export") from error
+        raise _invalid(f"it cannot be exported ({first_line(error)})", "see torch.export.export") from error
 
 
 def _opened(source: bytes) -> TorchModel:
@@ -152,7 +152,7 @@ def _opened(source: bytes) -> TorchModel:
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise _invalid(_first_line(error), "register the run again") from error
+        raise _invalid(first_line(error), "register the run again") from error
     shapes = [one.shape for one in session.get_inputs()]
     width = shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == _MATRIX else None
     return TorchModel(session, source, width if isinstance(width, int) else None)
@@ -168,10 +168,6 @@ def _silenced(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def _invalid(why: str, step: str) -> Problem:

@@ -10,8 +10,8 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from modelyard.core import Problem
-from modelyard.training.matrix import MatrixFramework
+from modelyard.core import Problem, first_line
+from modelyard.training.matrix import MatrixFramework, unconvertible
 from modelyard.training.trees import is_tree
 
 _CLASSES = 2
@@ -59,7 +59,7 @@ class XgboostFramework(MatrixFramework):
             own = _own(booster)
             sound = not own.trees or all(_is_sound(tree, booster.num_features()) for tree in _trees(booster))
         except (xgboost.core.XGBoostError, ValueError, TypeError, KeyError) as error:
-            raise _invalid(str(error).splitlines()[0][:300] if str(error) else type(error).__name__) from error
+            raise _invalid(first_line(error)) from error
         if not sound:
             raise _invalid("a tree of it leads outside of itself")
         return own
@@ -97,12 +97,7 @@ class XgboostFramework(MatrixFramework):
                 warnings.simplefilter("ignore")  # the converter's own
                 converted = convert_xgboost(booster, initial_types=[("features", FloatTensorType([None, features]))])
         except Exception as error:  # it raises a dozen kinds for one cause
-            raise Problem(
-                "model.invalid",
-                "The XGBoost model cannot be converted to ONNX",
-                str(error).splitlines()[0][:300] if str(error) else type(error).__name__,
-                "it is served in its native form",
-            ) from error
+            raise unconvertible("The XGBoost model", error) from error
         return bytes(converted.SerializeToString())
 
     def thresholds(self, model: object, features: int) -> list[NDArray[np.float32]]:

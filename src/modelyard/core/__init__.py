@@ -8,7 +8,7 @@ from modelyard.core.json import Json, JsonObject, canonical_json
 from modelyard.core.names import check_name
 from modelyard.core.objects import ObjectStore
 from modelyard.core.pages import Page, PageRequest
-from modelyard.core.problems import Problem, ProblemKind, missing, nearest
+from modelyard.core.problems import Problem, ProblemKind, first_line, missing, nearest
 
 __all__ = [
     "Clock",
@@ -32,6 +32,7 @@ __all__ = [
     "digest_bytes",
     "digest_file",
     "digest_json",
+    "first_line",
     "from_text",
     "missing",
     "nearest",

@@ -11,6 +11,7 @@ from enum import Enum
 from modelyard.core.json import Json
 
 SHOWN = 10  # known names in the sentence; the detail has more
+LONGEST_LINE = 300  # characters of what a foreign exception says
 
 
 class ProblemKind(Enum):
@@ -94,3 +95,12 @@ def missing(noun: str, name: str, known: Iterable[str], next_step: str = "") -> 
     else:
         why = f"there is no {noun} yet"
     return Problem(f"{noun}.missing", f"There is no {noun} '{name}'", why, next_step, {"known": names[:100], "nearest": near})
+
+
+def first_line(error: Exception) -> str:
+    r"""Return what somebody else's exception says, in one line of at most 300 characters; its type where it says nothing.
+
+    >>> first_line(ValueError("no such column\nat line 3")), first_line(KeyError())
+    ('no such column', 'KeyError')
+    """
+    return str(error).splitlines()[0][:LONGEST_LINE] if str(error) else type(error).__name__

@@ -147,8 +147,9 @@ class Gateway:
                     return await self._in_thread(size, lambda: self._answer_here(read))
             call, tell = read()
         except TimeoutError:
-            self._plane.refused(ask, late(perf_counter() - ask.begun))
-            return late(perf_counter() - ask.begun)
+            problem = late(perf_counter() - ask.begun)
+            self._plane.refused(ask, problem)
+            return problem
         except Problem as problem:
             self._plane.refused(ask, problem)
             return problem

@@ -117,6 +117,15 @@ def call_headers(call: Call) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(headers)
 
 
+def rows_told(call: Call) -> list[Any]:
+    """Return the answers by row: values of the only output, else records. Raises the call's problem."""
+    answers = {name: values.tolist() for name, values in call.told().items()}
+    if len(answers) == 1:
+        [told] = answers.values()
+        return list(told)
+    return [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
+
+
 def call_document(call: Call) -> dict[str, Any]:
     """Return the same for the body, as its member `modelyard`."""
     document: dict[str, Any] = {

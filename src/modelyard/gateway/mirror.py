@@ -13,12 +13,12 @@ from time import perf_counter
 
 from modelyard.core import Problem
 from modelyard.gateway.calls import Call
+from modelyard.prepare.transform import ROWS_BY_PYTHON
 from modelyard.serving.infer import LoadedVersion
 from modelyard.serving.rules import mirrored
 from modelyard.serving.types import RouteKind
 
 MOST_WAITING_ROWS = 4096
-BATCH_ROWS = 256
 
 Work = Callable[[LoadedVersion, Sequence[Call]], float]
 
@@ -93,4 +93,4 @@ class Mirror:
 
     def _fits(self, batch: Sequence[Call], rows: int) -> bool:
         following = self._waiting[0]
-        return following.loaded is batch[0].loaded and rows + following.count <= BATCH_ROWS
+        return following.loaded is batch[0].loaded and rows + following.count <= ROWS_BY_PYTHON

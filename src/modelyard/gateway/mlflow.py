@@ -24,7 +24,7 @@ import orjson
 
 from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import NO_WISHES, Door, Inside, Request, Wishes, call_document, call_headers, timeout_of
+from modelyard.gateway.doors import NO_WISHES, Door, Inside, Request, Wishes, call_document, call_headers, rows_told, timeout_of
 from modelyard.gateway.http import JSON, Reply, refusal
 from modelyard.gateway.json_rows import (
     call_of,
@@ -171,12 +171,9 @@ def read_csv(ask: Ask, body: bytes, wishes: Wishes = NO_WISHES) -> Call:
 
 def write(call: Call) -> Reply:
     """Return an answer. Raises the call's problem."""
-    answers = {name: values.tolist() for name, values in call.told().items()}
-    if len(answers) == 1:
-        [told] = answers.values()
-    else:
-        told = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
-    return Reply(200, orjson.dumps({"predictions": told, "modelyard": call_document(call)}), JSON, call_headers(call))
+    return Reply(
+        200, orjson.dumps({"predictions": rows_told(call), "modelyard": call_document(call)}), JSON, call_headers(call)
+    )
 
 
 def _split(value: object, loaded: LoadedVersion) -> dict[str, list[Any]]:

@@ -20,7 +20,18 @@ import orjson
 
 from modelyard.core import Problem, missing
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import NO_WISHES, Door, Inside, Reading, Request, Wishes, call_document, call_headers, timeout_of
+from modelyard.gateway.doors import (
+    NO_WISHES,
+    Door,
+    Inside,
+    Reading,
+    Request,
+    Wishes,
+    call_document,
+    call_headers,
+    rows_told,
+    timeout_of,
+)
 from modelyard.gateway.http import JSON, Reply, json_reply, refusal
 from modelyard.gateway.json_rows import (
     call_of,
@@ -119,12 +130,7 @@ def read(ask: Ask, body: bytes, wishes: Wishes = NO_WISHES) -> Reading[Reply]:
 
 def by_row(call: Call) -> Reply:
     """Return the answer to `instances`. Raises the call's problem."""
-    answers = {name: values.tolist() for name, values in call.told().items()}
-    if len(answers) == 1:
-        [told] = answers.values()
-    else:
-        told = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
-    return _reply(call, {"predictions": told})
+    return _reply(call, {"predictions": rows_told(call)})
 
 
 def by_column(call: Call) -> Reply:

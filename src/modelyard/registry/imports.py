@@ -4,12 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelyard.core import Digest, PageRequest, Problem, ProjectId, check_name
+from modelyard.core import Digest, Problem, ProjectId, check_name
 from modelyard.data.cell import Cell
-from modelyard.events import Fact
 from modelyard.jobs import Job, Limits
 from modelyard.jobs.service import submit
-from modelyard.registry.service import Ports, ensure_model
+from modelyard.registry.service import Ports, add_version, ensure_model
 from modelyard.registry.types import Form, ModelVersion, Origin, Signature
 from modelyard.tenancy import Actor, authorise
 
@@ -89,15 +88,12 @@ def request_import(ports: Ports, actor: Actor, project: ProjectId, model: str, w
 
 def add_import(ports: Ports, actor: Actor, project: ProjectId, model: str, brought: Import) -> ModelVersion:
     """Record an imported version. Called by the runner's step alone: what it holds was measured there."""
-    authorise(actor, "model.write", project)
-    ensure_model(ports, actor, project, model)
-    [card] = ports.objects.put(project, [brought.card.encode()])
-    with ports.transaction() as tx:
-        newest = tx.models.versions(project, model, PageRequest(limit=1)).items
-        version = ModelVersion(
+
+    def made(number: int, card: Digest) -> ModelVersion:
+        return ModelVersion(
             project=project,
             model=model,
-            number=newest[0].number + 1 if newest else 1,
+            number=number,
             run=None,
             recipe=None,
             data=None,
@@ -114,10 +110,9 @@ def add_import(ports: Ports, actor: Actor, project: ProjectId, model: str, broug
             note=brought.note,
             origin=brought.origin,
         )
-        tx.models.add_versions(project, [version])
-        fact = Fact("version.registered", f"{model}@{version.number}", {"run": None, "origin": brought.origin.name})
-        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
-    return version
+
+    told = {"run": None, "origin": brought.origin.name}
+    return add_version(ports, actor, project, model, card=brought.card, made=made, told=told)
 
 
 def _check_paths(wish: Wish) -> None:

@@ -1,6 +1,6 @@
 """Use cases of the registry. Only `promote` moves an alias, and it asks the gate itself: no path goes round it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -184,16 +184,13 @@ def request_evaluation(
 
 
 def register(ports: Ports, actor: Actor, project: ProjectId, model: str, package: Package) -> ModelVersion:
-    """Record a new version of `model`."""
-    authorise(actor, "model.write", project)
-    ensure_model(ports, actor, project, model)
-    [card] = ports.objects.put(project, [package.card.encode()])
-    with ports.transaction() as tx:
-        newest = tx.models.versions(project, model, PageRequest(limit=1)).items
-        version = ModelVersion(
+    """Record a new version of `model` that a run made."""
+
+    def made(number: int, card: Digest) -> ModelVersion:
+        return ModelVersion(
             project=project,
             model=model,
-            number=newest[0].number + 1 if newest else 1,
+            number=number,
             run=package.run.id,
             recipe=package.run.recipe,
             data=package.run.data,
@@ -212,8 +209,29 @@ def register(ports: Ports, actor: Actor, project: ProjectId, model: str, package
             note=package.note,
             reference=package.reference or package.run.metrics,
         )
+
+    return add_version(ports, actor, project, model, card=package.card, made=made, told={"run": package.run.id})
+
+
+def add_version(
+    ports: Ports,
+    actor: Actor,
+    project: ProjectId,
+    model: str,
+    *,
+    card: str,
+    made: Callable[[int, Digest], ModelVersion],
+    told: Mapping[str, object],
+) -> ModelVersion:
+    """Record what `made` gives for the model's next number and the digest of the card; its fact says what is `told`."""
+    authorise(actor, "model.write", project)
+    ensure_model(ports, actor, project, model)
+    [digest] = ports.objects.put(project, [card.encode()])
+    with ports.transaction() as tx:
+        newest = tx.models.versions(project, model, PageRequest(limit=1)).items
+        version = made(newest[0].number + 1 if newest else 1, digest)
         tx.models.add_versions(project, [version])
-        fact = Fact("version.registered", f"{model}@{version.number}", {"run": version.run})
+        fact = Fact("version.registered", f"{model}@{version.number}", told)
         tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
     return version
 

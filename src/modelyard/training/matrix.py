@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard.core import Problem, first_line
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 
@@ -32,3 +33,10 @@ class MatrixFramework(ABC):
     def run(self, model: object, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Return the answers as `predict` gives them, under the name `answer`."""
         return {ANSWER: self.predict(model, inputs[FEATURES])}
+
+
+def unconvertible(model: str, error: Exception) -> Problem:
+    """Return the problem of a model that its converter does not take; `model` names it."""
+    return Problem(
+        "model.invalid", f"{model} cannot be converted to ONNX", first_line(error), "it is served in its native form"
+    )
