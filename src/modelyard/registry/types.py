@@ -79,6 +79,48 @@ class Origin:
     files: Mapping[str, Digest]  # by path within the folder; of a single file its name
 
 
+class Combining(Enum):
+    """How the answers of several versions become one."""
+
+    MEAN = "mean"  # of their numbers
+    WEIGHTED = "weighted"  # the same, each version with its weight
+    VOTE = "vote"  # the share of the versions that choose a class
+    STACK = "stack"  # the head answers, from their answers and the raw columns; of one version: a chain
+    ROUTE = "route"  # the head's number says which of them answers a row
+
+
+@dataclass(frozen=True)
+class Member:
+    """A version that a combined one is made of."""
+
+    model: str
+    version: int
+    name: str  # within the combination: of the column in which a stack's head finds its answer
+
+    @property
+    def ref(self) -> str:
+        """What names it: `churn@7`."""
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What a combined version is made of, by exact versions, and by which rule."""
+
+    rule: Combining
+    members: tuple[Member, ...]
+    head: Member | None = None  # of a stack and a route
+    weights: tuple[float, ...] = ()  # of `weighted`: one a member, their sum above 0
+    limits: tuple[float, ...] = ()  # of a route, rising: a member answers rows with a number below its limit, the last the rest
+    threshold: float = 0.5  # of a vote: a probability from here on is a yes
+    tensors: bool = False  # whether it takes tensors as they are; else raw columns
+
+    @property
+    def parts(self) -> tuple[Member, ...]:
+        """The members, and the head after them."""
+        return self.members if self.head is None else (*self.members, self.head)
+
+
 @dataclass(frozen=True)
 class ModelVersion:
     """One immutable model: the fitted preparation, the forms, and all that is known of it."""
@@ -86,9 +128,9 @@ class ModelVersion:
     project: ProjectId
     model: str  # its name
     number: int  # from 1
-    run: RunId | None  # None, as recipe and data: it was made elsewhere, see `origin`
+    run: RunId | None  # None, as recipe: it was made elsewhere, see `origin`, or of others, see `composition`
     recipe: Recipe | None
-    data: DatasetVersionId | None
+    data: DatasetVersionId | None  # what it was trained on; of a combined one: what the member was that answers for it
     pipeline: Digest | None  # the fitted pipeline, a JSON object; None: it takes tensors as they are
     signature: Signature
     forms: tuple[Form, ...]
@@ -106,6 +148,7 @@ class ModelVersion:
     # week that a recipe is judged on is too short, and too much of its season, to promise by.
     reference: Mapping[str, float] = field(default_factory=dict)
     origin: Origin | None = None
+    composition: Composition | None = None
 
 
 class ConditionKind(Enum):
@@ -176,6 +219,17 @@ class Approval:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The rule of an alias that moves by itself: to the version that is best by a metric, of those that may stand there."""
+
+    metric: str
+    direction: Direction
+    latency_us: float | None = None  # the form that serves takes at most so long for one row
+    size_bytes: int | None = None  # and is at most so large
+    barred: tuple[int, ...] = ()  # versions that were rolled back from: they come back by hand, or with a new rule
+
+
+@dataclass(frozen=True)
 class Alias:
     """A name that production follows."""
 
@@ -188,3 +242,4 @@ class Alias:
     moved_by: str
     previous: int | None = None
     broken_for: tuple[int, ...] = ()  # versions for which the glass is broken: each may pass the gate once
+    best: Best | None = None  # the rule by which it moves by itself; None: it is moved
