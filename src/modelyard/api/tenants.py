@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from modelyard.api.callers import Call, InProject
 from modelyard.api.reading import SnapshotRoute
 from modelyard.events import Event
-from modelyard.tenancy import Actor, Member, Membership, Project, Role, Token, authorise
+from modelyard.tenancy import Actor, Limit, Member, Membership, Project, Role, Token, authorise
 from modelyard.tenancy.service import (
     create_member,
     create_project,
@@ -17,6 +17,7 @@ from modelyard.tenancy.service import (
     find_members,
     find_projects,
     find_tokens,
+    limit_token,
     revoke_token,
     set_role,
 )
@@ -48,6 +49,7 @@ class NewToken:
     name: str
     role: Role | None = None
     days: float | None = None
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,16 @@ def tokens(call: Call) -> list[Token]:
 @router.post("/tokens", status_code=201)
 def make_token(call: Call, new: NewToken) -> MadeToken:
     """Make a token."""
-    made, secret = create_token(call.platform, call.actor, member=new.member, name=new.name, role=new.role, days=new.days)
+    made, secret = create_token(
+        call.platform, call.actor, member=new.member, name=new.name, role=new.role, days=new.days, limit=new.limit
+    )
     return MadeToken(made, secret)
+
+
+@router.put("/tokens/{token}/limit")
+def give_limit(call: Call, token: str, limit: Limit | None = None) -> Token:
+    """Limit what a token may ask of gateways; without a body it may ask as much as it likes."""
+    return limit_token(call.platform, call.actor, token, limit)
 
 
 @router.delete("/tokens/{token}")

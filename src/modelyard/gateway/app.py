@@ -130,7 +130,8 @@ class Gateway:
     def ask(self, found: Found, begun: float, timeout_s: float = inf) -> Ask:
         """Return who asks whom, with an id for the request, and how long they wait at most."""
         deadline = begun + min(timeout_s, self._longest_s)
-        return Ask(found.target, found.pinned, found.caller, f"{self._boot}-{next(self._numbers):x}", begun, deadline)
+        number = f"{self._boot}-{next(self._numbers):x}"
+        return Ask(found.target, found.pinned, found.caller, number, begun, deadline, found.allowance)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body. Raises as `read_body` does."""
@@ -144,8 +145,8 @@ class Gateway:
         try:
             if size > LARGEST_ON_LOOP:
                 async with asyncio.timeout(max(0.0, ask.deadline - perf_counter())):
-                    return await self._in_thread(size, lambda: self._answer_here(read))
-            call, tell = read()
+                    return await self._in_thread(size, lambda: self._answer_here(ask, read))
+            call, tell = _read(ask, read)
         except TimeoutError:
             problem = late(perf_counter() - ask.begun)
             self._plane.refused(ask, problem)
@@ -168,8 +169,8 @@ class Gateway:
             self._waiting -= 1
             self._waiting_bytes -= size
 
-    def _answer_here(self, read: Callable[[], Reading[T]]) -> T | Problem:
-        call, tell = read()
+    def _answer_here(self, ask: Ask, read: Callable[[], Reading[T]]) -> T | Problem:
+        call, tell = _read(ask, read)
         self._plane.answer_here(call)
         return call.problem or tell(call)
 
@@ -186,6 +187,17 @@ class Gateway:
         """End the threads, once nothing more is asked."""
         self._threads.shutdown()
         self._plane.close()
+
+
+def _read(ask: Ask, read: Callable[[], Reading[T]]) -> Reading[T]:
+    """Read a request, if its token may ask as much."""
+    allowance = ask.allowance
+    if allowance is None:
+        return read()
+    allowance.take()
+    reading = read()
+    allowance.take_rows(reading[0].count)
+    return reading
 
 
 def _door(path: str) -> Door | None:

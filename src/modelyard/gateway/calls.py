@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from modelyard.core import Problem, ProblemKind
+from modelyard.gateway.limits import Allowance
 from modelyard.gateway.routes import Target
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import InputColumn
@@ -28,6 +29,7 @@ class Ask:
     id: str  # for a request that brings no id of its own
     begun: float  # `perf_counter` when its first byte was seen
     deadline: float = inf  # `perf_counter` when nobody waits for it any more
+    allowance: Allowance | None = None  # of the token
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ import msgspec
 
 from modelyard.core import Problem, ProjectId
 from modelyard.core.files import whole_file
+from modelyard.gateway.limits import Allowances
 from modelyard.gateway.routes import RouteTable, Target
 from modelyard.serving import Catalogue, ServedDeployment, ServedForm
 from modelyard.serving.infer import LoadedVersion, Ports, content_file, load_version
@@ -41,12 +42,14 @@ class Follower:
         ports: Ports,
         client: httpx.Client,
         swap: Callable[[RouteTable], None],
+        allowances: Allowances | None = None,
     ) -> None:
         self._file = home / CATALOGUE
         self._packages = home / PACKAGES
         self._ports = ports
         self._client = client
         self._swap = swap
+        self._allowances = allowances or Allowances()
         self._table = RouteTable()
         self._catalogue: Catalogue | None = None
         self._stop = Event()
@@ -87,15 +90,16 @@ class Follower:
         targets = {key: target for key, target in self._table.targets.items() if key in named}
         self.problems = {told: why for told, why in self.problems.items() if tuple(told.split("/")) in named}
         admitted = {token: frozenset(projects) for token, projects in access.items()}
-        self._publish(RouteTable(self._table.position, dict(targets), admitted))
+        allowances = self._allowances.of(catalogue.token_limits)
+        self._publish(RouteTable(self._table.position, dict(targets), admitted, allowances))
         for key, served in named.items():
             before = targets.get(key)
             if before is None or before.served != served:
                 after = self._load(served, before)
                 if after is not None:
                     targets[key] = after
-                    self._publish(RouteTable(self._table.position, dict(targets), admitted))
-        self._publish(RouteTable(catalogue.position, dict(targets), admitted))
+                    self._publish(RouteTable(self._table.position, dict(targets), admitted, allowances))
+        self._publish(RouteTable(catalogue.position, dict(targets), admitted, allowances))
         if not self.problems:
             self._clear(catalogue)
 

@@ -16,7 +16,7 @@ A problem is told by one table from kinds to gRPC's codes; the trailing metadata
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from math import inf
+from math import ceil, inf
 from time import perf_counter
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from google.protobuf.message import DecodeError
 from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Inside, Reading
+from modelyard.gateway.http import retry_after_s
 from modelyard.gateway.messages import CONTENTS, SERVICE, message_classes
 from modelyard.gateway.oip import Arrays, InferRequest, Tensor, Wanted, call_of, model_document
 from modelyard.gateway.routes import MODELS, Found
@@ -227,8 +228,12 @@ def trailing_metadata(problem: Problem) -> tuple[tuple[str, str | bytes], ...]:
     told = orjson.dumps(document, default=str)
     if len(told) > LONGEST_PROBLEM:
         told = orjson.dumps({part: str(document[part])[:LONGEST_TEXT] for part in ("code", "what", "next_step")})
-    code = ("modelyard-code", problem.code)
-    return (code,) if len(told) > LONGEST_PROBLEM else (code, ("modelyard-problem-bin", told))
+    found: list[tuple[str, str | bytes]] = [("modelyard-code", problem.code)]
+    if len(told) <= LONGEST_PROBLEM:
+        found.append(("modelyard-problem-bin", told))
+    if problem.kind is ProblemKind.LIMITED:
+        found.append(("grpc-retry-pushback-ms", str(ceil(1000 * retry_after_s(problem)))))  # what gRPC's own retries wait for
+    return tuple(found)
 
 
 def _response(call: Call) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, TypeAlias
 
 import orjson
@@ -57,10 +58,16 @@ def refusal(problem: Problem, document: object, media_type: bytes) -> Reply:
     if status == 413:  # noqa: PLR2004 - the status that says so; what was not read of the body must not follow
         headers = ((b"connection", b"close"),)
     elif status in (429, 503):
-        headers = ((b"retry-after", str(RETRY_AFTER_S).encode()),)
+        headers = ((b"retry-after", str(ceil(retry_after_s(problem))).encode()),)
     elif status == 401:  # noqa: PLR2004 - RFC 9110 wants the scheme named
         headers = ((b"www-authenticate", b"Bearer"),)
     return Reply(status, orjson.dumps(document, default=str), media_type, headers)
+
+
+def retry_after_s(problem: Problem) -> float:
+    """Return in how many seconds it makes sense to try again."""
+    told = problem.detail.get("retry_after_s")
+    return told if isinstance(told, int | float) else RETRY_AFTER_S
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:

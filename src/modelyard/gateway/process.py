@@ -32,6 +32,7 @@ from modelyard.gateway.app import Gateway
 from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.connections import Connection, allow_connections
 from modelyard.gateway.follow import Follower
+from modelyard.gateway.limits import Allowances, counted_together
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import LONGEST_S
 from modelyard.gateway.replicas import Siblings, adopt, alone_in, replica_folder
@@ -121,7 +122,10 @@ def run(options: Options, settings: Settings, token: str) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     siblings = Siblings(settings.home, folder)
     stores = Stores(connect(OBJECTS, settings.objects), lambda name: resolve(FRAMEWORK, name)())
-    with alone_in(folder), listener_of(options) as listener, listening("127.0.0.1", 0) as inner:
+    with (
+        alone_in(folder), listener_of(options) as listener, listening("127.0.0.1", 0) as inner,
+        counted_together(settings.home) as counts,
+    ):  # fmt: skip
         ids = IdMaker(system_clock)
         writer = SegmentWriter(folder / "ledger", ids)
         adopt(settings.home, folder / "ledger")
@@ -136,7 +140,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
 
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
-            follower = Follower(folder, stores, client, swap)
+            follower = Follower(folder, stores, client, swap, Allowances(counts))
             gateway.reports.follower_status = follower.status
             follower.start()
             shipper.start()

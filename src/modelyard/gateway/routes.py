@@ -6,6 +6,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from modelyard.core import Problem, ProjectId, missing
+from modelyard.gateway.limits import Allowance
 from modelyard.serving import Route, ServedDeployment
 from modelyard.serving.infer import LoadedVersion
 from modelyard.serving.rules import choose, live_version, shadows
@@ -108,6 +109,7 @@ class Found:
     pinned: int | None  # the version that the caller named
     verb: str  # "", ready, infer
     caller: str  # hash of the token
+    allowance: Allowance | None = None  # None: the token may ask as much as it likes
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class RouteTable:
     position: int = -1  # of the catalogue it was made from; -1: there was none yet
     targets: Mapping[tuple[str, str], Target] = field(default_factory=dict)  # by project name and deployment name
     access: Mapping[str, frozenset[ProjectId]] = field(default_factory=dict)  # by token hash
+    allowances: Mapping[str, Allowance] = field(default_factory=dict)  # by token hash; the others have no limit
 
     known: dict[tuple[str, bytes | None, bytes | None], Found] = field(default_factory=dict, compare=False)
 
@@ -138,7 +141,7 @@ class RouteTable:
             address = parse_path(path[len(MODELS) :], None if project is None else project.decode("latin-1"))
             target = self._found(address, allowed)
             pinned = None if address.version is None else target.version(address.version)
-            found = Found(target, pinned, address.verb, caller)
+            found = Found(target, pinned, address.verb, caller, self.allowances.get(caller))
             if len(self.known) >= MOST_KNOWN:
                 self.known.clear()
             self.known[key] = found

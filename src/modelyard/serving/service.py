@@ -52,7 +52,7 @@ from modelyard.serving.types import (
     ServedForm,
 )
 from modelyard.tenancy import Actor, authorise, role_in
-from modelyard.tenancy.service import find_projects, organisation_stream, token_hashes
+from modelyard.tenancy.service import find_projects, organisation_stream, token_hashes, token_limits
 
 ALIAS_MOVED = "alias.moved"
 AUTO = "auto"
@@ -66,6 +66,7 @@ CATALOGUE_FACTS = (
     "project.created",
     "token.created",
     "token.revoked",
+    "token.limited",
     "member.created",
     "member.role_set",
 )
@@ -422,7 +423,8 @@ def catalogue(ports: CataloguePorts, actor: Actor) -> Catalogue:
                 if deployment.id in latest:
                     served.append(_served(tx, project.id, project.name, deployment, latest[deployment.id]))
         hashes = token_hashes(ports, actor.organisation)
-        return Catalogue(position, tuple(served), {one.id: hashes.get(one.id, ()) for one in projects})
+        limits = token_limits(ports, actor.organisation)
+        return Catalogue(position, tuple(served), {one.id: hashes.get(one.id, ()) for one in projects}, limits)
 
 
 def served_form(version: ModelVersion, wanted: str = AUTO) -> ServedForm:

@@ -9,6 +9,7 @@ from typing import Any, NewType
 from modelyard.core import Digest, ProjectId
 from modelyard.registry import Signature
 from modelyard.serving.judgement import Judgement
+from modelyard.tenancy import Limit
 
 DeploymentId = NewType("DeploymentId", str)
 RolloutId = NewType("RolloutId", str)
@@ -124,6 +125,7 @@ class Catalogue:
     position: int  # of the events it stands for
     deployments: tuple[ServedDeployment, ...]
     token_hashes: Mapping[str, tuple[str, ...]]  # project id → hashes of tokens that may ask there
+    token_limits: Mapping[str, Limit] = field(default_factory=dict)  # by token hash; the others have none
 
 
 @dataclass(frozen=True)

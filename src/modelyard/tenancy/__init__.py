@@ -2,12 +2,13 @@
 
 from modelyard.tenancy.rules import LEAST_ROLE, RANK, authorise, authorise_organisation, role_in
 from modelyard.tenancy.store import TenancyStore, TenancyTransaction
-from modelyard.tenancy.types import Actor, Member, Membership, Organisation, Project, Role, Token, TokenId
+from modelyard.tenancy.types import Actor, Limit, Member, Membership, Organisation, Project, Role, Token, TokenId
 
 __all__ = [
     "LEAST_ROLE",
     "RANK",
     "Actor",
+    "Limit",
     "Member",
     "Membership",
     "Organisation",

@@ -1,7 +1,9 @@
 """Who may do what: one table from action to the least role, and one question."""
 
 from modelyard.core import MemberId, Problem, ProjectId
-from modelyard.tenancy.types import Actor, Role
+from modelyard.tenancy.types import Actor, Limit, Role
+
+MOST_A_SECOND = 10_000_000  # requests or rows that a limit may name
 
 RANK = {Role.VIEWER: 0, Role.TRAINER: 1, Role.APPROVER: 2, Role.ADMIN: 3}
 
@@ -89,3 +91,20 @@ def authorise_organisation(actor: Actor, action: str) -> None:
             f"it needs the role {least.value} in the organisation",
             "ask an admin of the organisation",
         )
+
+
+def check_limit(limit: Limit | None) -> None:
+    """Return when a limit says what can be kept. Problem `limit.invalid`."""
+    if limit is None:
+        return
+    for name, value in (("requests", limit.requests), ("rows", limit.rows)):
+        if value is not None and not 0 < value <= MOST_A_SECOND:
+            raise _unusable(f"{value:g} {name} a second", f"it is above 0 and at most {MOST_A_SECOND:,}")
+    if limit.burst is not None and (limit.requests is None or not 1 <= limit.burst <= MOST_A_SECOND):
+        raise _unusable(f"a burst of {limit.burst}", f"it is at least 1, at most {MOST_A_SECOND:,}, and goes with a rate")
+    if limit.requests is None and limit.rows is None:
+        raise _unusable("nothing at all", "it names requests or rows a second")
+
+
+def _unusable(told: str, why: str) -> Problem:
+    return Problem("limit.invalid", f"A token cannot be limited to {told}", why, "--rate 100 --burst 200 --rows 5000")

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
 from typing import Protocol
@@ -23,9 +23,9 @@ from modelyard.core import (
     missing,
 )
 from modelyard.events import Fact
-from modelyard.tenancy.rules import LEAST_ROLE, RANK, authorise, authorise_organisation, is_platform, role_in
+from modelyard.tenancy.rules import LEAST_ROLE, RANK, authorise, authorise_organisation, check_limit, is_platform, role_in
 from modelyard.tenancy.store import TenancyTransaction
-from modelyard.tenancy.types import Actor, Member, Membership, Organisation, Project, Role, Token, TokenId
+from modelyard.tenancy.types import Actor, Limit, Member, Membership, Organisation, Project, Role, Token, TokenId
 
 FIRST_TOKEN = "first"  # noqa: S105 - the name of a token, not its secret
 SECRET_PREFIX = "yard_"  # noqa: S105 - what every secret starts with
@@ -243,17 +243,25 @@ def find_members(ports: Ports, actor: Actor) -> list[Member]:
 
 
 def create_token(
-    ports: Ports, actor: Actor, *, member: str, name: str, role: Role | None = None, days: float | None = None
+    ports: Ports,
+    actor: Actor,
+    *,
+    member: str,
+    name: str,
+    role: Role | None = None,
+    days: float | None = None,
+    limit: Limit | None = None,
 ) -> tuple[Token, str]:
     """Make a token that acts for a member, at most in `role`, for `days`; return it and its secret, which is not kept.
 
     Raises
     ------
     Problem
-        `member.missing`; `token.invalid` for a time that is not above 0 or longer than ten years.
+        `member.missing`; `token.invalid` for a time that is not above 0 or longer than ten years, and `limit.invalid`.
     """
     authorise_organisation(actor, "token.write")
     check_name("token", name)
+    check_limit(limit)
     if days is not None and not 0 < days <= MAX_DAYS:
         raise Problem("token.invalid", f"A token cannot be valid for {days} days", f"it is above 0 and at most {MAX_DAYS}")
     secret = SECRET_PREFIX + token_urlsafe(_SECRET_BYTES)
@@ -268,6 +276,7 @@ def create_token(
             role=role,
             created_at=now,
             expires_at=now + timedelta(days=days) if days is not None else None,
+            limit=limit,
         )
         _add_token(ports, tx, actor, made)
     return made, secret
@@ -291,20 +300,30 @@ def revoke_token(ports: Ports, actor: Actor, token: str) -> Token:
     authorise_organisation(actor, "token.write")
     now = ports.clock()
     with ports.transaction() as tx:
-        kept = tx.tenancy.tokens(actor.organisation)
-        found = [one for one in kept if one.id == token]
-        found = found or [one for one in kept if one.name == token and one.revoked_at is None]
-        if not found:
-            raise missing("token", token, [one.name for one in kept if one.revoked_at is None], "yard token list")
-        if len(found) > 1:
-            why = "their ids are " + ", ".join(one.id for one in found)
-            raise Problem("token.conflict", f"{len(found)} tokens have the name '{token}'", why, "name it by its id")
-        [revoked] = found
+        revoked = _token(tx, actor, token)
         if revoked.revoked_at is None:
             revoked = replace(revoked, revoked_at=now)
             tx.tenancy.revoke_tokens(actor.organisation, [revoked.id], now)
             _tell(ports, tx, actor, Fact("token.revoked", revoked.id, {"name": revoked.name}))
     return replace(revoked, secret_hash="")
+
+
+def limit_token(ports: Ports, actor: Actor, token: str, limit: Limit | None) -> Token:
+    """Say how much a token may ask of gateways from now on; None: any number. It is named as `revoke_token` takes it.
+
+    Raises
+    ------
+    Problem
+        `limit.invalid`, `token.missing`, `token.conflict`.
+    """
+    authorise_organisation(actor, "token.write")
+    check_limit(limit)
+    with ports.transaction() as tx:
+        limited = replace(_token(tx, actor, token), limit=limit)
+        tx.tenancy.limit_tokens(actor.organisation, [limited.id], limit)
+        told = None if limit is None else asdict(limit)
+        _tell(ports, tx, actor, Fact("token.limited", limited.id, {"name": limited.name, "limit": told}))
+    return replace(limited, secret_hash="")
 
 
 def token_hashes(ports: Ports, organisation: OrganisationId) -> Mapping[ProjectId, tuple[str, ...]]:
@@ -323,6 +342,26 @@ def token_hashes(ports: Ports, organisation: OrganisationId) -> Mapping[ProjectI
         project.id: tuple(secret_hash for secret_hash, caller in callers if _may(caller, "prediction.make", project.id))
         for project in projects
     }
+
+
+def token_limits(ports: Ports, organisation: OrganisationId) -> Mapping[str, Limit]:
+    """Return the limits of those valid tokens that have one, by the token's hash: for the gateway."""
+    with ports.transaction() as tx:
+        now = ports.clock()
+        tokens = [token for token in tx.tenancy.tokens(organisation) if _valid(token, now)]
+    return {token.secret_hash: token.limit for token in tokens if token.limit is not None}
+
+
+def _token(tx: TenancyTransaction, actor: Actor, token: str) -> Token:
+    kept = tx.tenancy.tokens(actor.organisation)
+    found = [one for one in kept if one.id == token]
+    found = found or [one for one in kept if one.name == token and one.revoked_at is None]
+    if not found:
+        raise missing("token", token, [one.name for one in kept if one.revoked_at is None], "yard token list")
+    if len(found) > 1:
+        why = "their ids are " + ", ".join(one.id for one in found)
+        raise Problem("token.conflict", f"{len(found)} tokens have the name '{token}'", why, "name it by its id")
+    return found[0]
 
 
 def _owner(ports: Ports, organisation: str, member: str) -> Actor:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from modelyard.core import MemberId, OrganisationId, ProjectId
 from modelyard.events import EventTransaction
-from modelyard.tenancy.types import Member, Membership, Organisation, Project, Token, TokenId
+from modelyard.tenancy.types import Limit, Member, Membership, Organisation, Project, Token, TokenId
 
 
 class TenancyStore(Protocol):
@@ -54,6 +54,10 @@ class TenancyStore(Protocol):
 
     def revoke_tokens(self, organisation: OrganisationId, tokens: Sequence[TokenId], at: datetime) -> None:
         """Mark them revoked from `at` on."""
+        ...
+
+    def limit_tokens(self, organisation: OrganisationId, tokens: Sequence[TokenId], limit: Limit | None) -> None:
+        """Give them this limit in place of the one that they had; None: none."""
         ...
 
     def token_by_hash(self, secret_hash: str) -> Token | None:

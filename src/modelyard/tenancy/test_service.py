@@ -10,7 +10,7 @@ import pytest
 
 from modelyard.adapters.sql import SqlMetadata
 from modelyard.core import IdMaker, ManualClock, MemberId, Problem, ProjectId
-from modelyard.tenancy import Actor, Role, TenancyTransaction, authorise, role_in
+from modelyard.tenancy import Actor, Limit, Role, TenancyTransaction, authorise, role_in
 from modelyard.tenancy.service import (
     actor_of,
     bootstrap,
@@ -24,12 +24,14 @@ from modelyard.tenancy.service import (
     get_project,
     hash_secret,
     identify,
+    limit_token,
     local_owner,
     organisation_stream,
     platform_actor,
     revoke_token,
     set_role,
     token_hashes,
+    token_limits,
 )
 
 HOSTILE = ["", "a/b", "../up", "A", "1st", "a b", "a\n", "a;drop table job", "ä", "a" * 64, "-a", "a.b", "a\x00"]
@@ -287,6 +289,47 @@ def test_the_gateway_learns_the_hashes_of_those_who_may_ask_there(ports: Ports, 
         flights: (of_owner.secret_hash, of_ada.secret_hash),
         churn: (of_owner.secret_hash,),
     }
+
+
+def test_the_gateway_learns_the_limits_of_valid_tokens(ports: Ports, owner: Actor) -> None:
+    made, _ = create_token(ports, owner, member="owner", name="partner", limit=Limit(requests=100, burst=200))
+    create_token(ports, owner, member="owner", name="free")
+    gone, _ = create_token(ports, owner, member="owner", name="gone", limit=Limit(rows=5))
+    revoke_token(ports, owner, gone.id)
+    assert token_limits(ports, owner.organisation) == {made.secret_hash: Limit(100, 200)}
+    told = limit_token(ports, owner, "partner", Limit(rows=5000))
+    assert (told.id, told.limit, told.secret_hash) == (made.id, Limit(rows=5000), "")
+    assert token_limits(ports, owner.organisation) == {made.secret_hash: Limit(rows=5000)}
+    limit_token(ports, owner, made.id, None)
+    assert token_limits(ports, owner.organisation) == {}
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        Limit(), Limit(requests=0), Limit(requests=-1), Limit(requests=float("nan")), Limit(rows=float("inf")), Limit(rows=0),
+        Limit(requests=1, burst=0), Limit(burst=5), Limit(rows=5, burst=5),
+    ],
+)  # fmt: skip
+def test_a_limit_that_cannot_be_kept_is_refused(ports: Ports, owner: Actor, limit: Limit) -> None:
+    create_token(ports, owner, member="owner", name="partner")
+    for attempt in (
+        lambda: create_token(ports, owner, member="owner", name="other", limit=limit),
+        lambda: limit_token(ports, owner, "partner", limit),
+    ):
+        with refused("limit.invalid"):
+            attempt()
+    assert [token.limit for token in find_tokens(ports, owner)] == [None]
+
+
+def test_only_an_admin_limits_a_token_that_is_there(ports: Ports, owner: Actor) -> None:
+    create_member(ports, owner, name="ada", role=Role.APPROVER)
+    create_token(ports, owner, member="ada", name="hers")
+    ada = next(member for member in find_members(ports, owner) if member.name == "ada")
+    with refused("action.forbidden"):
+        limit_token(ports, actor_of(ports, ada.id), "hers", None)
+    with refused("token.missing"):
+        limit_token(ports, owner, "theirs", Limit(requests=1))
 
 
 def test_a_role_is_replaced_not_added(ports: Ports, owner: Actor) -> None:

@@ -60,6 +60,15 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """How much a token may ask of gateways; what is None is not limited."""
+
+    requests: float | None = None  # a second
+    burst: int | None = None  # requests at once; None: a second's worth of them
+    rows: float | None = None  # a second
+
+
+@dataclass(frozen=True)
 class Token:
     """A secret that acts for a member; only its hash is kept."""
 
@@ -72,6 +81,7 @@ class Token:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True)

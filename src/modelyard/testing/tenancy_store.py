@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.core import MemberId, OrganisationId, Problem, ProjectId
 from modelyard.reactions import Metadata
-from modelyard.tenancy import Membership, Role, TokenId
+from modelyard.tenancy import Limit, Membership, Role, TokenId
 from modelyard.testing import examples
 from modelyard.testing.examples import AIRPORT, BANK, CHURN, FLIGHTS, NOON
 from modelyard.testing.metadata import StoreContract
@@ -115,6 +115,20 @@ class TenancyStoreContract(StoreContract):
             tx.tenancy.revoke_tokens(AIRPORT, [ours], NOON + timedelta(days=1))
             tx.tenancy.revoke_tokens(AIRPORT, [], NOON)
             assert [token.revoked_at for token in tx.tenancy.tokens(AIRPORT)] == [NOON, None]
+
+    def test_a_token_has_the_limit_that_it_was_given_last(self, metadata: Metadata) -> None:
+        limited = replace(examples.token(), limit=Limit(requests=2.5, burst=4))
+        with metadata.transaction() as tx:
+            tx.tenancy.add_tokens(AIRPORT, [limited, examples.token(2)])
+            assert tx.tenancy.tokens(AIRPORT) == [limited, examples.token(2)]
+            tx.tenancy.limit_tokens(AIRPORT, [limited.id, examples.token(2).id], Limit(rows=1e6))
+            tx.tenancy.limit_tokens(AIRPORT, [limited.id], None)
+            tx.tenancy.limit_tokens(AIRPORT, [], None)
+            assert [token.limit for token in tx.tenancy.tokens(AIRPORT)] == [None, Limit(rows=1e6)]
+            for unknown in (examples.token(1, BANK).id, TokenId("token_none")):
+                with pytest.raises(Problem) as told:
+                    tx.tenancy.limit_tokens(AIRPORT, [unknown], None)
+                assert told.value.code == "token.missing"
 
     def test_a_foreign_or_unknown_token_is_not_revoked(self, metadata: Metadata) -> None:
         theirs = examples.token(1, BANK, holder="eve")

@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Column, Double, ForeignKeyConstraint, Index, Int
 
 from modelyard.adapters.sql.columns import BIG, WORD, Instant, JsonText
 
-HEAD = "0001"  # the newest migration
+HEAD = "0002"  # the newest migration
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -109,6 +109,7 @@ TOKEN = Table(
     instant("created_at"),
     instant("expires_at", null=True),
     instant("revoked_at", null=True),
+    body("limit", null=True),
     UniqueConstraint("secret_hash"),
     Index(None, "organisation", "id"),
     ForeignKeyConstraint(["organisation", "member"], ["member.organisation", "member.id"]),

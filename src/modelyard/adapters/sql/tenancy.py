@@ -1,6 +1,7 @@
 """Organisations, projects, members, memberships and tokens."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from modelyard.adapters.sql.session import Session
 from modelyard.adapters.sql.tables import MEMBER, MEMBERSHIP, ORGANISATION, PROJECT, TOKEN
 from modelyard.adapters.sql.typed_table import TypedTable
 from modelyard.core import MemberId, OrganisationId, ProjectId
-from modelyard.tenancy import Member, Membership, Organisation, Project, Token, TokenId
+from modelyard.tenancy import Limit, Member, Membership, Organisation, Project, Token, TokenId
 
 _EVERYWHERE = "organisations"  # what is held to change the list of them
 
@@ -70,10 +71,18 @@ class SqlTenancyStore:
         """Mark them revoked from `at` on; one that is revoked stays so from its own time. Problem `token.missing`."""
         if not tokens:
             return
-        rows = self._tokens.rows_of(self._session, organisation, [(token,) for token in tokens])
-        self._tokens.demand([(token,) for token in tokens], {(row.id,): row for row in rows})
+        self._demand_tokens(organisation, tokens)
         ours = (self._tokens.within(organisation), TOKEN.c.id.in_(tokens), TOKEN.c.revoked_at.is_(None))
         self._session.execute(sa.update(TOKEN).where(*ours).values(revoked_at=at))
+
+    def limit_tokens(self, organisation: OrganisationId, tokens: Sequence[TokenId], limit: Limit | None) -> None:
+        """Give them this limit in place of the one that they had; None: none. Problem `token.missing`."""
+        if not tokens:
+            return
+        self._demand_tokens(organisation, tokens)
+        ours = (self._tokens.within(organisation), TOKEN.c.id.in_(tokens))
+        told = None if limit is None else asdict(limit)
+        self._session.execute(sa.update(TOKEN).where(*ours).values(limit=told))
 
     def token_by_hash(self, secret_hash: str) -> Token | None:
         """Return the token with this hash, of whichever organisation: this is how a caller is recognised."""
@@ -84,3 +93,7 @@ class SqlTenancyStore:
         """Return the project, of whichever organisation."""
         row = self._session.execute(sa.select(PROJECT).where(PROJECT.c.id == project)).first()
         return None if row is None else self._projects.thing(row)
+
+    def _demand_tokens(self, organisation: OrganisationId, tokens: Sequence[TokenId]) -> None:
+        rows = self._tokens.rows_of(self._session, organisation, [(token,) for token in tokens])
+        self._tokens.demand([(token,) for token in tokens], {(row.id,): row for row in rows})

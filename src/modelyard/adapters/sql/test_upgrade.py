@@ -11,7 +11,7 @@ from modelyard.adapters.sql import SqlMetadata
 from modelyard.adapters.sql.engine import open_engine
 from modelyard.adapters.sql.tables import HEAD, METADATA
 from modelyard.adapters.sql.upgrade import migrate
-from modelyard.core import Problem
+from modelyard.core import OrganisationId, Problem
 from modelyard.testing import examples
 
 VERSION = "alembic_version"
@@ -73,6 +73,25 @@ def test_a_database_made_by_migrations_serves(metadata_url: str) -> None:
     with metadata.transaction() as tx:
         tx.tenancy.add_organisations([examples.organisation()])
         assert tx.tenancy.organisations() == [examples.organisation()]
+    metadata.close()
+
+
+def test_tokens_of_the_first_form_have_no_limit(metadata_url: str) -> None:
+    engine = open_engine(metadata_url)
+    with engine.begin() as connection:
+        migrate(connection, to="0001")
+        row = "'token_1', 'org_1', 'mem_1', 'old', 'hash', NULL, '2026-01-01T00:00:00.000000Z', NULL, NULL"
+        for table, values in (
+            ("organisation", "'org_1', 'local', '2026-01-01T00:00:00.000000Z'"),
+            ("member", "'mem_1', 'org_1', 'owner', NULL, '2026-01-01T00:00:00.000000Z'"),
+            ("token", row),
+        ):
+            connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({values})")  # noqa: S608 - our own words
+    engine.dispose()
+    metadata = SqlMetadata(metadata_url)
+    metadata.upgrade()
+    with metadata.reading() as tx:
+        assert [(token.name, token.limit) for token in tx.tenancy.tokens(OrganisationId("org_1"))] == [("old", None)]
     metadata.close()
 
 

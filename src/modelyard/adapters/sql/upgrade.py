@@ -40,8 +40,8 @@ def upgrade(engine: Engine) -> None:
             migrate(connection, recorded)
 
 
-def migrate(connection: Connection, recorded: str | None = None) -> None:
-    """Run the migrations that come after the recorded one (None: all), in the open transaction.
+def migrate(connection: Connection, recorded: str | None = None, *, to: str = HEAD) -> None:
+    """Run the migrations after the recorded one (None: from the first on) up to one, in the open transaction.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def migrate(connection: Connection, recorded: str | None = None) -> None:
             "a newer Modelyard has upgraded it",
             "pip install --upgrade modelyard",
         )
-    with EnvironmentContext(config, scripts, fn=lambda revision, _: scripts._upgrade_revs(HEAD, revision)) as environment:
+    with EnvironmentContext(config, scripts, fn=lambda revision, _: scripts._upgrade_revs(to, revision)) as environment:
         environment.configure(connection=connection, target_metadata=METADATA, transactional_ddl=True)
         environment.run_migrations()
 
