@@ -17,14 +17,10 @@ from modelyard.training import Framework
 
 
 @dataclass(frozen=True, eq=False)
-class Direct:
-    """A model that is asked as it is: nothing is prepared, filled or scaled."""
+class TensorInputs:
+    """Tensors, taken as they are once they are checked."""
 
-    version: int
     cells: Mapping[str, Cell]
-    outputs: tuple[str, ...]
-    framework: Framework
-    model: object
 
     @property
     def columns(self) -> Mapping[str, InputColumn]:
@@ -35,11 +31,6 @@ class Direct:
     def kinds(self) -> Mapping[str, ValueKind]:
         """None: its inputs are tensors."""
         return {}
-
-    @property
-    def runs_code(self) -> bool:
-        """Whether the model is anything but ONNX."""
-        return self.framework.name != ONNX
 
     def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Tensors:
         """Return columns as checked tensors; those that the model does not know are passed over.
@@ -61,37 +52,10 @@ class Direct:
 
     def joined(self, batches: Sequence[Batch]) -> Tensors:
         """Return batches as one along the rows; Problem `batch.invalid` where a free length differs between them."""
-        return joined([self._tensors(batch) for batch in batches])
+        return joined([self.tensors(batch) for batch in batches])
 
-    def infer(self, batch: Batch) -> Answers:
-        """Return what the model gives for tensors, for rows of cells, or for a frame with a column an input.
-
-        The outputs keep the model's own types and shapes, (n, …); nothing is made of a NaN among them.
-
-        Raises
-        ------
-        Problem
-            `column.missing` and `tensor.invalid`, naming the input; `version.failed` when the model raises, or gives an output
-            that has not one entry a row.
-        """
-        tensors = self._tensors(batch)
-        return self._answered(tensors, rows_in(tensors))
-
-    def warm(self) -> None:
-        """Run everything once, on zeros. Problem `version.failed` when the model cannot answer them."""
-        self._answered({name: neutral(cell) for name, cell in self.cells.items()}, 1)
-
-    def _answered(self, tensors: Tensors, count: int) -> Answers:
-        answers = guarded(self.version, "model", lambda: self.framework.run(self.model, tensors))
-        for name in self.outputs:
-            if name not in answers or answers[name].shape[:1] != (count,):
-                told = f"the shape {answers[name].shape}" if name in answers else "nothing"
-                what = f"Version {self.version} gave {told} for '{name}'"
-                why = f"there are {count} rows, and each has one entry"
-                raise Problem("version.failed", what, why, "look at its card, and roll it back")
-        return {name: _flat(answers[name]) for name in self.outputs}
-
-    def _tensors(self, batch: Batch) -> Tensors:
+    def tensors(self, batch: Batch) -> Tensors:
+        """Return tensors, rows of cells, or a frame with a column an input, as tensors. Raises as `batch` does."""
         if isinstance(batch, Mapping):
             return batch
         if isinstance(batch, pl.DataFrame):
@@ -127,6 +91,54 @@ class Direct:
         sent = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(self.cells)}"
         detail = {"column": name} if row is None else {"column": name, "row": row}
         return Problem("column.missing", f"The input '{name}' is missing{at}", sent, "send every input of the model", detail)
+
+
+@dataclass(frozen=True, eq=False)
+class Direct(TensorInputs):
+    """A model that is asked as it is: nothing is prepared, filled or scaled."""
+
+    version: int
+    outputs: tuple[str, ...]
+    framework: Framework
+    model: object
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether the model is anything but ONNX."""
+        return self.framework.name != ONNX
+
+    @property
+    def is_apart(self) -> bool:
+        """False: it answers in this process."""
+        return False
+
+    def infer(self, batch: Batch) -> Answers:
+        """Return what the model gives for tensors, for rows of cells, or for a frame with a column an input.
+
+        The outputs keep the model's own types and shapes, (n, …); nothing is made of a NaN among them.
+
+        Raises
+        ------
+        Problem
+            `column.missing` and `tensor.invalid`, naming the input; `version.failed` when the model raises, or gives an output
+            that has not one entry a row.
+        """
+        tensors = self.tensors(batch)
+        return self._answered(tensors, rows_in(tensors))
+
+    def warm(self) -> None:
+        """Run everything once, on zeros. Problem `version.failed` when the model cannot answer them."""
+        self._answered({name: neutral(cell) for name, cell in self.cells.items()}, 1)
+
+    def _answered(self, tensors: Tensors, count: int) -> Answers:
+        answers = guarded(self.version, "model", lambda: self.framework.run(self.model, tensors))
+        for name in self.outputs:
+            if name not in answers or answers[name].shape[:1] != (count,):
+                told = f"the shape {answers[name].shape}" if name in answers else "nothing"
+                what = f"Version {self.version} gave {told} for '{name}'"
+                why = f"there are {count} rows, and each has one entry"
+                raise Problem("version.failed", what, why, "look at its card, and roll it back")
+        return {name: _flat(answers[name]) for name in self.outputs}
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:

@@ -15,12 +15,12 @@ import msgspec
 from modelyard.core import Digest, ObjectStore, Problem, ProjectId, digest_file
 from modelyard.data.cell import Cell
 from modelyard.prepare.transform import Transform
-from modelyard.prepare.types import FittedPipeline
+from modelyard.prepare.types import FittedPipeline, FunctionStep
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.registry import Signature
-from modelyard.serving.direct import Direct
-from modelyard.serving.prepared import Prepared
-from modelyard.serving.program import Answers, Batch, Columns, Program
+from modelyard.serving.direct import Direct, TensorInputs
+from modelyard.serving.prepared import Prepared, RowInputs
+from modelyard.serving.program import ONNX, Answers, Batch, Columns, Inputs, Program
 from modelyard.serving.types import ServedForm
 from modelyard.training import Framework
 
@@ -59,6 +59,11 @@ class LoadedVersion:
     def runs_code(self) -> bool:
         """Whether somebody's own code is part of it, which may take any time: a function step, or a native model."""
         return self.program.runs_code
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it answers in a process of its own, which ends a call that takes too long."""
+        return self.program.is_apart
 
     @property
     def is_direct(self) -> bool:
@@ -135,10 +140,36 @@ def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: P
         Whatever is wrong with its package: `pipeline.invalid`, `model.invalid`, `model.refused`, `version.failed`, or what the
         object store raises.
     """
+    fetch_version(ports.objects, project, served, folder)
+    return open_version(ports.framework, served, folder)
+
+
+def fetch_version(objects: ObjectStore, project: ProjectId, served: ServedForm, folder: Path) -> None:
+    """Bring the contents of a version into a folder, those that are not there, or not whole. Raises what the store raises."""
+    for digest in (served.pipeline, served.model):
+        if digest is None:
+            continue
+        file = content_file(folder, digest)
+        if not file.is_file() or digest_file(file) != digest:
+            objects.fetch(project, digest, file)
+
+
+def open_version(framework: Callable[[str], Framework], served: ServedForm, folder: Path) -> LoadedVersion:
+    """Return a version whose contents are in the folder, loaded and warm. Raises what is wrong with its package."""
+    made = framework(served.framework)
+    inputs = inputs_of(served)
+    outputs = tuple(column.name for column in served.signature.outputs)
+    program: Program
     if served.pipeline is None:
-        program: Program = _direct(ports, project, served, folder)
+        model = made.load(content_file(folder, served.model))
+        program = Direct(inputs.cells, version=served.version, outputs=outputs, framework=made, model=model)
     else:
-        program = _prepared(ports, project, served, served.pipeline, folder)
+        transform = Transform(_pipeline(served, served.pipeline, folder))
+        model = made.load(content_file(folder, served.model))
+        program = Prepared(
+            inputs.columns, inputs.kinds,
+            version=served.version, outputs=outputs, transform=transform, framework=made, model=model,
+        )  # fmt: skip
     loaded = LoadedVersion(served, program, program.columns, program.kinds, program.cells, program.outputs)
     loaded.warm()
     began = perf_counter()
@@ -146,37 +177,34 @@ def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: P
     return replace(loaded, pace_s=perf_counter() - began)
 
 
-def _prepared(ports: Ports, project: ProjectId, served: ServedForm, pipeline: Digest, folder: Path) -> Prepared:
-    framework = ports.framework(served.framework)
-    try:
-        fitted = FittedPipeline.from_json(msgspec.json.decode(_content(ports, project, pipeline, folder).read_bytes()))
-    except msgspec.DecodeError as error:
-        raise Problem("pipeline.invalid", f"The pipeline of version {served.version} cannot be read", str(error)) from error
+def holds_code(served: ServedForm, folder: Path) -> bool:
+    """Return whether somebody's own code is part of a version whose contents are in the folder; none of it is run for that.
+
+    Raises
+    ------
+    Problem
+        `pipeline.invalid`.
+    """
+    if served.framework != ONNX:
+        return True
+    if served.pipeline is None:
+        return False
+    return any(isinstance(step, FunctionStep) for step in _pipeline(served, served.pipeline, folder).steps)
+
+
+def inputs_of(served: ServedForm) -> Inputs:
+    """Return how a version takes what callers send. Problem `column.invalid` for a signature with an unknown dtype."""
+    if served.pipeline is None:
+        return TensorInputs({column.name: Cell.parse(column.dtype) for column in served.signature.inputs})
     columns = raw_columns(served.signature)
-    return Prepared(
-        version=served.version,
-        columns=columns,
-        kinds={name: column.kind for name, column in columns.items()},
-        outputs=_outputs(served.signature),
-        transform=Transform(fitted),
-        framework=framework,
-        model=framework.load(_content(ports, project, served.model, folder)),
-    )
+    return RowInputs(columns, {name: column.kind for name, column in columns.items()})
 
 
-def _direct(ports: Ports, project: ProjectId, served: ServedForm, folder: Path) -> Direct:
-    framework = ports.framework(served.framework)
-    return Direct(
-        version=served.version,
-        cells={column.name: Cell.parse(column.dtype) for column in served.signature.inputs},
-        outputs=_outputs(served.signature),
-        framework=framework,
-        model=framework.load(_content(ports, project, served.model, folder)),
-    )
-
-
-def _outputs(signature: Signature) -> tuple[str, ...]:
-    return tuple(column.name for column in signature.outputs)
+def _pipeline(served: ServedForm, digest: Digest, folder: Path) -> FittedPipeline:
+    try:
+        return FittedPipeline.from_json(msgspec.json.decode(content_file(folder, digest).read_bytes()))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Problem("pipeline.invalid", f"The pipeline of version {served.version} cannot be read", str(error)) from error
 
 
 def raw_columns(signature: Signature) -> dict[str, InputColumn]:
@@ -185,13 +213,5 @@ def raw_columns(signature: Signature) -> dict[str, InputColumn]:
 
 
 def content_file(folder: Path, digest: Digest) -> Path:
-    """Return where `load_version` keeps a content."""
+    """Return where the contents of versions are kept."""
     return folder / digest.rpartition(":")[2]
-
-
-def _content(ports: Ports, project: ProjectId, digest: Digest, folder: Path) -> Path:
-    file = content_file(folder, digest)
-    if not file.is_file() or digest_file(file) != digest:
-        file.unlink(missing_ok=True)
-        ports.objects.fetch(project, digest, file)
-    return file

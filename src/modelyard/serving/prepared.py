@@ -29,26 +29,16 @@ _NEUTRAL: Mapping[ValueKind, Any] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """The fitted preparation and the model behind it."""
+class RowInputs:
+    """Raw columns, taken as rows."""
 
-    version: int
     columns: Mapping[str, InputColumn]
     kinds: Mapping[str, ValueKind]
-    outputs: tuple[str, ...]
-    transform: Transform
-    framework: Framework
-    model: object
 
     @property
     def cells(self) -> Mapping[str, Cell]:
         """None: its inputs are raw columns."""
         return {}
-
-    @property
-    def runs_code(self) -> bool:
-        """Whether a step is a function, or the model anything but ONNX."""
-        return self.transform.has_functions or self.framework.name != ONNX
 
     def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Rows:
         """Return columns as rows; what they hold is looked at when they are prepared."""
@@ -63,6 +53,27 @@ class Prepared:
         for batch in batches:
             found += batch.to_dicts() if isinstance(batch, pl.DataFrame) else _as_rows(batch)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(RowInputs):
+    """The fitted preparation and the model behind it."""
+
+    version: int
+    outputs: tuple[str, ...]
+    transform: Transform
+    framework: Framework
+    model: object
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a step is a function, or the model anything but ONNX."""
+        return self.transform.has_functions or self.framework.name != ONNX
+
+    @property
+    def is_apart(self) -> bool:
+        """False: it answers in this process."""
+        return False
 
     def infer(self, batch: Batch) -> Answers:
         """Return the answers for raw rows, in their order: float64 of the shape (n,) for each output; all finite.

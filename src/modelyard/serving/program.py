@@ -21,8 +21,8 @@ Batch: TypeAlias = Rows | Tensors | pl.DataFrame
 Columns: TypeAlias = Mapping[str, Sequence[Any] | NDArray[Any]]  # by input, as a caller sent them
 
 
-class Program(Protocol):
-    """One way to answer: `Prepared` or `Direct`. Safe to share between threads."""
+class Inputs(Protocol):
+    """How a version takes what callers send: `RowInputs` or `TensorInputs`. It follows from the signature alone."""
 
     @property
     def columns(self) -> Mapping[str, InputColumn]:
@@ -39,6 +39,18 @@ class Program(Protocol):
         """What a cell of each input holds, for a version that takes tensors; else none."""
         ...
 
+    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
+        """Return one request's columns as what `infer` takes."""
+        ...
+
+    def joined(self, batches: Sequence[Batch]) -> Batch:
+        """Return several batches as one, in their order."""
+        ...
+
+
+class Program(Inputs, Protocol):
+    """One way to answer: `Prepared` or `Direct`, or one of them in another process. Safe to share between threads."""
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs."""
@@ -49,12 +61,9 @@ class Program(Protocol):
         """Whether somebody's own code is part of it."""
         ...
 
-    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
-        """Return one request's columns as what `infer` takes."""
-        ...
-
-    def joined(self, batches: Sequence[Batch]) -> Batch:
-        """Return several batches as one, in their order."""
+    @property
+    def is_apart(self) -> bool:
+        """Whether it answers in a process of its own, which ends a call that takes too long."""
         ...
 
     def infer(self, batch: Batch) -> Answers:

@@ -51,7 +51,7 @@ class Sums:
 
 def direct(model: object = "model") -> Direct:
     cells = {"x": Cell("Float32", (None,)), "who": Cell("String")}
-    return Direct(7, cells, ("sum", "who"), Sums(), model)
+    return Direct(cells, version=7, outputs=("sum", "who"), framework=Sums(), model=model)
 
 
 ROWS: list[dict[str, Any]] = [{"x": [1.0, 2], "who": "ann", "other": 1}, {"x": [3, float("nan")], "who": "bob"}]
