@@ -25,9 +25,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelyard.runner import tree
 from modelyard.runner.assignment import Assignment
 from modelyard.runner.quick_exit import QuickExit
+from modelyard.wiring import process_tree as tree
 
 DESCRIPTORS = 3  # stdout, stderr, messages
 MAX_REQUEST_BYTES = 1 << 16

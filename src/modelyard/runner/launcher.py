@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Mapping
 
 from modelyard.core import Problem
-from modelyard.runner import tree
 from modelyard.runner.assignment import Assignment
 from modelyard.runner.lines import LineBatch
 from modelyard.runner.tries import Try
+from modelyard.wiring import process_tree as tree
 
 END_S = 10.0
 

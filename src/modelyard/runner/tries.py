@@ -7,9 +7,9 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
-from modelyard.runner import tree
 from modelyard.runner.lines import LineBatch
 from modelyard.runner.messages import Told
+from modelyard.wiring import process_tree as tree
 
 _CHUNK_BYTES = 1 << 16
 
