@@ -14,7 +14,8 @@ from modelyard.adapters.delta import DeltaLake
 from modelyard.adapters.file import FileObjects
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.core import IdMaker, ManualClock, Problem, ProjectId
-from modelyard.gateway.app import LARGEST_ON_LOOP, MOST_WAITING, Gateway
+from modelyard.gateway.app import MOST_WAITING, Gateway
+from modelyard.gateway.express import LARGEST
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.process import Stores
 from modelyard.gateway.routes import RouteTable, Target
@@ -65,7 +66,7 @@ def test_more_large_requests_than_may_wait_are_sent_away_for_a_second(tmp_path: 
     gateway = Gateway(writer=writer, shipper=shipper, metrics=Metrics(), clock=clock, boot="req", body_limit=1 << 24)
     gateway.table = RouteTable(1, {("flights", "delay"): Target(served(), {1: loaded})}, {CALLER: frozenset([PROJECT])})
     body = json.dumps({"inputs": tensors(flights(500), package.form.signature.inputs)}).encode()
-    assert len(body) > LARGEST_ON_LOOP
+    assert len(body) > LARGEST
 
     async def flood() -> list[tuple[int, dict[str, str], dict[str, Any]]]:
         return await asyncio.gather(*(post(gateway, body) for _ in range(MOST_WAITING + 5)))

@@ -19,6 +19,7 @@ from modelyard.core import Clock, Problem, missing
 from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Door, Reading, Request, timeout_of
+from modelyard.gateway.express import LARGEST
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
 from modelyard.gateway.metrics import NOBODY, Metrics
 from modelyard.gateway.plane import LONGEST_S, Plane, late
@@ -30,7 +31,6 @@ from modelyard.gateway.shipping import Shipper
 
 log = logging.getLogger(__name__)
 
-LARGEST_ON_LOOP = 32_768  # bytes of body, some 256 rows of 15 columns: more than this is worked off in a thread
 THREADS = 2
 MOST_WAITING = 64  # large requests in threads or waiting for one
 MOST_WAITING_BYTES = 256 << 20
@@ -86,9 +86,7 @@ class Gateway:
             if scope["path"].endswith(ASKING):
                 self._metrics.failed(NOBODY, problem)
         except Exception as error:
-            log.exception("%s %s", scope["method"], scope["path"])
-            told = Problem("gateway.failed", "The gateway made a mistake", f"{type(error).__name__}", "see its log")
-            reply = _refusal(scope["path"], told)
+            reply = _refusal(scope["path"], _mistake(error, f"{scope['method']} {scope['path']}"))
         await reply.send(send)
 
     async def _reply(self, scope: Scope, receive: Receive, begun: float) -> Reply:
@@ -125,7 +123,20 @@ class Gateway:
         ask = self.ask(found, begun, timeout_of(headers))
         body = await read_body(headers, receive, self._body_limit)
         told = await self.answer(ask, len(body), lambda: (oip.read(ask, body, _header_bytes(headers)), _told))
-        return problem_reply(told) if isinstance(told, Problem) else told
+        return _reply_of(told)
+
+    def express(
+        self, path: str, headers: Mapping[bytes, bytes], body: bytes, begun: float, then: Callable[[Reply], None]
+    ) -> None:
+        """Answer a small infer request of the Open Inference Protocol; `then` is called with the reply, now or later."""
+        try:
+            found = self.table.resolve(path, headers.get(b"authorization"), headers.get(b"modelyard-project"))
+            ask = self.ask(found, begun, timeout_of(headers))
+        except Problem as problem:
+            self._metrics.failed(NOBODY, problem)
+            then(problem_reply(problem))
+            return
+        self.take(ask, lambda: (oip.read(ask, body, _header_bytes(headers)), _told), lambda told: then(_reply_of(told)))
 
     def ask(self, found: Found, begun: float, timeout_s: float = inf) -> Ask:
         """Return who asks whom, with an id for the request, and how long they wait at most."""
@@ -143,10 +154,9 @@ class Gateway:
         A large one is read, answered and told in a thread.
         """
         try:
-            if size > LARGEST_ON_LOOP:
+            if size > LARGEST:
                 async with asyncio.timeout(max(0.0, ask.deadline - perf_counter())):
                     return await self._in_thread(size, lambda: self._answer_here(ask, read))
-            call, tell = _read(ask, read)
         except TimeoutError:
             problem = late(perf_counter() - ask.begun)
             self._plane.refused(ask, problem)
@@ -154,8 +164,31 @@ class Gateway:
         except Problem as problem:
             self._plane.refused(ask, problem)
             return problem
-        await self._plane.answer(call)
-        return call.problem or tell(call)
+        told: asyncio.Future[T | Problem] = asyncio.get_running_loop().create_future()
+        self.take(ask, read, lambda what: None if told.done() else told.set_result(what))
+        return await told
+
+    def take(self, ask: Ask, read: Callable[[], Reading[T]], then: Callable[[T | Problem], None]) -> None:
+        """Read a small request, answer its rows and tell it: `then` is called once, in the event loop, now or later."""
+        try:
+            call, tell = _read(ask, read)
+        except Problem as problem:
+            self._plane.refused(ask, problem)
+            then(problem)
+            return
+        except Exception as error:
+            then(_mistake(error, ask.target.served.name))
+            return
+
+        def tell_it() -> None:
+            try:
+                told = call.problem or tell(call)
+            except Exception as error:
+                told = _mistake(error, ask.target.served.name)
+            then(told)
+
+        call.waiter = tell_it
+        self._plane.take(call)
 
     async def _in_thread(self, size: int, work: Callable[[], T]) -> T:
         if self._waiting >= MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES:
@@ -208,6 +241,15 @@ def _refusal(path: str, problem: Problem) -> Reply:
     """Return a problem in the form of the door that was asked."""
     door = None if path.startswith(MODELS) else _door(path)
     return problem_reply(problem) if door is None else door.refuse(problem)
+
+
+def _mistake(error: Exception, asked: str) -> Problem:
+    log.error("%s", asked, exc_info=error)
+    return Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
+
+
+def _reply_of(told: Reply | Problem) -> Reply:
+    return problem_reply(told) if isinstance(told, Problem) else told
 
 
 def _metadata(target: Target, pinned: int | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What every door hands to the plane, and gets back: rows for one version of one deployment."""
 
-from asyncio import Future  # noqa: TC003 - the dataclass may be read at run time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from math import inf
@@ -56,7 +55,7 @@ class Call:
     answered_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
     seconds: float = 0.0  # from the first byte to the answer
     given_up: bool = False  # its deadline passed while it was asked: what still comes of it is nobody's
-    waiter: "Future[None] | None" = None
+    waiter: Callable[[], None] | None = None  # called in the event loop when it is answered, or came to a problem
     count: int = 0  # of rows
 
     def __post_init__(self) -> None:

@@ -52,10 +52,13 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """End the head."""
+        self._head_ended()
+        super().on_headers_complete()
+
+    def _head_ended(self) -> None:
         self._head_bytes = -1
         if self._patience is not None:
             self._wait_no_more()
-        super().on_headers_complete()
 
     def _wait(self) -> None:
         if self._patience is None:

@@ -104,8 +104,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await _read_on(body, receive, limit)
     except TimeoutError:
-        why = f"it had not ended after {BODY_TIMEOUT_S:g} s"
-        raise Problem("body.timeout", "The body came too slowly", why, "send it again") from None
+        raise body_timeout() from None
 
 
 async def _read_on(body: bytes, receive: Receive, limit: int) -> bytes:
@@ -123,6 +122,12 @@ async def _read_on(body: bytes, receive: Receive, limit: int) -> bytes:
     if size > limit:
         raise _too_large(limit)
     return b"".join(chunks)
+
+
+def body_timeout() -> Problem:
+    """Return the problem of a body that did not come to its end."""
+    why = f"it had not ended after {BODY_TIMEOUT_S:g} s"
+    return Problem("body.timeout", "The body came too slowly", why, "send it again")
 
 
 def _too_large(limit: int) -> Problem:

@@ -56,7 +56,7 @@ class Lane:
 
 
 class Plane:
-    """Answers calls. `answer` belongs to the event loop; `answer_here` may be called from any thread."""
+    """Answers calls. `take` belongs to the event loop; `answer_here` may be called from any thread."""
 
     def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock, longest_s: float = LONGEST_S) -> None:
         self._writer = writer
@@ -70,14 +70,12 @@ class Plane:
         self._looking = False
         metrics.watch(self._figures)
 
-    async def answer(self, call: Call) -> None:
-        """Answer a call together with the others of its turn; what came of it stands in the call."""
-        loop = asyncio.get_running_loop()
-        call.waiter = loop.create_future()
+    def take(self, call: Call) -> None:
+        """Answer a call together with the others of its turn; its waiter is called when that is done."""
         if not self._arrived:
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._turn, loop)
         self._arrived.append(call)
-        await call.waiter
 
     def answer_here(self, call: Call) -> None:
         """Answer a call now, in this thread."""
@@ -313,8 +311,9 @@ def _batches(calls: Sequence[Call]) -> list[list[Call]]:
 
 def _wake(calls: Sequence[Call]) -> None:
     for call in calls:
-        if call.waiter is not None and not call.waiter.done():
-            call.waiter.set_result(None)
+        waiter, call.waiter = call.waiter, None
+        if waiter is not None:
+            waiter()
 
 
 def late(seconds: float) -> Problem:

@@ -30,7 +30,8 @@ from modelyard.adapters import FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import IdMaker, ObjectStore, Problem, system_clock
 from modelyard.gateway.app import Gateway
 from modelyard.gateway.carrying import ProcessCarrier
-from modelyard.gateway.connections import Connection, allow_connections
+from modelyard.gateway.connections import allow_connections
+from modelyard.gateway.express import ExpressConnection
 from modelyard.gateway.follow import Follower
 from modelyard.gateway.limits import Allowances, counted_together
 from modelyard.gateway.metrics import Metrics
@@ -158,8 +159,8 @@ def _serve(gateway: Gateway, follower: Follower, listeners: list[socket.socket],
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more when it has ended
     config = uvicorn.Config(
-        gateway, loop="uvloop", http=Connection, limit_concurrency=allow_connections(), ws="none", interface="asgi3",
-        lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
+        gateway, loop="uvloop", http=ExpressConnection, limit_concurrency=allow_connections(), ws="none", interface="asgi3",
+        proxy_headers=False, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
     _Server(config, gateway, follower, options).run(sockets=listeners)
