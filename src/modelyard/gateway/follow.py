@@ -149,8 +149,7 @@ class Follower:
             content_file(self._packages / served.project, digest)
             for served in catalogue.deployments
             for form in served.versions
-            for digest in (form.pipeline, form.model)
-            if digest is not None
+            for digest in form.contents
         }
         for file in self._packages.glob("*/*"):
             if file not in kept:

@@ -18,6 +18,7 @@ from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FittedPipeline, FunctionStep
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.registry import Signature
+from modelyard.serving.combined import combine
 from modelyard.serving.direct import Direct, TensorInputs
 from modelyard.serving.prepared import Prepared, RowInputs
 from modelyard.serving.program import ONNX, Answers, Batch, Columns, Inputs, Program
@@ -146,9 +147,7 @@ def load_version(ports: Ports, project: ProjectId, served: ServedForm, folder: P
 
 def fetch_version(objects: ObjectStore, project: ProjectId, served: ServedForm, folder: Path) -> None:
     """Bring the contents of a version into a folder, those that are not there, or not whole. Raises what the store raises."""
-    for digest in (served.pipeline, served.model):
-        if digest is None:
-            continue
+    for digest in served.contents:
         file = content_file(folder, digest)
         if not file.is_file() or digest_file(file) != digest:
             objects.fetch(project, digest, file)
@@ -156,25 +155,42 @@ def fetch_version(objects: ObjectStore, project: ProjectId, served: ServedForm, 
 
 def open_version(framework: Callable[[str], Framework], served: ServedForm, folder: Path) -> LoadedVersion:
     """Return a version whose contents are in the folder, loaded and warm. Raises what is wrong with its package."""
-    made = framework(served.framework)
-    inputs = inputs_of(served)
-    outputs = tuple(column.name for column in served.signature.outputs)
-    program: Program
-    if served.pipeline is None:
-        model = made.load(content_file(folder, served.model))
-        program = Direct(inputs.cells, version=served.version, outputs=outputs, framework=made, model=model)
-    else:
-        transform = Transform(_pipeline(served, served.pipeline, folder))
-        model = made.load(content_file(folder, served.model))
-        program = Prepared(
-            inputs.columns, inputs.kinds,
-            version=served.version, outputs=outputs, transform=transform, framework=made, model=model,
-        )  # fmt: skip
+    program = _plain(framework, served, folder) if served.composition is None else _combined(framework, served, folder)
     loaded = LoadedVersion(served, program, program.columns, program.kinds, program.cells, program.outputs)
     loaded.warm()
     began = perf_counter()
     loaded.warm()
     return replace(loaded, pace_s=perf_counter() - began)
+
+
+def _plain(framework: Callable[[str], Framework], served: ServedForm, folder: Path) -> Program:
+    made = framework(served.framework)
+    inputs = inputs_of(served)
+    outputs = tuple(column.name for column in served.signature.outputs)
+    if served.pipeline is None:
+        model = made.load(content_file(folder, served.model))
+        return Direct(inputs.cells, version=served.version, outputs=outputs, framework=made, model=model)
+    transform = Transform(_pipeline(served, served.pipeline, folder))
+    model = made.load(content_file(folder, served.model))
+    return Prepared(
+        inputs.columns, inputs.kinds,
+        version=served.version, outputs=outputs, transform=transform, framework=made, model=model,
+    )  # fmt: skip
+
+
+def _combined(framework: Callable[[str], Framework], served: ServedForm, folder: Path) -> Program:
+    """Return the program of a combined version; a version that is several of its parts is opened once."""
+    assert served.composition is not None  # noqa: S101 - it is asked for those only
+    opened: dict[ServedForm, Program] = {}
+    for place, member in enumerate(served.members):
+        if member not in opened:
+            try:
+                opened[member] = open_version(framework, member, folder).program
+            except Problem as problem:
+                whose = f"{problem.what}, of the member {served.composition.parts[place].ref}"
+                raise Problem(problem.code, whose, problem.why, problem.next_step, problem.detail) from problem
+    parts = [(opened[member], member.signature) for member in served.members]
+    return combine(served.version, served.composition, served.signature, inputs_of(served), parts)
 
 
 def holds_code(served: ServedForm, folder: Path) -> bool:
@@ -185,6 +201,8 @@ def holds_code(served: ServedForm, folder: Path) -> bool:
     Problem
         `pipeline.invalid`.
     """
+    if served.composition is not None:
+        return any(holds_code(member, folder) for member in served.members)
     if served.framework != ONNX:
         return True
     if served.pipeline is None:
@@ -194,7 +212,7 @@ def holds_code(served: ServedForm, folder: Path) -> bool:
 
 def inputs_of(served: ServedForm) -> Inputs:
     """Return how a version takes what callers send. Problem `column.invalid` for a signature with an unknown dtype."""
-    if served.pipeline is None:
+    if served.pipeline is None and (served.composition is None or served.composition.tensors):
         return TensorInputs({column.name: Cell.parse(column.dtype) for column in served.signature.inputs})
     columns = raw_columns(served.signature)
     return RowInputs(columns, {name: column.kind for name, column in columns.items()})

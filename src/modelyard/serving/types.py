@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NewType
 
 from modelyard.core import Digest, ProjectId
-from modelyard.registry import Signature
+from modelyard.registry import Composition, Signature
 from modelyard.serving.judgement import Judgement
 from modelyard.tenancy import Limit
 
@@ -100,8 +100,17 @@ class ServedForm:
     signature: Signature
     pipeline: Digest | None  # None: it takes tensors as they are
     form: str
-    model: Digest
+    model: Digest  # of a combined version: its composition, which stands here already
     framework: str
+    composition: Composition | None = None
+    members: "tuple[ServedForm, ...]" = ()  # of a combined version, in the order of the composition's parts
+
+    @property
+    def contents(self) -> tuple[Digest, ...]:
+        """What has to be fetched for it."""
+        if self.composition is not None:
+            return tuple(digest for member in self.members for digest in member.contents)
+        return (self.model,) if self.pipeline is None else (self.pipeline, self.model)
 
 
 @dataclass(frozen=True)
