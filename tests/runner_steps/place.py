@@ -138,7 +138,9 @@ class Place:
         """Return a version's answers, through the door that serves it."""
         folder = self.scratch / f"served-{version.number}"
         folder.mkdir(exist_ok=True)
-        answers = load_version(self.platform, self.project, served_form(version), folder).infer(rows)
+        with self.platform.reading() as tx:
+            served = served_form(tx, version)
+        answers = load_version(self.platform, self.project, served, folder).infer(rows)
         columns = list(answers.values())
         return columns[0] if len(columns) == 1 else np.column_stack(columns)
 

@@ -60,7 +60,9 @@ def brought(place: Place, content: bytes, name: str = "iris.onnx", **rest: Any) 
 
 def loaded(place: Place, version: ModelVersion) -> LoadedVersion:
     """Return a version as a gateway loads it."""
-    return load_version(place.platform, place.project, served_form(version), place.scratch / "served")
+    with place.platform.reading() as tx:
+        served = served_form(tx, version)
+    return load_version(place.platform, place.project, served, place.scratch / "served")
 
 
 def folder(place: Place, files: Mapping[str, bytes], **rest: Any) -> ModelVersion:

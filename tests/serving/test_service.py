@@ -13,6 +13,7 @@ from modelyard.adapters.sql import SqlMetadata, SqlTransaction
 from modelyard.core import Digest, IdMaker, ManualClock, PageRequest, Problem, ProjectId, digest_bytes
 from modelyard.data import Column, DatasetVersionId
 from modelyard.registry import Condition, ConditionKind, Form, Gate, ModelVersion, Signature
+from modelyard.registry.rules import chosen_form
 from modelyard.registry.service import approve, ensure_model, find_aliases, promote, restore, set_gate
 from modelyard.serving import Deployment, Judgement, RolloutState, Route, RouteKind, Verdict
 from modelyard.serving.routing import shadow, split
@@ -33,7 +34,6 @@ from modelyard.serving.service import (
     revisions,
     roll_back_deployment,
     roll_back_rollout,
-    served_form,
     start_rollout,
 )
 from modelyard.tenancy import Actor, Role
@@ -348,7 +348,7 @@ def test_only_approvers_change_what_answers(place: Place, role: Role) -> None:
 def test_a_version_without_onnx_is_served_in_its_native_form(place: Place) -> None:
     with place.ports.transaction() as tx:
         [version] = tx.models.get_versions(place.project, "delay", [1])
-    assert served_form(replace(version, forms=version.forms[:1])).form == "native"
+    assert chosen_form(replace(version, forms=version.forms[:1])).name == "native"
 
 
 def test_the_fastest_form_answers_unless_the_deployment_says_which(place: Place) -> None:
@@ -356,11 +356,11 @@ def test_the_fastest_form_answers_unless_the_deployment_says_which(place: Place)
         [version] = tx.models.get_versions(place.project, "delay", [1])
     native, onnx = version.forms
     slow, fast = replace(onnx, latency_us=90.0), replace(native, latency_us=20.0)
-    assert served_form(replace(version, forms=(native, onnx))).form == "onnx", "what was not measured comes last"
-    assert served_form(replace(version, forms=(fast, slow))).form == "native"
-    assert served_form(replace(version, forms=(replace(fast, latency_us=90.0), slow))).form == "onnx", "the preferred of equals"
-    assert served_form(replace(version, forms=(fast, slow)), "onnx").form == "onnx"
-    assert served_form(replace(version, forms=(fast,)), "onnx").form == "native", "a version without it answers all the same"
+    assert chosen_form(replace(version, forms=(native, onnx))).name == "onnx", "what was not measured comes last"
+    assert chosen_form(replace(version, forms=(fast, slow))).name == "native"
+    assert chosen_form(replace(version, forms=(replace(fast, latency_us=90.0), slow))).name == "onnx", "the preferred of equals"
+    assert chosen_form(replace(version, forms=(fast, slow)), "onnx").name == "onnx"
+    assert chosen_form(replace(version, forms=(fast,)), "onnx").name == "native", "a version without it answers all the same"
     deploy(place.ports, place.actor, place.project, "delay", model="delay")
     assert catalogue(place.ports, place.actor).deployments[0].versions[0].form == "onnx"
     before = catalogue_position(place.ports, place.actor)

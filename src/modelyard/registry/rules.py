@@ -11,10 +11,12 @@ from modelyard.data import DatasetVersionId
 from modelyard.registry.types import (
     Alias,
     Approval,
+    Composition,
     Condition,
     ConditionKind,
     ConditionResult,
     Evaluation,
+    Form,
     Gate,
     GateResult,
     ModelVersion,
@@ -24,6 +26,8 @@ from modelyard.training.metrics import DIRECTIONS
 
 REFERENCE = re.compile(r"^(?P<model>[a-z][a-z0-9_-]*)@(?P<what>[a-z0-9][a-z0-9_-]*)$")
 LATEST = "latest"
+AUTO = "auto"  # of forms: the fastest
+FORM_PREFERENCE = ("onnx", "native")  # of forms that are equally fast, or were not measured
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,34 @@ def trained(version: ModelVersion, wish: str, code: str = "version.refused") -> 
         Of the problem, when the version was made elsewhere.
     """
     if version.run is None or version.recipe is None or version.data is None:
+        what, detail = f"{version.model}@{version.number} cannot {wish}", {"version": version.number}
+        if version.composition is not None:
+            why = f"it is combined of {told_parts(version.composition)}, and has no recipe of its own"
+            raise Problem(code, what, why, "retrain its members, and combine them again", detail)
         origin = f"it was imported from {version.origin.name}" if version.origin else "it was made elsewhere"
-        raise Problem(
-            code,
-            f"{version.model}@{version.number} cannot {wish}",
-            f"{origin}, so neither its recipe nor the rows that it was trained on are known here",
-            "train a model here with a trainer, and register its run",
-            {"version": version.number},
-        )
+        why = f"{origin}, so neither its recipe nor the rows that it was trained on are known here"
+        raise Problem(code, what, why, "train a model here with a trainer, and register its run", detail)
     return Training(version.run, version.recipe, version.data)
+
+
+def told_parts(composition: Composition) -> str:
+    """Return what a composition is made of, for people.
+
+    >>> told_parts(Composition(Combining.MEAN, (Member("a", 3, "a"), Member("b", 7, "b"))))
+    'a@3 and b@7 by mean'
+    """
+    *most, last = [one.ref for one in composition.parts]
+    return f"{', '.join(most)} and {last} by {composition.rule.value}"
+
+
+def chosen_form(version: ModelVersion, wanted: str = AUTO) -> Form:
+    """Return the form by which a version is served: the wanted one where it has that, else the fastest measured."""
+    return next((one for one in version.forms if one.name == wanted), None) or min(version.forms, key=_speed)
+
+
+def _speed(form: Form) -> tuple[float, int]:
+    place = FORM_PREFERENCE.index(form.name) if form.name in FORM_PREFERENCE else len(FORM_PREFERENCE)
+    return form.latency_us if form.latency_us is not None else float("inf"), place
 
 
 def parse_reference(text: str) -> tuple[str, str]:
@@ -99,7 +122,9 @@ def _judge(condition: Condition, version: ModelVersion, current: int | None, app
         return _judge_better(condition, version, current)
     if condition.kind is ConditionKind.CHECKS:
         told = "the checks of its data are green" if version.checks_green else "rows that it was trained on fail a check"
-        if version.data is None:
+        if version.composition is not None:
+            told = f"the checks of its members' data are {'green' if version.checks_green else 'not all green'}"
+        elif version.data is None:
             told = "it was imported: the rows that it was trained on are not known here"
         return ConditionResult(condition, version.checks_green, None, told)
     if condition.kind is ConditionKind.LATENCY:

@@ -10,6 +10,7 @@ from modelyard.data import DatasetVersionId
 from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
+from modelyard.registry.parts import trained_leaf
 from modelyard.registry.rules import LATEST, check_gate, judge_gate, parse_reference, told_failures, trained
 from modelyard.registry.store import RegistryTransaction
 from modelyard.registry.types import (
@@ -148,7 +149,7 @@ def request_evaluation(
         An alias or a number: the version that stands there now is the one measured beside.
     data
         The dataset version with the rows; None: the one that `version` was trained on, of which those held out count. An
-        imported version has none, so they have to be named.
+        imported version has none, so they have to be named. Of a combined one that is the member's whose answers are nearest.
     newest_s
         Only the newest stretch of it, in seconds of event time; None: all.
 
@@ -167,10 +168,11 @@ def request_evaluation(
     if newest_s is not None and newest_s < 1:
         raise Problem("evaluation.invalid", f"The newest {newest_s} s are no stretch", "it has a length", "--newest 7d")
     wish = "be measured beside another"
-    if candidate.recipe is None:  # the other's trainer says then what is to be predicted
-        trained(other, wish, "evaluation.refused")
-    wanted = data or trained(candidate, f"{wish} on rows of its own", "evaluation.refused").data
     with ports.transaction() as tx:
+        mine = trained_leaf(tx, candidate)
+        if mine is None:  # the other's trainer says then what is to be predicted
+            trained(trained_leaf(tx, other) or other, wish, "evaluation.refused")
+        wanted = data or trained(mine or candidate, f"{wish} on rows of its own", "evaluation.refused").data
         [rows] = tx.datasets.get_versions(project, [wanted])
         payload = {
             "model": model,

@@ -107,7 +107,9 @@ def open_scorer(ports: Ports, actor: Actor, project: ProjectId, target: str, fol
         revision = latest_revision(ports, actor, project, target)
         reference = f"{deployment.model}@{live_version(revision)}"
     version = get_version(ports, actor, project, reference)
-    return Scorer(version.model, load_version(ports, project, served_form(version), folder))
+    with ports.transaction() as tx:
+        served = served_form(tx, version)
+    return Scorer(version.model, load_version(ports, project, served, folder))
 
 
 def score(

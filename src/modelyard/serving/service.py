@@ -22,7 +22,9 @@ from modelyard.core import (
     missing,
 )
 from modelyard.events import Event
-from modelyard.registry import Alias, Form, ModelVersion
+from modelyard.registry import Alias, ModelVersion
+from modelyard.registry.parts import leaves_of, parts_of
+from modelyard.registry.rules import AUTO, chosen_form
 from modelyard.registry.service import promote, require_gate, restore
 from modelyard.serving.change import Change, running
 from modelyard.serving.judgement import Judgement
@@ -55,8 +57,6 @@ from modelyard.tenancy import Actor, authorise, role_in
 from modelyard.tenancy.service import find_projects, organisation_stream, token_hashes, token_limits
 
 ALIAS_MOVED = "alias.moved"
-AUTO = "auto"
-FORM_PREFERENCE = ("onnx", "native")  # of forms that are equally fast, or were not measured
 
 # What a gateway has to learn of. Other facts do not make a new catalogue.
 CATALOGUE_FACTS = (
@@ -427,9 +427,13 @@ def catalogue(ports: CataloguePorts, actor: Actor) -> Catalogue:
         return Catalogue(position, tuple(served), {one.id: hashes.get(one.id, ()) for one in projects}, limits)
 
 
-def served_form(version: ModelVersion, wanted: str = AUTO) -> ServedForm:
-    """Return what has to be loaded to serve a version: the wanted form where it has that one, else the fastest measured."""
-    form = next((one for one in version.forms if one.name == wanted), None) or min(version.forms, key=_speed)
+def served_form(tx: ServingTransaction, version: ModelVersion, wanted: str = AUTO) -> ServedForm:
+    """Return what has to be loaded to serve a version: the wanted form where it has that one, else the fastest measured.
+
+    Of a combined version that is said of each of its parts.
+    """
+    form = chosen_form(version, wanted)
+    parts = parts_of(tx, version)
     return ServedForm(
         version=version.number,
         signature=version.signature,
@@ -437,12 +441,9 @@ def served_form(version: ModelVersion, wanted: str = AUTO) -> ServedForm:
         form=form.name,
         model=form.digest,
         framework=form.framework,
+        composition=version.composition,
+        members=tuple(served_form(tx, part, wanted) for part in parts),
     )
-
-
-def _speed(form: Form) -> tuple[float, int]:
-    place = FORM_PREFERENCE.index(form.name) if form.name in FORM_PREFERENCE else len(FORM_PREFERENCE)
-    return form.latency_us if form.latency_us is not None else float("inf"), place
 
 
 def _served(
@@ -458,7 +459,7 @@ def _served(
         model=deployment.model,
         time=deployment.time,
         revision=revision,
-        versions=tuple(served_form(version, deployment.form) for version in versions),
+        versions=tuple(served_form(tx, version, deployment.form) for version in versions),
     )
 
 
@@ -486,7 +487,7 @@ def _check_time(tx: ServingTransaction, project: ProjectId, model: str, version:
 
 def _check_form(tx: ServingTransaction, project: ProjectId, model: str, version: int, form: str) -> None:
     [found] = tx.models.get_versions(project, model, [version])
-    names = [one.name for one in found.forms]
+    names = sorted({one.name for version in leaves_of(tx, found) for one in version.forms})
     if form != AUTO and form not in names:
         raise missing("form", form, [AUTO, *names], f"yard model show {model}@{version}")
 

@@ -15,6 +15,7 @@ STEPS: Mapping[str, str] = {
     "run.train": "modelyard.runner.steps.train:run_training",
     "model.register": "modelyard.runner.steps.register:register_run",
     "model.import": "modelyard.runner.steps.foreign:import_model",
+    "model.combine": "modelyard.runner.steps.combine:combine_versions",
     "model.evaluate": "modelyard.runner.steps.evaluate:evaluate_version",
     "model.score": "modelyard.runner.steps.score:score_rows",
     "decision.notify": "modelyard.runner.steps.notify:notify",

@@ -10,9 +10,10 @@ from modelyard.core import Problem
 from modelyard.data import Dataset, DatasetVersion, Split, SplitKind
 from modelyard.data.split import split_frame
 from modelyard.registry import Evaluation, ModelVersion
+from modelyard.registry.parts import leaves_of
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.fitting import dataset_of, rows_of, version_of
-from modelyard.serving.infer import load_version
+from modelyard.serving.infer import LoadedVersion, load_version
 from modelyard.serving.service import served_form
 from modelyard.training import RunId, RunKind
 from modelyard.training.metrics import measure
@@ -31,14 +32,26 @@ def measure_version(
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Mapping[str, float]:
     """Return the metrics of a version on labelled rows, answered as it serves; none where an answer is no single number."""
-    loaded = load_version(context.platform, context.project, served_form(version), context.scratch)
+    with context.platform.transaction() as tx:
+        served = served_form(tx, version)
+    return measure_loaded(load_version(context.platform, context.project, served, context.scratch), rows, label, progress)
+
+
+def measure_loaded(
+    loaded: LoadedVersion,
+    rows: pl.DataFrame,
+    label: str,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Mapping[str, float]:
+    """Return the metrics of a version in memory on labelled rows; none where an answer is no single number."""
     if len(loaded.outputs) != 1:
         return {}
     answers = []
     for done, chunk in enumerate(rows.iter_slices(CHUNK_ROWS)):
         answers.append(loaded.infer(chunk)[loaded.outputs[0]])
         progress(min(1.0, (done + 1) * CHUNK_ROWS / rows.height))
-    return measure(rows[label].cast(pl.Float64).to_numpy(), np.concatenate(answers))
+    found = np.concatenate(answers)
+    return measure(rows[label].cast(pl.Float64).to_numpy(), found) if found.ndim == 1 else {}
 
 
 def beside(
@@ -89,6 +102,12 @@ def rows_since(rows: pl.DataFrame, dataset: Dataset, data: DatasetVersion, momen
     return split_frame(rows, Split(SplitKind.TIME, boundary=moment), key=dataset.key, time=dataset.time)[1]
 
 
+def find_leaves(context: StepContext, version: ModelVersion) -> list[ModelVersion]:
+    """Return the uncombined versions that a version comes down to, itself where it is not combined."""
+    with context.platform.transaction() as tx:
+        return leaves_of(tx, version)
+
+
 def was_fitted_on(
     context: StepContext, version: ModelVersion, data: DatasetVersion, dataset: Dataset, rows: pl.DataFrame
 ) -> pl.Series:
@@ -96,8 +115,14 @@ def was_fitted_on(
 
     Rows are known by the dataset's key, also in another dataset of the same key; those of a dataset without one by their place,
     since versions of it grow at the end. A refit was fitted on all rows of its version, every other run on those that its
-    split did not hold out. Of an imported version nobody knows which they were: none is told.
+    split did not hold out. Of an imported version nobody knows which they were: none is told. A combined version was fitted on
+    what any of its parts was.
     """
+    if version.composition is not None:
+        fitted_on = pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)
+        for leaf in find_leaves(context, version):
+            fitted_on |= was_fitted_on(context, leaf, data, dataset, rows)
+        return fitted_on
     if version.run is None or version.data is None:
         return pl.repeat(False, rows.height, dtype=pl.Boolean, eager=True)
     run = get_run(context.platform, context.actor, context.project, version.run)

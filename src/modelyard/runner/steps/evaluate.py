@@ -9,10 +9,11 @@ import polars as pl
 
 from modelyard.core import Problem
 from modelyard.registry import Evaluation, ModelVersion
+from modelyard.registry.parts import trained_leaf
 from modelyard.registry.rules import trained
 from modelyard.registry.service import add_evaluations, get_version
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.comparison import LEAST_ROWS, PLACE, beside, measure_version, rows_since, was_fitted_on
+from modelyard.runner.steps.comparison import LEAST_ROWS, PLACE, beside, find_leaves, measure_version, rows_since, was_fitted_on
 from modelyard.runner.steps.fitting import check_label, dataset_of, rows_of, version_of
 from modelyard.training import Trainer
 from modelyard.training.service import load_trainer
@@ -35,7 +36,8 @@ def evaluate_version(context: StepContext) -> Mapping[str, object]:
     platform, actor, project, model = context.platform, context.actor, context.project, payload["model"]
     candidate = get_version(platform, actor, project, f"{model}@{payload['version']}")
     against = get_version(platform, actor, project, f"{model}@{payload['against']}")
-    judge = candidate if candidate.recipe is not None else against
+    with platform.transaction() as tx:
+        judge = trained_leaf(tx, candidate) or trained_leaf(tx, against) or against
     trainer = load_trainer(platform, actor, project, trained(judge, "be measured beside another", REFUSED).recipe.trainer)
     context.progress(0.05, "read the rows")
     fair = fair_rows(context, candidate, against, trainer)
@@ -95,7 +97,7 @@ def fair_rows(context: StepContext, candidate: ModelVersion, against: ModelVersi
         told = f"held-out rows of {told}" if candidate.data == data.id else aside
     if seen:
         told += f"; v{against.number} was fitted on {seen:,} of them"
-    if candidate.data is None:
+    if any(one.data is None for one in find_leaves(context, candidate)):
         told += f"; which of them v{candidate.number} was fitted on is not known: it was imported"
     return Fair(rows.drop(PLACE), told)
 

@@ -214,12 +214,12 @@ def _card(
         "",
         "## Parameters",
         "",
-        *_table(("parameter", "value"), [(name, str(value)) for name, value in sorted(run.recipe.params.items())]),
+        *table(("parameter", "value"), [(name, str(value)) for name, value in sorted(run.recipe.params.items())]),
         "## Metrics on rows it was fitted on: those of its recipe, judged on rows held back, follow"
         if run.kind is RunKind.REFIT
         else "## Metrics on held-out rows",
         "",
-        *_table(("metric", "value"), _shown(run.metrics)),
+        *table(("metric", "value"), _shown(run.metrics)),
     ]
     for one in evaluations:
         beside = f" beside v{one.against}" if one.against is not None else ""
@@ -229,8 +229,8 @@ def _card(
     lines += ["## Slices", ""]
     metric = trainer.metric
     rows = [(f"{s.column} = {s.value}", f"{s.rows:,}", _number(s.metrics.get(metric))) for s in slices]
-    lines += _table(("slice", "rows", metric), rows)
-    lines += ["## Inputs", "", *_table(("column", "type"), [(c.name, c.dtype) for c in signature.inputs])]
+    lines += table(("slice", "rows", metric), rows)
+    lines += ["## Inputs", "", *table(("column", "type"), [(c.name, c.dtype) for c in signature.inputs])]
     lines += ["## Forms", ""]
     shown = [
         (
@@ -242,7 +242,7 @@ def _card(
         )
         for f in forms
     ]
-    lines += _table(("form", "size", "rows compared", "largest difference", "one row"), shown)
+    lines += table(("form", "size", "rows compared", "largest difference", "one row"), shown)
     return "\n".join(lines)
 
 
@@ -254,7 +254,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table, an empty one last; without rows `none`."""
     if not rows:
         return ["none", ""]
     body = ["| " + " | ".join(cells) + " |" for cells in rows]
