@@ -14,6 +14,7 @@ from modelyard.core.problems import Problem, nearest
 if TYPE_CHECKING:
     from modelyard.adapters.sql import SqlMetadata
     from modelyard.core.objects import ObjectStore
+    from modelyard.core.places import Place
     from modelyard.data import SourceReader, TableStore
     from modelyard.serving.broker import Broker, Link
     from modelyard.training import Framework, Sampler
@@ -34,6 +35,7 @@ class Port(Generic[T_co]):
 
 METADATA: "Port[Callable[[str], SqlMetadata]]" = Port("metadata", "metadata database")
 OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
+PLACES: "Port[Callable[[str], Place]]" = Port("places", "place of files")
 LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
 SOURCES: "Port[Callable[[], SourceReader]]" = Port("sources", "source reader")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
@@ -56,6 +58,8 @@ TABLE: Mapping[str, str] = {
     "broker.kafka": "modelyard.adapters.kafka:KafkaBroker [kafka]",
     "objects.file": "modelyard.adapters.file:FileObjects.from_url",
     "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",
+    "places.file": "modelyard.adapters.file:FilePlace.from_url",
+    "places.s3": "modelyard.adapters.s3:S3Place.from_url [s3]",
 }
 
 

@@ -15,17 +15,22 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def whole_file(to: Path, scratch: Path | None = None, mode: int = 0o666) -> Iterator[Callable[[bytes], None]]:
+def whole_file(
+    to: Path, scratch: Path | None = None, mode: int = 0o666, *, new: bool = False
+) -> Iterator[Callable[[bytes], None]]:
     """Give a function that writes chunks; they become the file `to` in one rename when the block ends well.
 
     Until then they lie in a scratch file in the folder `scratch` (that of `to` when None; it must be on the same disk), which
     the writer keeps locked. When the block raises it is removed; when the process is killed, `sweep_scratch` knows it by its
     free lock. Folders are made as needed; file and folder are flushed to the disk. `mode` is lessened by the umask.
+    With `new` a file that is there stays, and of several writers at once one alone has its way.
 
     Raises
     ------
     Problem
         `file.unavailable`: the disk is full or cannot be written; nothing is left behind.
+    FileExistsError
+        With `new`, where there is a file already.
     """
     folder = scratch or to.parent
     with _told(to):
@@ -43,7 +48,8 @@ def whole_file(to: Path, scratch: Path | None = None, mode: int = 0o666) -> Iter
         yield write
         with _told(to):
             os.fsync(descriptor)
-            path.rename(to)
+        _move(path, to, new=new)
+        with _told(to):
             _flush_folder(to.parent)
     finally:
         with suppress(FileNotFoundError):
@@ -64,6 +70,15 @@ def _claim(folder: Path, mode: int) -> tuple[int, Path]:
         if os.fstat(descriptor).st_nlink:
             return descriptor, path
         os.close(descriptor)  # a sweep came between making and locking it
+
+
+def _move(path: Path, to: Path, *, new: bool) -> None:
+    try:
+        os.link(path, to) if new else path.rename(to)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _unwritten(to, error) from error
 
 
 def _remove_unlocked(path: Path) -> bool:
@@ -94,7 +109,11 @@ def _told(to: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in _FULL
-        why = f"the disk is full ({error.strerror})" if full else str(error.strerror or error)
-        step = f"free space on the disk of {to.parent}" if full else f"make {to.parent} a folder that this process may write"
-        raise Problem("file.unavailable", f"{to} could not be written", why, step) from error
+        raise _unwritten(to, error) from error
+
+
+def _unwritten(to: Path, error: OSError) -> Problem:
+    full = error.errno in _FULL
+    why = f"the disk is full ({error.strerror})" if full else str(error.strerror or error)
+    step = f"free space on the disk of {to.parent}" if full else f"make {to.parent} a folder that this process may write"
+    return Problem("file.unavailable", f"{to} could not be written", why, step)

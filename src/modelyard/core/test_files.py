@@ -76,3 +76,13 @@ def test_writers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
             sweeper.join()
     assert all((tmp_path / str(number)).read_bytes() == b"x" for number in range(200))
     assert list((tmp_path / ".scratch").iterdir()) == []
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    with whole_file(target, new=True) as write:
+        write(b"first")
+    with pytest.raises(FileExistsError), whole_file(target, new=True) as write:
+        write(b"second")
+    assert target.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [target]

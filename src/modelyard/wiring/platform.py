@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelyard.adapters import FRAMEWORK, LAKE, METADATA, OBJECTS, SAMPLER, SOURCES, connect, resolve
-from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Problem, system_clock
+from modelyard.adapters import FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, SOURCES, connect, resolve
+from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
 from modelyard.data import SourceReader, TableStore
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Framework, Sampler
@@ -28,6 +28,7 @@ class Platform:
     sources: SourceReader
     framework: Callable[[str], Framework]  # by name: sklearn, onnxruntime
     sampler: Callable[[str], Sampler]  # by name: tpe, random, qmc
+    place: Callable[[str], Place]  # by URL: file:///…, s3://…
 
     def transaction(self) -> AbstractContextManager[ReactionTransaction]:
         """Open a transaction over all stores; inside another one of the same thread, join it."""
@@ -64,6 +65,7 @@ def open_platform(settings: Settings) -> Platform:
         sources=resolve(SOURCES, "files")(),
         framework=lambda name: resolve(FRAMEWORK, name)(),
         sampler=lambda name: resolve(SAMPLER, name)(name),
+        place=lambda url: connect(PLACES, url),
     )
 
 
