@@ -67,6 +67,14 @@ def memory_mb(pid: int, over_mb: float) -> float:
     return resident if resident <= over_mb or not IS_LINUX else sum(_memory(process, exact=True) for process in tree)
 
 
+def resident_mb(pid: int) -> float:
+    """Return how much memory one process holds by itself, in MiB: resident, or 0 when it has ended."""
+    try:
+        return _memory(psutil.Process(pid), exact=False)
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 def _memory(process: psutil.Process, *, exact: bool) -> float:
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         size = process.memory_full_info().pss if exact else process.memory_info().rss
