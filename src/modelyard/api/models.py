@@ -10,6 +10,7 @@ from modelyard.core import Page
 from modelyard.data.service import get_version as get_dataset_version
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Gate, GateResult, Model, ModelVersion
+from modelyard.registry.combining import Combination, request_combination
 from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.service import (
     approve,
@@ -105,6 +106,12 @@ def make_version(call: InProject, model: str, new: Registration) -> Job:
 def import_model(call: InProject, model: str, new: Wish) -> Job:
     """Queue the import of a model that was made elsewhere, its files uploaded already; the job's result names the version."""
     return request_import(call.platform, call.actor, call.project, model, new)
+
+
+@router.post("/{model}/combinations", status_code=202)
+def combine(call: InProject, model: str, new: Combination) -> Job:
+    """Queue the making of a version out of others; the job's result names it."""
+    return request_combination(call.platform, call.actor, call.project, model, new)
 
 
 @router.get("/{model}/versions/{what}")

@@ -86,6 +86,53 @@ def import_model(
 
 @command(
     noun,
+    "combine",
+    "yard model combine flights --members small@3,big@7",
+    "yard model combine flights --members small@3,big@7 --by weighted --weights 0.3,0.7",
+    "yard model combine flights --members calm=small@3,storm=big@7 --by stack --last judge@2",
+    "yard model combine flights --router weather@1 --below 0.5=small@3 --else big@7",
+)
+def combine(
+    name: Name,
+    *,
+    members: Annotated[str, typer.Option(metavar="[NAME=]MODEL@WHAT,…", help="The versions that are asked.")] = "",
+    by: Annotated[str | None, typer.Option(help="mean (as it is without), weighted, vote, stack.")] = None,
+    weights: Annotated[str, typer.Option(metavar="N,…", help="One a member, in their order.")] = "",
+    threshold: Annotated[float, typer.Option(help="A vote is a yes from this probability on.")] = 0.5,
+    last: Annotated[
+        str | None, typer.Option(metavar="MODEL@WHAT", help="Of a stack: answers from the members' answers.")
+    ] = None,
+    router: Annotated[str | None, typer.Option(metavar="MODEL@WHAT", help="Its number says who answers a row.")] = None,
+    below: Annotated[
+        list[str] | None, typer.Option(metavar="N=MODEL@WHAT", help="Answers where the router's number is below N.")
+    ] = None,
+    otherwise: Annotated[str | None, typer.Option("--else", metavar="MODEL@WHAT", help="Answers the other rows.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Moved to the version, if its gate lets it through.")] = None,
+    note: str = "",
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Make a version out of others: their mean, their votes, a chain, or a router before them."""
+    asked = [one.strip() for one in members.split(",") if one.strip()]
+    limits: list[float] = []
+    if router is not None:
+        routes = sorted(
+            (_number(limit, "--below 0.5=small@3"), to) for limit, _, to in (one.partition("=") for one in below or ())
+        )
+        asked += [*(to for _, to in routes), *([otherwise] if otherwise else [])]
+        limits = [limit for limit, _ in routes]
+    model = open_project(project).model(name)
+    made = model.combine(
+        *asked,
+        by=by or ("route" if router is not None else "mean"),
+        weights=[_number(one, "--weights 0.3,0.7") for one in weights.split(",") if one.strip()],
+        threshold=threshold, last=last, router=router, limits=limits, alias=alias, note=note,
+    )  # fmt: skip
+    show(made.record, as_json)
+
+
+@command(
+    noun,
     "evaluate",
     "yard model evaluate churn 7",
     "yard model evaluate churn 7 --against champion --data customers@latest --newest 7d",
@@ -159,7 +206,7 @@ def gate(
     wanted = []
     if better is not None:
         metric, _, by = better.partition(":")
-        wanted.append(demands.better(metric, _number(by) if by else 0.0))
+        wanted.append(demands.better(metric, _number(by, "--better log_loss:0.002") if by else 0.0))
     wanted += [demands.checks()] if checks else []
     wanted += [demands.latency(latency)] if latency is not None else []
     wanted += [demands.parity(parity)] if parity is not None else []
@@ -171,10 +218,10 @@ def gate(
     show(kept.gate.conditions if kept else (), False, ["kind", "metric", "direction", "limit"])
 
 
-def _number(text: str) -> float:
+def _number(text: str, step: str) -> float:
     from modelyard.core import Problem
 
     try:
         return float(text)
     except ValueError:
-        raise Problem("gate.invalid", f"'{text}' is no number", "the form is METRIC:BY", "--better log_loss:0.002") from None
+        raise Problem("option.invalid", f"'{text}' is no number", "one stands there", step) from None

@@ -1,6 +1,6 @@
 """Models, their versions, and the gates before their aliases."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,56 @@ class ModelClient:
         done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
         return self.version((done.result or {})["version"])
 
+    def combine(
+        self,
+        *members: str | VersionClient,
+        by: str = "mean",
+        weights: Sequence[float] = (),
+        threshold: float = 0.5,
+        last: str | VersionClient | None = None,
+        router: str | VersionClient | None = None,
+        limits: Sequence[float] = (),
+        alias: str | None = None,
+        note: str = "",
+        timeout_s: float | None = None,
+    ) -> VersionClient:
+        """Make a version out of others; wait until a worker has proved and measured it and return it.
+
+        Parameters
+        ----------
+        members
+            Versions of this project: `small@3`, `small@champion`; for a stack also `NAME=small@3`.
+        by
+            `mean` of their numbers; `weighted`, by `weights`; `vote`, the share of those that choose a class, of a single
+            probability from `threshold` on; `stack`, where `last` answers from the raw columns and the members' answers, each
+            under its member's name; `route`, where `router` gives a number and `limits` say who answers: the first member below
+            the first limit, and so on, the last member the rest.
+        alias
+            Moved to the version when its gate lets it through.
+
+        Raises
+        ------
+        Problem
+            `composition.invalid`, saying which member does not fit; `gate.refused` when the version is there but the alias did
+            not move.
+        """
+        if last is not None and router is not None:
+            raise Problem("composition.invalid", "It has a last one and a router", "a stack has the one, a route the other")
+        head = last if last is not None else router
+        body = {
+            "by": by,
+            "members": [_reference(one) for one in members],
+            "last": None if head is None else _reference(head),
+            "weights": list(weights),
+            "limits": list(limits),
+            "threshold": threshold,
+            "alias": alias,
+            "note": note,
+        }
+        job = self._connection.post(f"{self._path}/combinations", Job, body)
+        done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
+        return self.version((done.result or {})["version"])
+
     def version(self, what: int | str = "latest") -> VersionClient:
         """Return a version by number, alias or `latest`."""
         record = self._connection.get(f"{self._path}/versions/{part(what)}", ModelVersion)
@@ -207,6 +257,10 @@ class ModelClient:
     def __repr__(self) -> str:
         """Return its name."""
         return f"<model {self.name}>"
+
+
+def _reference(version: str | VersionClient) -> str:
+    return version if isinstance(version, str) else version.ref
 
 
 def files_of(path: Path) -> dict[str, bytes]:

@@ -50,7 +50,7 @@ def check_composition(wish: Composition) -> None:
     rule, count, names = wish.rule, len(wish.members), [one.name for one in wish.members]
     least = 1 if rule is Combining.STACK else 2
     if not least <= count <= MOST_MEMBERS:
-        raise _invalid(f"It has {count} members", f"a {rule.value} has {least} to {MOST_MEMBERS}")
+        raise _invalid(f"It has {_count(count, 'member')}", f"a {rule.value} has {least} to {MOST_MEMBERS}")
     if len(set(names)) < count:
         twice = next(name for name in names if names.count(name) > 1)
         raise _invalid(f"Two members are called '{twice}'", "each has a name of its own", "name them: NAME=MODEL@NUMBER")
@@ -106,13 +106,13 @@ def _check_numbers(wish: Composition) -> None:
     rule, count = wish.rule, len(wish.members)
     if len(wish.weights) != (count if rule is Combining.WEIGHTED else 0):
         why = f"a {rule.value} has {'one a member' if rule is Combining.WEIGHTED else 'none'}"
-        raise _invalid(f"It has {len(wish.weights)} weights", why)
+        raise _invalid(f"It has {_count(len(wish.weights), 'weight')}", why)
     good = all(isfinite(one) and one >= 0 for one in wish.weights)
     if wish.weights and not (good and 0 < sum(wish.weights) < float("inf")):
         raise _invalid(f"The weights {_told(wish.weights)} are not usable", "none is below 0, and their sum is above")
     if len(wish.limits) != (count - 1 if rule is Combining.ROUTE else 0):
         why = f"of {count} members all but the last have one" if rule is Combining.ROUTE else f"a {rule.value} has none"
-        raise _invalid(f"It has {len(wish.limits)} limits", why)
+        raise _invalid(f"It has {_count(len(wish.limits), 'limit')}", why)
     if not all(isfinite(one) for one in wish.limits) or any(low >= high for low, high in pairwise(wish.limits)):
         raise _invalid(f"The limits {_told(wish.limits)} are not usable", "they are numbers, and each is above the one before")
     if not 0 < wish.threshold <= 1:
@@ -249,6 +249,10 @@ def _outputs(signature: Signature) -> str:
 
 def _told(numbers: Sequence[float]) -> str:
     return ", ".join(f"{one:g}" for one in numbers)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _invalid(what: str, why: str, step: str = "see docs/serving/ensembles.md") -> Problem:
