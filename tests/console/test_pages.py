@@ -151,8 +151,11 @@ def test_a_version_shows_forms_slices_signature_and_card(site: Site) -> None:
 
 def test_a_deployment_shows_versions_rollouts_and_revisions(site: Site) -> None:
     page = site.page("serve/delay")
-    versions = page.one("section", aria_labelledby="versions").one("tbody").all("tr")
-    assert sum(int(re.sub(r"\D", "", row.all("td")[0].text)) for row in versions) == WEEKS * 7 * A_DAY
+    routes = page.one("section", aria_labelledby="routes").one("tbody").all("tr")
+    assert sum(int(re.sub(r"\D", "", row.all("td")[1].text)) for row in routes) == WEEKS * 7 * A_DAY
+    assert {row.all("td")[0].text for row in routes} >= {"live", "canary"}
+    forms = page.one("section", aria_labelledby="forms").one("tbody").all("tr")
+    assert [row.text for row in forms if "answers" in row.text], "one of them is loaded"
     assert page.one("section", aria_labelledby="rollouts").one("tbody").all("tr")
     assert "p99" in page.one("svg", class_="lines").attributes["aria-label"]
 

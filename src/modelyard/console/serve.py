@@ -18,9 +18,12 @@ from modelyard.console.overview import DeploymentRow, row_of
 from modelyard.console.ranges import TimeRange, range_of
 from modelyard.console.rendering import PageRoute, see_other
 from modelyard.console.timeline import draw_timeline
-from modelyard.console.traffic import VersionFigures, by_version, latency_series, quantile, slot_width, slots
+from modelyard.console.traffic import RouteFigures, by_route, latency_series, quantile, slot_width, slots
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest
+from modelyard.registry import Form
+from modelyard.registry.rules import chosen_form
+from modelyard.registry.service import get_version
 from modelyard.serving import Deployment, Revision, Rollout, RolloutState
 from modelyard.serving.rules import live_version
 from modelyard.serving.service import find_deployments, find_rollouts, get_deployment, roll_back_deployment
@@ -40,6 +43,15 @@ class ServePage:
 
 
 @dataclass(frozen=True)
+class FormRow:
+    """A form of a version that is asked now."""
+
+    version: int
+    form: Form
+    answers: bool  # whether it is the one that is loaded
+
+
+@dataclass(frozen=True)
 class DeploymentPage:
     """The context of one deployment."""
 
@@ -54,7 +66,8 @@ class DeploymentPage:
     answers: int
     p50_us: float | None
     p99_us: float | None
-    versions: tuple[VersionFigures, ...]
+    routes: tuple[RouteFigures, ...]
+    forms: tuple[FormRow, ...]
     failures: tuple[FailureRow, ...]
     failed: int
     shadows: tuple[ShadowRow, ...]
@@ -111,7 +124,8 @@ def build_deployment(visit: Visit, name: str) -> DeploymentPage:
         answers=part.rows,
         p50_us=quantile(part, 0.5),
         p99_us=quantile(part, 0.99),
-        versions=by_version(part),
+        routes=by_route(part),
+        forms=forms_of(visit, deployment, made[0]) if made else (),
         failures=failures,
         failed=sum(one.requests for one in failures),
         shadows=shadows_of(visit, name, shown.since, shown.until),
@@ -124,6 +138,19 @@ def build_deployment(visit: Visit, name: str) -> DeploymentPage:
         deeds=deeds_of(visit, decisions_of(visit, deployment)[:8]),
         can_roll_back="deployment.write" in frame.may and (canary is not None or len(made) > 1),
         inputs_example=f"/v2/models/{deployment.name}/infer",
+    )
+
+
+def forms_of(visit: Visit, deployment: Deployment, revision: Revision) -> tuple[FormRow, ...]:
+    """Return the forms of the versions that a revision asks, newest first, and which of them is loaded."""
+    numbers = sorted({route.version for route in revision.routes}, reverse=True)
+    versions = [
+        get_version(visit.platform, visit.actor, visit.project.id, f"{deployment.model}@{number}") for number in numbers
+    ]
+    return tuple(
+        FormRow(version.number, form, form == chosen_form(version, deployment.form))
+        for version in versions
+        for form in version.forms
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard.console.traffic import TrafficBook, by_version, half_width, layers, losses, quantile, read_traffic, slots
+from modelyard.console.traffic import TrafficBook, by_route, half_width, layers, losses, quantile, read_traffic, slots
 from modelyard.core import ProjectId
 from modelyard.monitoring.labels import SCHEMA, label_table
 from modelyard.serving import Deployment
@@ -80,8 +80,18 @@ def test_quantiles_of_latency_are_right_within_a_tenth(platform: Platform, deplo
     traffic = read_traffic(platform, PROJECT, deployment)
     assert quantile(traffic, 0.5) == pytest.approx(400, rel=0.1)
     assert quantile(traffic, 0.99) == pytest.approx(9000, rel=0.1)
-    [figures] = by_version(traffic)
+    [figures] = by_route(traffic)
     assert (figures.rows, figures.labelled, figures.loss) == (100, 0, None)
+    assert figures.p95 == pytest.approx(400, rel=0.1)
+
+
+def test_each_route_of_a_version_has_its_own_figures(platform: Platform, deployment: Deployment) -> None:
+    answer(platform, 0, 50, latency_us=400)
+    answer(platform, 1, 20, version=2, route="canary", latency_us=9000)
+    answer(platform, 2, 30, version=2, route="live", latency_us=100)
+    figures = by_route(read_traffic(platform, PROJECT, deployment))
+    assert [(one.version, one.route, one.rows) for one in figures] == [(2, "live", 30), (2, "canary", 20), (1, "live", 50)]
+    assert [one.p50 for one in figures] == [pytest.approx(expected, rel=0.1) for expected in (100, 9000, 400)]
 
 
 def test_nothing_answered_is_no_traffic(platform: Platform, deployment: Deployment) -> None:

@@ -37,12 +37,14 @@ CELLS = pl.Schema(
         ("squares", pl.Float64()),
     ]
 )
-LATENCIES = pl.Schema([("hour", STAMP), ("version", pl.Int64()), ("bucket", pl.Int32()), ("rows", pl.UInt32())])
+LATENCIES = pl.Schema(
+    [("hour", STAMP), ("version", pl.Int64()), ("route", pl.String()), ("bucket", pl.Int32()), ("rows", pl.UInt32())]
+)
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Sums by hour: `cells` by version and route (`loss` and `squares` are sums over labelled rows), `latencies` by bucket."""
+    """Sums by hour, version and route: `cells` (`loss` and `squares` are sums over labelled rows), and `latencies` by bucket."""
 
     cells: pl.DataFrame
     latencies: pl.DataFrame
@@ -90,14 +92,16 @@ class LossPoint:
 
 
 @dataclass(frozen=True)
-class VersionFigures:
-    """What a version did in a stretch of time. Latencies in µs."""
+class RouteFigures:
+    """What a version did by one route in a stretch of time. Latencies in µs."""
 
     version: int
+    route: str
     rows: int
     labelled: int
     loss: float | None
     p50: float | None
+    p95: float | None
     p99: float | None
 
 
@@ -147,39 +151,41 @@ def half_width(rows: int, total: float, squares: float) -> float:
     return NORMAL * sqrt(variance / rows)
 
 
-def by_version(traffic: Traffic) -> tuple[VersionFigures, ...]:
-    """Return what each version did, newest first."""
-    sums = traffic.cells.group_by("version").agg(pl.col("rows", "labelled", "loss").sum()).sort("version", descending=True)
+def by_route(traffic: Traffic) -> tuple[RouteFigures, ...]:
+    """Return what each version did by each route, newest first, the route with most rows first."""
+    sums = traffic.cells.group_by("version", "route").agg(pl.col("rows", "labelled", "loss").sum())
+    latencies = traffic.latencies.partition_by("version", "route", as_dict=True)
     return tuple(
-        VersionFigures(
+        RouteFigures(
             version=version,
+            route=route,
             rows=rows,
             labelled=labelled,
             loss=total / labelled if labelled else None,
-            p50=quantile(traffic, 0.5, version),
-            p99=quantile(traffic, 0.99, version),
+            p50=_quantile(latencies[version, route], 0.5),
+            p95=_quantile(latencies[version, route], 0.95),
+            p99=_quantile(latencies[version, route], 0.99),
         )
-        for version, rows, labelled, total in sums.rows()
+        for version, route, rows, labelled, total in sums.sort("version", "rows", descending=True).rows()
     )
 
 
-def quantile(traffic: Traffic, of: float, version: int | None = None) -> float | None:
+def quantile(traffic: Traffic, of: float) -> float | None:
     """Return a quantile of the latencies, in µs, to within a tenth."""
-    rows = traffic.latencies if version is None else traffic.latencies.filter(pl.col("version") == version)
-    found = rows.group_by("bucket").agg(pl.col("rows").sum()).sort("bucket")
-    return _quantile(found, of)
+    return _quantile(traffic.latencies, of)
 
 
 def latency_series(traffic: Traffic, starts: tuple[datetime, ...], width: timedelta, of: float) -> tuple[float | None, ...]:
     """Return a quantile of the latencies of each slot, in µs."""
-    sums = traffic.latencies.group_by(_slot(width), "bucket").agg(pl.col("rows").sum()).sort("bucket")
-    found = {int(key[0]): _quantile(part, of) for key, part in sums.partition_by("slot", as_dict=True).items()}
+    slotted = traffic.latencies.with_columns(_slot(width))
+    found = {int(key[0]): _quantile(part, of) for key, part in slotted.partition_by("slot", as_dict=True).items()}
     return tuple(found.get(int(start.timestamp())) for start in starts)
 
 
-def _quantile(buckets: pl.DataFrame, of: float) -> float | None:
-    if not buckets.height:
+def _quantile(latencies: pl.DataFrame, of: float) -> float | None:
+    if not latencies.height:
         return None
+    buckets = latencies.group_by("bucket").agg(pl.col("rows").sum()).sort("bucket")
     reached = buckets["rows"].cum_sum()
     index = int((reached < of * int(reached[-1])).sum())
     return float(BUCKET ** (int(buckets["bucket"][min(index, buckets.height - 1)]) + 0.5))
@@ -218,7 +224,7 @@ def read_traffic(platform: Platform, project: ProjectId, deployment: Deployment)
         pl.col("loss").pow(2).sum().alias("squares"),
     )
     bucket = (pl.col("latency_us").clip(1).log() / log(BUCKET)).floor().cast(pl.Int32).alias("bucket")
-    latencies = rows.group_by("hour", "version", bucket).agg(pl.len().alias("rows"))
+    latencies = rows.group_by("hour", "version", "route", bucket).agg(pl.len().alias("rows"))
     return Traffic(cells.select(*CELLS).cast(CELLS).sort("hour", "version"), latencies.select(*LATENCIES).cast(LATENCIES))
 
 
