@@ -14,6 +14,7 @@ from modelyard.core.problems import Problem, nearest
 if TYPE_CHECKING:
     from modelyard.adapters.sql import SqlMetadata
     from modelyard.core.objects import ObjectStore
+    from modelyard.core.traces import Tracer
     from modelyard.core.places import Place
     from modelyard.data import SourceReader, TableStore
     from modelyard.serving.broker import Broker, Link
@@ -41,6 +42,7 @@ SOURCES: "Port[Callable[[], SourceReader]]" = Port("sources", "source reader")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
 BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
 SAMPLER: "Port[Callable[[str], Sampler]]" = Port("sampler", "sampler")
+TRACER: "Port[Callable[[str], Tracer]]" = Port("tracer", "tracer")
 
 TABLE: Mapping[str, str] = {
     "metadata.sqlite": "modelyard.adapters.sql:SqlMetadata",
@@ -56,6 +58,7 @@ TABLE: Mapping[str, str] = {
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.qmc": "modelyard.adapters.optuna:OptunaSampler [search]",
     "broker.kafka": "modelyard.adapters.kafka:KafkaBroker [kafka]",
+    "tracer.otlp": "modelyard.adapters.otel:OtlpTracer [otel]",
     "objects.file": "modelyard.adapters.file:FileObjects.from_url",
     "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",
     "places.file": "modelyard.adapters.file:FilePlace.from_url",

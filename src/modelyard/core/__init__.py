@@ -10,6 +10,7 @@ from modelyard.core.objects import ObjectStore
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.places import Place, PlacedFile
 from modelyard.core.problems import Problem, ProblemKind, first_line, missing, nearest
+from modelyard.core.traces import Span, TraceContext, Tracer
 
 __all__ = [
     "Clock",
@@ -30,6 +31,9 @@ __all__ = [
     "Problem",
     "ProblemKind",
     "ProjectId",
+    "Span",
+    "TraceContext",
+    "Tracer",
     "canonical_json",
     "check_name",
     "digest_bytes",

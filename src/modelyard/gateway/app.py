@@ -15,10 +15,10 @@ from math import inf
 from time import perf_counter
 from typing import Any, TypeVar
 
-from modelyard.core import Clock, Problem, missing
+from modelyard.core import Clock, Problem, TraceContext, Tracer, missing
 from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import Door, Reading, Request, timeout_of
+from modelyard.gateway.doors import Door, Reading, Request, timeout_of, trace_of, traced
 from modelyard.gateway.express import LARGEST
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
 from modelyard.gateway.metrics import NOBODY, Metrics
@@ -28,6 +28,7 @@ from modelyard.gateway.reports import ASKED, OPEN, PATHS, Reports
 from modelyard.gateway.routes import MODELS, Found, RouteTable, Target
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
+from modelyard.gateway.spans import end_span
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Gateway:
         body_limit: int,
         siblings: Siblings | None = None,
         longest_s: float = LONGEST_S,
+        tracer: Tracer | None = None,
     ) -> None:
         self.table = RouteTable()
         self.reports = Reports(lambda: self.table, writer, shipper, metrics, siblings)
@@ -66,6 +68,7 @@ class Gateway:
         self._plane = Plane(writer=writer, metrics=metrics, clock=clock, longest_s=longest_s)
         self._longest_s = longest_s
         self._boot = boot
+        self._tracer = tracer
         self._numbers = count()
         self._body_limit = body_limit
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
@@ -120,10 +123,10 @@ class Gateway:
             return json_reply({"name": target.served.name, "ready": True})
         if found.verb != "infer":
             return json_reply(_metadata(target, found.pinned))
-        ask = self.ask(found, begun, timeout_of(headers))
+        ask = self.ask(found, begun, timeout_of(headers), trace_of(headers))
         body = await read_body(headers, receive, self._body_limit)
         told = await self.answer(ask, len(body), lambda: (oip.read(ask, body, _header_bytes(headers)), _told))
-        return _reply_of(told)
+        return _reply_of(told, ask)
 
     def express(
         self, path: str, headers: Mapping[bytes, bytes], body: bytes, begun: float, then: Callable[[Reply], None]
@@ -131,18 +134,22 @@ class Gateway:
         """Answer a small infer request of the Open Inference Protocol; `then` is called with the reply, now or later."""
         try:
             found = self.table.resolve(path, headers.get(b"authorization"), headers.get(b"modelyard-project"))
-            ask = self.ask(found, begun, timeout_of(headers))
+            ask = self.ask(found, begun, timeout_of(headers), trace_of(headers))
         except Problem as problem:
             self._metrics.failed(NOBODY, problem)
             then(problem_reply(problem))
             return
-        self.take(ask, lambda: (oip.read(ask, body, _header_bytes(headers)), _told), lambda told: then(_reply_of(told)))
+        self.take(ask, lambda: (oip.read(ask, body, _header_bytes(headers)), _told), lambda told: then(_reply_of(told, ask)))
 
-    def ask(self, found: Found, begun: float, timeout_s: float = inf) -> Ask:
-        """Return who asks whom, with an id for the request, and how long they wait at most."""
+    def ask(self, found: Found, begun: float, timeout_s: float = inf, trace: TraceContext | None = None) -> Ask:
+        """Return who asks whom, with an id for the request, how long they wait at most, and the trace it belongs to."""
         deadline = begun + min(timeout_s, self._longest_s)
         number = f"{self._boot}-{next(self._numbers):x}"
-        return Ask(found.target, found.pinned, found.caller, number, begun, deadline, found.allowance)
+        span = None
+        if self._tracer is not None:
+            span = self._tracer.begin(f"infer {found.target.served.name}", trace, begun)
+            trace = span.context
+        return Ask(found.target, found.pinned, found.caller, number, begun, deadline, found.allowance, trace, span)
 
     async def body(self, request: Request) -> bytes:
         """Return a request's body. Raises as `read_body` does."""
@@ -186,6 +193,8 @@ class Gateway:
             except Exception as error:
                 told = _mistake(error, ask.target.served.name)
             then(told)
+            if ask.span is not None:
+                end_span(ask.span, call)
 
         call.waiter = tell_it
         self._plane.take(call)
@@ -205,7 +214,10 @@ class Gateway:
     def _answer_here(self, ask: Ask, read: Callable[[], Reading[T]]) -> T | Problem:
         call, tell = _read(ask, read)
         self._plane.answer_here(call)
-        return call.problem or tell(call)
+        told = call.problem or tell(call)
+        if ask.span is not None:
+            end_span(ask.span, call)
+        return told
 
     def failed(self, problem: Problem) -> None:
         """Count a request that found no model."""
@@ -248,8 +260,9 @@ def _mistake(error: Exception, asked: str) -> Problem:
     return Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
 
 
-def _reply_of(told: Reply | Problem) -> Reply:
-    return problem_reply(told) if isinstance(told, Problem) else told
+def _reply_of(told: Reply | Problem, ask: Ask) -> Reply:
+    reply = problem_reply(told) if isinstance(told, Problem) else told
+    return reply if ask.trace is None else traced(reply, ask)
 
 
 def _metadata(target: Target, pinned: int | None) -> dict[str, Any]:

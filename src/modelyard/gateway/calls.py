@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from math import inf
 from typing import Any
 
-from modelyard.core import Problem, ProblemKind
+from modelyard.core import Problem, ProblemKind, Span, TraceContext
 from modelyard.gateway.limits import Allowance
 from modelyard.gateway.routes import Target
 from modelyard.prepare.inputs import coerce
@@ -29,6 +29,8 @@ class Ask:
     begun: float  # `perf_counter` when its first byte was seen
     deadline: float = inf  # `perf_counter` when nobody waits for it any more
     allowance: Allowance | None = None  # of the token
+    trace: TraceContext | None = None  # None: nobody traces it
+    span: Span | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +55,7 @@ class Call:
     answers: Answers | None = None
     problem: Problem | None = None
     answered_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
+    began_at: float = 0.0  # `perf_counter` when the version was asked
     seconds: float = 0.0  # from the first byte to the answer
     given_up: bool = False  # its deadline passed while it was asked: what still comes of it is nobody's
     waiter: Callable[[], None] | None = None  # called in the event loop when it is answered, or came to a problem

@@ -5,11 +5,11 @@ infer, and it does not know who may ask: the route table does.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from modelyard.core import Problem
+from modelyard.core import Problem, TraceContext
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.http import Receive, Reply
 from modelyard.gateway.routes import Found, RouteTable
@@ -68,6 +68,21 @@ def timeout_of(headers: Mapping[bytes, bytes]) -> float:
     return int(told) / 1000
 
 
+def trace_of(headers: Mapping[bytes, bytes]) -> TraceContext | None:
+    """Return the trace that a request belongs to; None where nobody traces it."""
+    told = headers.get(b"traceparent")
+    if told is None:
+        return None
+    return TraceContext.parse(told.decode("latin-1"), headers.get(b"tracestate", b"").decode("latin-1"))
+
+
+def traced(reply: Reply, ask: Ask) -> Reply:
+    """Return a reply that tells the caller the trace it belongs to, where it belongs to one."""
+    if ask.trace is None:
+        return reply
+    return replace(reply, headers=(*reply.headers, (b"traceparent", ask.trace.traceparent.encode())))
+
+
 class Inside(Protocol):
     """What a door may ask of the gateway."""
 
@@ -80,8 +95,8 @@ class Inside(Protocol):
         """Return a request's body, within its limit."""
         ...
 
-    def ask(self, found: Found, begun: float, timeout_s: float = inf) -> Ask:
-        """Return who asks whom, with an id for the request, and how long they wait at most."""
+    def ask(self, found: Found, begun: float, timeout_s: float = inf, trace: TraceContext | None = None) -> Ask:
+        """Return who asks whom, with an id for the request, how long they wait at most, and the trace it belongs to."""
         ...
 
     async def answer(self, ask: Ask, size: int, read: "Callable[[], Reading[T]]") -> T | Problem:

@@ -27,8 +27,9 @@ import orjson
 from google.protobuf.message import DecodeError
 
 from modelyard.core import Problem, ProblemKind
+from modelyard.core.traces import TRACEPARENT
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import Inside, Reading
+from modelyard.gateway.doors import Inside, Reading, trace_of
 from modelyard.gateway.http import retry_after_s
 from modelyard.gateway.messages import CONTENTS, SERVICE, message_classes
 from modelyard.gateway.oip import Arrays, InferRequest, Tensor, Wanted, call_of, model_document
@@ -122,7 +123,8 @@ class GrpcDoor:
             log.exception("gRPC")
             told = Problem("gateway.failed", "The gateway made a mistake", type(error).__name__, "see its log")
         if isinstance(told, Problem):
-            await context.abort(CODES[kind_of(told)], str(told)[:LONGEST_TEXT], trailing_metadata(told))
+            trailing = (*context.trailing_metadata(), *trailing_metadata(told))
+            await context.abort(CODES[kind_of(told)], str(told)[:LONGEST_TEXT], trailing)
         return told
 
     async def _live(self, _message: Any, _context: Any) -> Any:
@@ -135,11 +137,11 @@ class GrpcDoor:
         return MESSAGES["ServerMetadataResponse"](name="modelyard", version=__version__, extensions=[])
 
     async def _model_ready(self, message: Any, context: Any) -> Any:
-        self._find(message.name, message.version, context)
+        self._find(message.name, message.version, _headers(context))
         return MESSAGES["ModelReadyResponse"](ready=True)
 
     async def _model_metadata(self, message: Any, context: Any) -> Any:
-        found = self._find(message.name, message.version, context)
+        found = self._find(message.name, message.version, _headers(context))
         target = found.target
         loaded = target.live if found.pinned is None else target.versions[found.pinned]
         return MESSAGES["ModelMetadataResponse"](**model_document(target.served.name, sorted(target.versions), loaded))
@@ -147,14 +149,22 @@ class GrpcDoor:
     async def _infer(self, message: Any, context: Any) -> Any:
         begun = perf_counter()
         left_s = context.time_remaining()
-        found = self._find(message.model_name, message.model_version, context)
-        ask = self._inside.ask(found, begun, inf if left_s is None else left_s)
-        return await self._inside.answer(ask, message.ByteSize(), lambda: read(ask, message))
+        headers = _headers(context)
+        found = self._find(message.model_name, message.model_version, headers)
+        ask = self._inside.ask(found, begun, inf if left_s is None else left_s, trace_of(headers))
+        told = await self._inside.answer(ask, message.ByteSize(), lambda: read(ask, message))
+        if ask.trace is not None:
+            context.set_trailing_metadata(((TRACEPARENT, ask.trace.traceparent),))
+        return told
 
-    def _find(self, name: str, version: str, context: Any) -> Found:
-        headers = {key: value.encode() for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    def _find(self, name: str, version: str, headers: Mapping[bytes, bytes]) -> Found:
         path = f"{MODELS}{name}/versions/{version}" if version else f"{MODELS}{name}"
-        return self._inside.table.resolve(f"{path}/infer", headers.get("authorization"), headers.get("modelyard-project"))
+        return self._inside.table.resolve(f"{path}/infer", headers.get(b"authorization"), headers.get(b"modelyard-project"))
+
+
+def _headers(context: Any) -> dict[bytes, bytes]:
+    """Return a call's metadata as HTTP has it."""
+    return {key.encode(): value.encode() for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
 def parsed(kind: str, content: bytes) -> Any:

@@ -24,7 +24,19 @@ import orjson
 
 from modelyard.core import Problem, ProblemKind
 from modelyard.gateway.calls import Ask, Call
-from modelyard.gateway.doors import NO_WISHES, Door, Inside, Request, Wishes, call_document, call_headers, rows_told, timeout_of
+from modelyard.gateway.doors import (
+    NO_WISHES,
+    Door,
+    Inside,
+    Request,
+    Wishes,
+    call_document,
+    call_headers,
+    rows_told,
+    timeout_of,
+    trace_of,
+    traced,
+)
 from modelyard.gateway.http import JSON, Reply, refusal
 from modelyard.gateway.json_rows import (
     call_of,
@@ -85,10 +97,10 @@ async def answer(inside: Inside, request: Request) -> Reply:
     if isinstance(read, Reply):
         return read
     wishes = Wishes.of(request.headers)
-    ask = inside.ask(found, request.begun, timeout_of(request.headers))
+    ask = inside.ask(found, request.begun, timeout_of(request.headers), trace_of(request.headers))
     body = await inside.body(request)
     told = await inside.answer(ask, len(body), lambda: (read(ask, body, wishes), write))
-    return refuse(told) if isinstance(told, Problem) else told
+    return traced(refuse(told) if isinstance(told, Problem) else told, ask)
 
 
 def find(table: RouteTable, base: str, headers: Mapping[bytes, bytes]) -> Found:

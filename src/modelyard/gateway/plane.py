@@ -19,6 +19,7 @@ from modelyard.gateway.calls import FALLBACK, Ask, Call
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.mirror import Mirror
 from modelyard.gateway.segments import Failure, SegmentWriter
+from modelyard.gateway.spans import facts_of
 from modelyard.prepare.transform import ROWS_BY_PYTHON
 from modelyard.serving.infer import LoadedVersion
 
@@ -97,6 +98,8 @@ class Plane:
         served = ask.target.served
         self._metrics.failed((served.project_name, served.name, "", ""), problem)
         self._writer.write_failures(served, [Failure(None, "", self._clock(), problem)])
+        if ask.span is not None:
+            ask.span.end(facts_of(ask), problem)
 
     def close(self) -> None:
         """End the threads, once nothing more is asked. One in which a version hangs is left."""
@@ -231,7 +234,7 @@ class Plane:
         for call in calls:
             if call.given_up:
                 continue
-            call.answered_at, call.seconds = now, ended - call.ask.begun
+            call.answered_at, call.seconds, call.began_at = now, ended - call.ask.begun, began
             (answered if call.problem is None else failed).append(call)
         if answered:
             self._writer.write(answered)

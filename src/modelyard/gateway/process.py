@@ -44,6 +44,7 @@ from modelyard.training import Framework
 from modelyard.wiring.extras import NO_GRPC, has_grpc
 from modelyard.wiring.platform import open_clock
 from modelyard.wiring.settings import Settings, read_settings
+from modelyard.wiring.tracing import open_tracer
 
 if TYPE_CHECKING:
     from modelyard.gateway.grpc_door import GrpcDoor
@@ -131,9 +132,10 @@ def run(options: Options, settings: Settings, token: str) -> None:
         writer = SegmentWriter(folder / "ledger", ids)
         adopt(settings.home, folder / "ledger")
         shipper = Shipper(writer, ProcessCarrier(settings.lake, folder / "ledger"), options.ship_every_s)
+        tracer = open_tracer("modelyard-gateway")
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=Metrics(), clock=open_clock(settings.clock), boot=ids("req"),
-            body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s,
+            body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s, tracer=tracer,
         )  # fmt: skip
 
         def swap(table: RouteTable) -> None:
@@ -151,6 +153,8 @@ def run(options: Options, settings: Settings, token: str) -> None:
             follower.stop()
         gateway.close()
         shipper.stop()
+        if tracer is not None:
+            tracer.close()
         if gateway.hangs:
             os._exit(0)
 

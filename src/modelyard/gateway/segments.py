@@ -166,6 +166,7 @@ def _answer_line(call: Call) -> bytes:
         "at": call.answered_at,
         "latency_us": int(call.seconds * 1e6),
         "caller": f"token:{call.ask.caller[:12]}",
+        "trace": None if call.ask.trace is None else call.ask.trace.trace_id,
         "inputs": _inputs(call),
         "answers": [values.tolist() for values in call.answers.values()],
     }

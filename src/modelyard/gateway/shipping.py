@@ -67,7 +67,7 @@ class _Stretch:
         self.meta["id"] += line["ids"]
         self.meta["time"] += line["times"]
         for name, key in _OF_REQUEST.items():
-            self.meta[name] += [line[key]] * rows
+            self.meta[name] += [line.get(key)] * rows
         for name, values in line["inputs"].items():
             self.inputs[name] += values
         for kept, values in zip(self.answers, line["answers"], strict=True):
@@ -97,6 +97,7 @@ _OF_REQUEST = {
     "answered_at": "at",
     "latency_us": "latency_us",
     "caller": "caller",
+    "trace": "trace",
 }
 
 

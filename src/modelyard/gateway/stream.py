@@ -15,12 +15,14 @@ from time import perf_counter
 
 import orjson
 
-from modelyard.core import Problem
+from modelyard.core import Problem, TraceContext, Tracer
+from modelyard.core.traces import TRACEPARENT, TRACESTATE
 from modelyard.gateway import json_rows
 from modelyard.gateway.calls import Ask, Call, in_utc
 from modelyard.gateway.plane import Plane
 from modelyard.gateway.routes import Target
 from modelyard.gateway.settled import Mark, SettledSegments
+from modelyard.gateway.spans import end_span
 from modelyard.serving.broker import Broker, Headers, Message, Record
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ VERSION = "modelyard-version"
 ROUTE = "modelyard-route"
 CODE = "modelyard-problem-code"
 PROBLEM = "modelyard-problem"
-TRACE = ("traceparent", "tracestate")  # carried from the message to its answer
+TRACE = (TRACEPARENT, TRACESTATE)  # carried from the message to its answer
 
 BATCH_ROWS = 256
 WAIT_S = 0.5  # for a message, until the end is looked for
@@ -71,6 +73,7 @@ class Stream:
         caller: str,
         instance: str,
         ending: Event,
+        tracer: Tracer | None = None,
     ) -> None:
         self._broker = broker
         self._plane = plane
@@ -79,6 +82,7 @@ class Stream:
         self._caller = caller
         self._ours = (instance, found.instance if found else None)  # who may have made the last mark
         self._ending = ending
+        self._tracer = tracer
         self._pause_s = FIRST_PAUSE_S
         self._single: set[str] = set()  # places in a batch of which the broker refused some: they go one by one
         self._refused: dict[str, int] = {}  # places whose record was too large by itself, and how often
@@ -174,11 +178,18 @@ class Stream:
         read = [self._read(message, target, begun) for message in messages]
         calls = [call for call in read if isinstance(call, Call)]
         self._plane.answer_batch(calls)
+        for call in calls:
+            if call.ask.span is not None:
+                end_span(call.ask.span, call)
         bare = [self._refused.get(message.place, 0) >= _BARE for message in messages]
         return [_record(*parts) for parts in zip(messages, read, bare, strict=True)], calls
 
     def _read(self, message: Message, target: Target, begun: float) -> Call | Problem:
-        ask = Ask(target, None, self._caller, message.place, begun)
+        trace, span = _trace_of(message.headers), None
+        if self._tracer is not None:
+            span = self._tracer.begin(f"answer {target.served.name}", trace, begun)
+            trace = span.context
+        ask = Ask(target, None, self._caller, message.place, begun, trace=trace, span=span)
         try:
             if message.place in self._refused:
                 raise Problem("message.too_large", "The broker does not take what is told of this message", "it is too large")
@@ -249,6 +260,19 @@ def _told(headers: Headers, name: str) -> str | None:
         raise json_rows.invalid(f"The header {name} is not usable", str(error)) from error
 
 
+def _trace_of(headers: Headers) -> TraceContext | None:
+    told = {name: value.decode("latin-1") for name, value in headers if name in TRACE and value is not None}
+    return TraceContext.parse(told.get(TRACEPARENT), told.get(TRACESTATE, ""))
+
+
+def _trace_headers(headers: Headers, ask: Ask) -> Headers:
+    """Return what the answer tells of its trace: as the message told it, but for the span, where the answering is one."""
+    told = tuple((name, value) for name, value in headers if name in TRACE)
+    if ask.span is None:
+        return told
+    return ((TRACEPARENT, ask.span.context.traceparent.encode()), *(one for one in told if one[0] == TRACESTATE))
+
+
 def _record(message: Message, outcome: Call | Problem, bare: bool) -> Record:
     problem = outcome if isinstance(outcome, Problem) else outcome.problem
     if problem is not None:
@@ -263,6 +287,6 @@ def _record(message: Message, outcome: Call | Problem, bare: bool) -> Record:
         (MODEL, outcome.ask.target.served.model.encode()),
         (VERSION, str(outcome.loaded.served.version).encode()),
         (ROUTE, outcome.route.encode()),
-        *((name, value) for name, value in message.headers if name in TRACE),
+        *_trace_headers(message.headers, outcome.ask),
     )
     return Record(message.key, orjson.dumps(answers), headers)

@@ -41,6 +41,7 @@ from modelyard.gateway.stream import Stream
 from modelyard.serving.broker import Broker, Link
 from modelyard.wiring.platform import open_clock
 from modelyard.wiring.settings import Settings, read_settings
+from modelyard.wiring.tracing import open_tracer
 
 log = logging.getLogger(__name__)
 
@@ -181,9 +182,10 @@ def _answer(parts: _Parts, token: str) -> None:
         writer = SettledSegments(ledger, ids, instance, found)
         shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger), SHIP_EVERY_S)
         plane = Plane(writer=writer, metrics=Metrics(), clock=parts.clock)
+        tracer = open_tracer("modelyard-stream")
         stream = Stream(
             broker=parts.broker, found=found, plane=plane, writer=writer, target=parts.choice.target,
-            caller=sha256(token.encode()).hexdigest(), instance=instance, ending=ending,
+            caller=sha256(token.encode()).hexdigest(), instance=instance, ending=ending, tracer=tracer,
         )  # fmt: skip
         shipper.start()
         try:
@@ -192,6 +194,8 @@ def _answer(parts: _Parts, token: str) -> None:
             parts.broker.close()
             plane.close()
             shipper.stop()
+            if tracer is not None:
+                tracer.close()
     except Problem as problem:
         if problem.code != "transaction.unavailable" or not ending.is_set():
             raise

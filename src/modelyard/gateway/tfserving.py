@@ -31,6 +31,8 @@ from modelyard.gateway.doors import (
     call_headers,
     rows_told,
     timeout_of,
+    trace_of,
+    traced,
 )
 from modelyard.gateway.http import JSON, Reply, json_reply, refusal
 from modelyard.gateway.json_rows import (
@@ -84,10 +86,10 @@ async def answer(inside: Inside, request: Request) -> Reply:
         return json_reply(metadata_document(found))
     if verb != PREDICT:
         return json_reply(status_document(found))
-    ask = inside.ask(found, request.begun, timeout_of(headers))
+    ask = inside.ask(found, request.begun, timeout_of(headers), trace_of(headers))
     body = await inside.body(request)
     told = await inside.answer(ask, len(body), lambda: read(ask, body, Wishes.of(headers)))
-    return refuse(told) if isinstance(told, Problem) else told
+    return traced(refuse(told) if isinstance(told, Problem) else told, ask)
 
 
 def refuse(problem: Problem) -> Reply:

@@ -38,6 +38,7 @@ META: Mapping[str, pl.DataType] = MappingProxyType(
         "answered_at": STAMP,
         "latency_us": pl.Int64(),  # of the whole request
         "caller": pl.String(),
+        "trace": pl.String(),  # its id (W3C Trace Context); null: nobody traced the request
         "answer": pl.Float64(),  # null for a model with several outputs
     }
 )

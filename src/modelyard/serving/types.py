@@ -155,3 +155,4 @@ class Prediction:
     caller: str
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    trace: str | None = None  # the id of the trace it belongs to
