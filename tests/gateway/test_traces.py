@@ -123,12 +123,12 @@ def test_a_segment_of_before_is_shipped(world: World) -> None:
         ask_oip(client, world, "new", {"traceparent": CALLER.traceparent}).raise_for_status()
     world.kill()
     segments = sorted((world.home / "gateway" / "ledger").glob("*.jsonl"))
-    frames = {}
+    frames: dict[tuple[str, str], pl.DataFrame] = {}
     for segment in segments:
         segment.write_bytes(segment.read_bytes().replace(f',"trace":"{CALLER.trace_id}"'.encode(), b""))
         found, unreadable = read_segment(segment)
         assert not unreadable
-        frames |= found
+        frames.update(found)
     assert frames[PROJECT, ledger_table("delay")].select("id", "trace").rows() == [("new", None)]
 
 

@@ -13,7 +13,7 @@ def end_span(span: Span, call: Call) -> None:
     if call.began_at:
         span.part("wait", ask.begun, call.began_at)
         span.part("infer", call.began_at, ask.begun + call.seconds)
-    told = {
+    told: dict[str, Fact] = {
         "modelyard.version": loaded.served.version,
         "modelyard.form": loaded.served.form,
         "modelyard.route": call.route,
