@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelyard.core import Problem, ProblemKind, Span, TraceContext
 from modelyard.gateway.limits import Allowance
-from modelyard.gateway.routes import Target
+from modelyard.gateway.routes import Labels, Target
 from modelyard.prepare.inputs import coerce
 from modelyard.prepare.values import InputColumn
 from modelyard.serving import RouteKind
@@ -18,9 +18,8 @@ from modelyard.serving.program import rows_in
 FALLBACK = "fallback"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Who asks whom: what is known of a request before its body is read."""
+class Ask(NamedTuple):
+    """Who asks whom: what is known of a request before its body is read. A tuple, for one is made for every request."""
 
     target: Target
     pinned: int | None  # the version that the caller named
@@ -66,10 +65,9 @@ class Call:
         self.count = rows_in(self.rows)
 
     @property
-    def labels(self) -> tuple[str, str, str, str]:
+    def labels(self) -> Labels:
         """Project, deployment, version and route: what it is counted under."""
-        served = self.ask.target.served
-        return served.project_name, served.name, str(self.loaded.served.version), self.route
+        return self.ask.target.labels(self.loaded.served.version, self.route)
 
     @property
     def may_fall_back(self) -> bool:

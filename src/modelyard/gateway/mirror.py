@@ -59,7 +59,7 @@ class Mirror:
         except Problem:
             self.rows_refused += call.count
             return
-        ask = replace(call.ask, begun=perf_counter())
+        ask = call.ask._replace(begun=perf_counter())
         route = RouteKind.SHADOW.value
         self._add(replace(call, ask=ask, loaded=loaded, route=route, rows=rows, answers=None, problem=None, waiter=None))
 

@@ -16,10 +16,9 @@ Binary tensors: the header `Inference-Header-Content-Length` is the length of th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import orjson
@@ -273,7 +272,7 @@ def call_of(ask: Ask, request: InferRequest, arrays: Arrays = MappingProxyType({
         for place, values in arrays.items():
             request.inputs[place].data = values if isinstance(values, list) else values.tolist()
         taken = _columns(ask, request, loaded)
-    count = taken.count
+    count = taken.rows
     told = request.parameters is not None
     return Call(
         ask=ask,
@@ -291,14 +290,13 @@ def call_of(ask: Ask, request: InferRequest, arrays: Arrays = MappingProxyType({
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     """The inputs of a request as a version is given them: its own where all are there, and those of shadows."""
 
     columns: Mapping[str, Any]
-    count: int
+    rows: int
     ignored: Sequence[str]
-    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    shapes: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 def _tensors(ask: Ask, request: InferRequest, arrays: Arrays, loaded: LoadedVersion) -> _Taken:
@@ -339,7 +337,7 @@ def _columns(ask: Ask, request: InferRequest, loaded: LoadedVersion) -> _Taken:
         count = len(values[0])
         shape = [count]
         if count and all([tensor.shape == shape and len(tensor.data) == count for tensor in inputs]):
-            return _Taken({name: values[place] for name, place in known.places}, count, known.ignored)
+            return _Taken(known.columns(values), count, known.ignored)
     tensors, count = columns_of(request)
     check_datatypes(tensors, loaded.kinds)
     beside = ask.target.beside

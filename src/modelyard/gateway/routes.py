@@ -1,20 +1,23 @@
 """What the gateway answers with at one moment: one immutable table, replaced as a whole between two requests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from typing import Any, TypeAlias
 
 from modelyard.core import Problem, ProjectId, missing
 from modelyard.gateway.limits import Allowance
 from modelyard.serving import Route, ServedDeployment
 from modelyard.serving.infer import LoadedVersion
-from modelyard.serving.rules import choose, live_version, shadows
+from modelyard.serving.rules import answering, choose, live_version, shadows
 
 MODELS = "/v2/models/"
 PINNED = "pinned"  # the caller named the version
 MOST_KNOWN = 4096  # resolved addresses kept by one table
 _VERSIONED = 2
+
+Labels: TypeAlias = tuple[str, str, str, str]  # project, deployment, version and route
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Layout:
     places: tuple[tuple[str, int], ...]
     ignored: tuple[str, ...]
 
+    def columns(self, values: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Return the columns of a request by name, from all of its own in their order."""
+        return {name: values[place] for name, place in self.places}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -66,6 +73,7 @@ class Target:
     served: ServedDeployment
     versions: Mapping[int, LoadedVersion]
     layouts: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Layout] = field(default_factory=dict, compare=False)
+    _labels: dict[tuple[int, str], Labels] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def shadows(self) -> tuple[tuple[Route, LoadedVersion], ...]:
@@ -90,8 +98,23 @@ class Target:
         """Return the version that answers, and the word for why."""
         if pinned is not None:
             return self.versions[pinned], PINNED
+        if self._alone is not None:
+            return self._alone
         route = choose(self.served.revision, key)
         return self.versions[route.version], route.kind.value
+
+    @cached_property
+    def _alone(self) -> tuple[LoadedVersion, str] | None:
+        """The version that answers whatever the key is, where there is one."""
+        routes = answering(self.served.revision)
+        return (self.versions[routes[0].version], routes[0].kind.value) if len(routes) == 1 else None
+
+    def labels(self, version: int, route: str) -> Labels:
+        """Return what is counted together: project, deployment, version and route."""
+        known = self._labels.get((version, route))
+        if known is None:
+            known = self._labels[version, route] = self.served.project_name, self.served.name, str(version), route
+        return known
 
     def version(self, text: str) -> int:
         """Return the number of a version that is in memory. Problem `version.missing`."""

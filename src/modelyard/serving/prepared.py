@@ -51,7 +51,7 @@ class RowInputs:
         """Return the rows of all batches, in their order."""
         found: list[Mapping[str, Any]] = []
         for batch in batches:
-            found += batch.to_dicts() if isinstance(batch, pl.DataFrame) else _as_rows(batch)
+            found += _as_rows(batch)
         return found
 
 
@@ -149,7 +149,11 @@ class Prepared(RowInputs):
 
 
 def _as_rows(batch: Batch) -> Rows:
-    if isinstance(batch, Mapping | pl.DataFrame):
+    if isinstance(batch, list):  # nearly always: asked first, for it is asked with every request
+        return batch
+    if isinstance(batch, pl.DataFrame):
+        return batch.to_dicts()
+    if isinstance(batch, Mapping):
         raise TypeError("a prepared version takes rows, not tensors")
     return batch
 

@@ -93,6 +93,6 @@ def guarded(version: int, part: str, work: Callable[[], T]) -> T:
 
 def rows_in(batch: Batch) -> int:
     """Return how many rows a batch has."""
-    if isinstance(batch, Mapping):
+    if not isinstance(batch, list) and isinstance(batch, Mapping):
         return len(next(iter(batch.values()), ()))
     return len(batch)
