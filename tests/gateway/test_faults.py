@@ -390,26 +390,6 @@ def test_who_waits_no_longer_is_told_so_and_the_others_are_answered(world: World
     assert set(failures.rows()) == {("gateway.timeout", 2)}
 
 
-def test_a_version_that_hangs_is_left_and_the_others_answer_on(world: World) -> None:
-    slow(world, 2)
-    world.publish(world.served(Route(1, 50), Route(2, 50, RouteKind.CANARY)))
-    world.start("--timeout-s", "1")
-    rows = flights(40, seed=8)
-    with world.client() as client:
-        hangs = client.post("/v2/models/delay/versions/2/infer", json=world.body(rows[:1].with_columns(wind=pl.lit(9e6))))
-        assert (hangs.status_code, hangs.json()["code"]) == (504, "gateway.timeout")
-        for _ in range(2000):
-            again = client.post("/v2/models/delay/versions/2/infer", json=world.body(rows[:1]))
-            if again.status_code != 504:
-                break
-        assert (again.status_code, again.json()["code"]) == (500, "version.failed")
-        told = [ask(client, world, rows[n : n + 1], id=f"r{n}") for n in range(40)]
-    assert {one["model_version"] for one in told} == {"1"}
-    assert {one["parameters"]["route"] for one in told} == {"live", "fallback"}
-    assert world.stop() == 0
-    assert world.ledger().height == 40
-
-
 def no_date(world: World, row: pl.DataFrame) -> list[dict[str, Any]]:
     inputs: list[dict[str, Any]] = world.body(row)["inputs"]
     return [{**one, "data": ["someday"]} if one["name"] == "day" else one for one in inputs]

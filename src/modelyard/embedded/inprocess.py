@@ -3,6 +3,7 @@
 import atexit
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 
@@ -22,6 +23,8 @@ from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import LakeCarrier, Shipper
 from modelyard.jobs import JobState
+from modelyard.serving import ServedDeployment, ServedForm
+from modelyard.serving.infer import LoadedVersion, load_version
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import find_projects, local_owner
 from modelyard.wiring import Follower, Platform, Settings, open_platform
@@ -149,7 +152,7 @@ class GatewayTransport(httpx.BaseTransport):
                 gateway.table = table
 
             client = ends.enter_context(httpx.Client(transport=self._control, base_url=ADDRESS))
-            follower = CatalogueFollower(folder, self._platform, client, swap)
+            follower = CatalogueFollower(folder, self._load, client, swap)
             gateway.reports.follower_status = follower.status
             follower.start()
             ends.callback(follower.stop)
@@ -158,3 +161,7 @@ class GatewayTransport(httpx.BaseTransport):
             follower.settled.wait(FIRST_CATALOGUE_S)
             self._ends = ends.pop_all()
         return ApplicationTransport(gateway, self._loop)
+
+    def _load(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
+        """Load a version into this process: its user's code runs here as it is."""
+        return load_version(self._platform, deployment.project, form, folder)

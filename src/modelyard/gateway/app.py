@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from math import inf
 from time import perf_counter
@@ -156,21 +157,9 @@ class Gateway:
         return await read_body(request.headers, request.receive, self._body_limit)
 
     async def answer(self, ask: Ask, size: int, read: Callable[[], Reading[T]]) -> T | Problem:
-        """Read a request of `size` bytes, answer its rows and tell it; or return what was wrong with it, counted.
-
-        A large one is read, answered and told in a thread.
-        """
-        try:
-            if size > LARGEST:
-                async with asyncio.timeout(max(0.0, ask.deadline - perf_counter())):
-                    return await self._in_thread(size, lambda: self._answer_here(ask, read))
-        except TimeoutError:
-            problem = late(perf_counter() - ask.begun)
-            self._plane.refused(ask, problem)
-            return problem
-        except Problem as problem:
-            self._plane.refused(ask, problem)
-            return problem
+        """Read a request of `size` bytes, answer its rows and tell it; or return what was wrong with it, counted."""
+        if size > LARGEST:
+            return await self._answer_large(ask, size, read)
         told: asyncio.Future[T | Problem] = asyncio.get_running_loop().create_future()
         self.take(ask, read, lambda what: None if told.done() else told.set_result(what))
         return await told
@@ -199,25 +188,44 @@ class Gateway:
         call.waiter = tell_it
         self._plane.take(call)
 
-    async def _in_thread(self, size: int, work: Callable[[], T]) -> T:
+    async def _answer_large(self, ask: Ask, size: int, read: Callable[[], Reading[T]]) -> T | Problem:
+        """Answer a request that is read and told in threads, under the rules of all others."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = loop.create_future()
+        try:
+            self._hold(size)
+            reading = self._threads.submit(_read, ask, read)
+            try:
+                call, tell = await asyncio.wait_for(asyncio.wrap_future(reading), max(0.0, ask.deadline - perf_counter()))
+                call.waiter = lambda: None if answered.done() else answered.set_result(None)
+                self._plane.take_large(call)
+                await answered
+                told: T | Problem | None = call.problem
+                if told is None:
+                    told = await loop.run_in_executor(self._threads, partial(tell, call))
+            finally:  # one that is not read to its end holds its place until it is
+                reading.add_done_callback(lambda _: loop.call_soon_threadsafe(self._let_go, size))
+        except TimeoutError:
+            problem = late(perf_counter() - ask.begun)
+            self._plane.refused(ask, problem)
+            return problem
+        except Problem as problem:
+            self._plane.refused(ask, problem)
+            return problem
+        if ask.span is not None:
+            end_span(ask.span, call)
+        return told
+
+    def _hold(self, size: int) -> None:
         if self._waiting >= MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES:
             why = f"{self._waiting} large requests are being answered or wait"
             raise Problem("gateway.unavailable", "The gateway is busy", why, "try again in a second, or send less at once")
         self._waiting += 1
         self._waiting_bytes += size
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
-            self._waiting_bytes -= size
 
-    def _answer_here(self, ask: Ask, read: Callable[[], Reading[T]]) -> T | Problem:
-        call, tell = _read(ask, read)
-        self._plane.answer_here(call)
-        told = call.problem or tell(call)
-        if ask.span is not None:
-            end_span(ask.span, call)
-        return told
+    def _let_go(self, size: int) -> None:
+        self._waiting -= 1
+        self._waiting_bytes -= size
 
     def failed(self, problem: Problem) -> None:
         """Count a request that found no model."""

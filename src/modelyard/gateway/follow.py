@@ -1,21 +1,22 @@
 """Follows the control plane's catalogue: loads what is new beside what answers, then swaps."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
 
 import httpx
 import msgspec
 
-from modelyard.core import Problem, ProjectId
+from modelyard.core import ProjectId
 from modelyard.core.files import whole_file
 from modelyard.gateway.limits import Allowances
+from modelyard.gateway.loads import Load, Loads, Wanted
 from modelyard.gateway.routes import RouteTable, Target
-from modelyard.serving import Catalogue, ServedDeployment, ServedForm
-from modelyard.serving.infer import LoadedVersion, Ports, content_file, load_version
+from modelyard.serving import Catalogue, ServedDeployment
+from modelyard.serving.infer import LoadedVersion, content_file
 from modelyard.serving.rules import answering
 
 log = logging.getLogger(__name__)
@@ -25,36 +26,38 @@ PACKAGES = "packages"
 WAIT_S = 20.0  # how long the control plane may hold an unanswered question
 RETRY_S = 5.0  # when a version did not load, or the control plane is away
 FIRST_RETRY_S = 0.2
-
-Key = tuple[str, str]
+SLOW_S = 60.0  # what takes longer to load is told of as a problem, and the catalogue counts as taken up without it
 
 
 class Follower:
     """Keeps the route table at the catalogue.
 
     A version that cannot be loaded hurts nobody: its deployment goes on with what it had, the reason stands in `problems`,
-    and it is tried again. `swap` is called with each new table, from this object's thread; it has to be one assignment.
+    and it is tried again. Neither does one that is slow to load: each deployment is switched as soon as all that it needs is
+    there. `swap` is called with each new table, from threads of this object, one at a time; it has to be one assignment.
     """
 
     def __init__(
         self,
         home: Path,
-        ports: Ports,
+        load: Load,
         client: httpx.Client,
         swap: Callable[[RouteTable], None],
         allowances: Allowances | None = None,
     ) -> None:
         self._file = home / CATALOGUE
         self._packages = home / PACKAGES
-        self._ports = ports
+        self._loads = Loads(load, self._switch)
         self._client = client
         self._swap = swap
         self._allowances = allowances or Allowances()
         self._table = RouteTable()
         self._catalogue: Catalogue | None = None
+        self._lock = Lock()  # over the table and the loads
         self._stop = Event()
         self._thread = Thread(target=self._run, name="catalogue", daemon=True)
-        self.settled = Event()  # set after the first try to reach the control plane
+        self._asked = False
+        self.settled = Event()  # set when what the first try to reach the control plane gave is loaded
         self.control_problem: str | None = "not asked yet"
         self.heard_at: float | None = None  # monotonic seconds
         self.problems: dict[str, str] = {}  # by project/deployment
@@ -64,8 +67,9 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End. Does not wait for the question that is out."""
+        """End. Does not wait for the question that is out, nor for what is being loaded."""
         self._stop.set()
+        self._loads.close()
 
     def status(self) -> dict[str, Any]:
         """Return what it knows, as JSON."""
@@ -80,68 +84,90 @@ class Follower:
         }
 
     def apply(self, catalogue: Catalogue) -> None:
-        """Bring the table to `catalogue`, one deployment after the other, each swapped in as soon as it is loaded."""
-        self._catalogue = catalogue
+        """Bring the table to `catalogue`: each deployment is swapped in as soon as it is loaded. What failed is tried again."""
         access: dict[str, set[ProjectId]] = {}
         for project, hashes in catalogue.token_hashes.items():
             for one in hashes:
                 access.setdefault(one, set()).add(ProjectId(project))
-        named = {(one.project_name, one.name): one for one in catalogue.deployments}
-        targets = {key: target for key, target in self._table.targets.items() if key in named}
-        self.problems = {told: why for told, why in self.problems.items() if tuple(told.split("/")) in named}
-        admitted = {token: frozenset(projects) for token, projects in access.items()}
-        allowances = self._allowances.of(catalogue.token_limits)
-        self._publish(RouteTable(self._table.position, dict(targets), admitted, allowances))
-        for key, served in named.items():
-            before = targets.get(key)
-            if before is None or before.served != served:
-                after = self._load(served, before)
-                if after is not None:
+        named = {(one.project_name, one.name) for one in catalogue.deployments}
+        with self._lock:
+            self._catalogue = catalogue
+            self._loads.forget_failures()
+            targets = {key: target for key, target in self._table.targets.items() if key in named}
+            self.problems = {told: why for told, why in self.problems.items() if tuple(told.split("/")) in named}
+            admitted = {token: frozenset(projects) for token, projects in access.items()}
+            allowances = self._allowances.of(catalogue.token_limits)
+            self._publish(RouteTable(self._table.position, targets, admitted, allowances))
+        self._switch()
+
+    def _switch(self) -> None:
+        """Swap in what has been loaded, have loaded what is wanted, and come to the catalogue's position when that is all."""
+        if self._stop.is_set():
+            return
+        with self._lock:
+            catalogue, table = self._catalogue, self._table
+            if catalogue is None:
+                return
+            targets, wanted, open_ = dict(table.targets), set[Wanted](), False
+            for served in catalogue.deployments:
+                key = served.project_name, served.name
+                before = targets.get(key)
+                if before is not None and before.served == served and _is_whole(before):
+                    self.problems.pop(f"{served.project_name}/{served.name}", None)
+                    continue
+                after, loading = self._target(served, before)
+                if after is None or not _is_whole(after):
+                    wanted.update((served.project, served.deployment, form) for form in served.versions)
+                open_ = open_ or loading
+                if after is not None and after != before:
                     targets[key] = after
-                    self._publish(RouteTable(self._table.position, dict(targets), admitted, allowances))
-        self._publish(RouteTable(catalogue.position, dict(targets), admitted, allowances))
-        if not self.problems:
-            self._clear(catalogue)
+            position = table.position if open_ else catalogue.position
+            if targets != table.targets or position != table.position:
+                self._publish(RouteTable(position, targets, table.access, table.allowances))
+            self._loads.keep(wanted)
+            if open_:
+                return
+            if self._asked:
+                self.settled.set()
+            if not self.problems:
+                self._clear(catalogue)
 
-    def _load(self, served: ServedDeployment, before: Target | None) -> Target | None:
+    def _target(self, served: ServedDeployment, before: Target | None) -> tuple[Target | None, bool]:
+        """Return the deployment with its versions, None while it has to stay as it is; and whether anything is being loaded.
+
+        One that is only asked besides is not waited for, and where it cannot be loaded the deployment does without it.
+        """
         told = f"{served.project_name}/{served.name}"
+        heard = {route.version for route in answering(served.revision)}
+        found = self._found(served, before)
+        versions = {number: one for number, one in found.items() if isinstance(one, LoadedVersion)}
+        slow = {number: one for number, one in found.items() if isinstance(one, float)}
+        loading = any(seconds < SLOW_S for seconds in slow.values())
+        reasons = [f"{_part(number, heard)}: {one}" for number, one in found.items() if isinstance(one, Exception)]
+        reasons += [f"{_part(number, heard)} is slow to load" for number, one in slow.items() if one >= SLOW_S]
+        reasons += [f"it routes to version {number}, which the catalogue does not hold" for number in heard - found.keys()]
+        if reasons or not slow:
+            self._tell(told, "; ".join(reasons)[:2000])
+        return (Target(served, versions) if heard <= versions.keys() else None), loading
+
+    def _found(self, served: ServedDeployment, before: Target | None) -> dict[int, LoadedVersion | Exception | float]:
+        """Return what there is of each version: it, why it cannot be loaded, or for how long it is being loaded."""
         old = before.versions if before is not None and before.served.project == served.project else {}
-        try:
-            heard = {route.version for route in answering(served.revision)}
-            forms = {form.version: form for form in served.versions}
-            versions = {
-                number: self._version(served.project, form, old.get(number))
-                for number, form in forms.items()
-                if number in heard
-            }
-            absent = [version for version in heard if version not in versions]
-            if absent:
-                raise Problem("catalogue.invalid", f"{told} routes to version {absent[0]}", "the catalogue does not hold it")
-        except Exception as error:  # a foreign package may raise anything; whatever it is, what answers now goes on
-            self.problems[told] = str(error)[:2000]
-            log.error("%s stays as it is: %s", told, error)
-            return None
-        self.problems.pop(told, None)
-        for number, form in forms.items():
-            if number not in heard:
-                self._load_shadow(served, form, old.get(number), versions)
-        return Target(served, versions)
+        found: dict[int, LoadedVersion | Exception | float] = {}
+        for form in served.versions:
+            known = old.get(form.version)
+            if known is not None and known.served == form:
+                found[form.version] = known
+            else:
+                found[form.version] = self._loads.get(served, form, self._packages / served.project)
+        return found
 
-    def _load_shadow(
-        self, served: ServedDeployment, form: ServedForm, old: LoadedVersion | None, versions: dict[int, LoadedVersion]
-    ) -> None:
-        """Load a version that is only asked besides: where it cannot be, the deployment does without it, and says so."""
-        try:
-            versions[form.version] = self._version(served.project, form, old)
-        except Exception as error:  # as above
-            told = f"{served.project_name}/{served.name}"
-            self.problems[told] = f"shadow of version {form.version}: {error}"[:2000]
-            log.error("%s does without its shadow of version %s: %s", told, form.version, error)
-
-    def _version(self, project: ProjectId, form: ServedForm, old: LoadedVersion | None) -> LoadedVersion:
-        if old is not None and old.served == form:
-            return old
-        return load_version(self._ports, project, form, self._packages / project)
+    def _tell(self, deployment: str, problem: str) -> None:
+        if not problem:
+            self.problems.pop(deployment, None)
+        elif self.problems.get(deployment) != problem:
+            self.problems[deployment] = problem
+            log.error("%s is not as it should be: %s", deployment, problem)
 
     def _clear(self, catalogue: Catalogue) -> None:
         """Remove the packages that no served version needs any more."""
@@ -168,17 +194,20 @@ class Follower:
                 self.control_problem, self.heard_at, pause = None, monotonic(), FIRST_RETRY_S
             except (httpx.HTTPError, msgspec.MsgspecError) as error:
                 heard, self.control_problem = None, str(error) or type(error).__name__
+            self._asked = True
             self._take_up(heard)
-            self.settled.set()
             if self.control_problem is not None:
                 self._stop.wait(pause)
                 pause = min(RETRY_S, pause * 2)
 
     def _take_up(self, heard: Catalogue | None) -> None:
         wanted = heard or (self._catalogue if self.problems else None)
-        if wanted is None:
-            return
         try:
+            if wanted is None:
+                self._switch()
+                if self._asked and self._catalogue is None:
+                    self.settled.set()
+                return
             self.apply(wanted)
             self._keep(wanted)
         except Exception:  # the thread must live: without it no catalogue would ever come again
@@ -187,8 +216,7 @@ class Follower:
     def _ask(self) -> Catalogue | None:
         """Return the newer catalogue, None when nothing has changed while the control plane waited."""
         known = self._catalogue.position if self._catalogue is not None else -1
-        first = not self.settled.is_set()
-        wait_s = 0.0 if first else RETRY_S if self.problems else WAIT_S
+        wait_s = 0.0 if not self._asked else RETRY_S if self.problems else WAIT_S
         answer = self._client.get(
             "/v1/catalogue", params={"after": known, "wait_s": wait_s}, timeout=httpx.Timeout(5.0, read=wait_s + 10)
         )
@@ -210,3 +238,11 @@ class Follower:
         except (msgspec.MsgspecError, OSError) as error:
             log.error("the kept catalogue cannot be read, and is asked for anew: %s", error)
             return None
+
+
+def _is_whole(target: Target) -> bool:
+    return len(target.versions) == len(target.served.versions)
+
+
+def _part(number: int, heard: Collection[int]) -> str:
+    return f"version {number}" if number in heard else f"shadow of version {number}"

@@ -1,7 +1,7 @@
 """The process from which those of versions are forked: it has imported what is heavy, once, and runs nobody's code.
 
-`python -m modelyard.gateway.forkserver --control N`: it reads from the socket N of its gateway `{"start": [FRAMEWORK, …]}`, with the
-descriptor of the version's own socket, and tells `{"pid": N}`; `{"end": PID}`, kills that process, and tells `{"status": …}`.
+`python -m modelyard.gateway.forkserver --control N`: the socket N is to its gateway. To `{"start": [FRAMEWORK, …]}`, sent with
+the descriptor of a version's own socket, it tells `{"pid": N}`; to `{"end": PID}`, once that is killed, `{"status": N}`.
 When the socket closes, however the gateway ended, it kills everything below itself. When it is killed itself, the kernel ends
 the versions' processes.
 

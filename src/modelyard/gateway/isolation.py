@@ -82,10 +82,10 @@ class Isolation:
     Parameters
     ----------
     restarted
-        Told each time that a version's process was started in place of another.
+        Told project, deployment and version each time that a process was started in place of another.
     """
 
-    def __init__(self, ports: Ports, bounds: Bounds, restarted: Callable[[Named], None]) -> None:
+    def __init__(self, ports: Ports, bounds: Bounds, restarted: Callable[[str, str, int], None]) -> None:
         self._ports = ports
         self._bounds = bounds
         self._restarted = restarted

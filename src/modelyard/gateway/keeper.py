@@ -75,7 +75,7 @@ class Keeper:
     start
         Starts a process for versions of some frameworks.
     started
-        Told each time that a process was started in place of another.
+        Told project, deployment and version each time that a process was started in place of another.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Keeper:
         *,
         bring: Callable[[], None],
         start: Callable[[Sequence[str]], Child],
-        started: Callable[[Named], None],
+        started: Callable[[str, str, int], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.named = named
@@ -257,7 +257,7 @@ class Keeper:
     def _counted(self, why: str) -> None:
         self._why = why
         self._restarts += 1
-        self._started(self.named)
+        self._started(self.named.project, self.named.deployment, self.named.version)
         log.warning("%s has a new process: the one before %s", self.named, why)
 
     def _note(self, why: str) -> None:

@@ -12,14 +12,13 @@ from prometheus_client.registry import Collector
 
 from modelyard.core import Problem
 from modelyard.gateway.calls import Call
+from modelyard.gateway.routes import Labels
 from modelyard.wiring.statuses import status_of
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LABELS = ("project", "deployment", "version", "route")
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 NOBODY = ("", "", "", "")  # labels of requests that found no version
-
-Labels = tuple[str, str, str, str]
 
 
 @dataclass(slots=True)
@@ -39,6 +38,7 @@ class Metrics:
         self._lock = Lock()
         self._answered: dict[Labels, _Answered] = {}
         self._failed: dict[tuple[Labels, int], int] = {}
+        self._restarted: dict[tuple[str, str, str], int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Requests(self._families))
 
@@ -60,6 +60,12 @@ class Metrics:
         with self._lock:
             self._failed[key] = self._failed.get(key, 0) + 1
 
+    def restarted(self, project: str, deployment: str, version: int) -> None:
+        """Count that a version's process was started in place of another."""
+        key = project, deployment, str(version)
+        with self._lock:
+            self._restarted[key] = self._restarted.get(key, 0) + 1
+
     def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Show what `read` gives at each scrape: names ending in `_total` as counters, others as gauges."""
         self._registry.register(_Reading(read))
@@ -72,6 +78,9 @@ class Metrics:
         requests = CounterMetricFamily("modelyard_requests", "Infer requests answered.", labels=(*LABELS, "status"))
         seconds = HistogramMetricFamily("modelyard_request_seconds", "From the first byte read to the answer.", labels=LABELS)
         rows = CounterMetricFamily("modelyard_rows", "Rows answered.", labels=LABELS)
+        restarts = CounterMetricFamily(
+            "modelyard_version_restarts", "Processes of versions started in place of another.", labels=LABELS[:3]
+        )
         with self._lock:
             for labels, counted in self._answered.items():
                 sums = list(accumulate(counted.buckets))
@@ -81,7 +90,9 @@ class Metrics:
                 rows.add_metric(labels, counted.rows)
             for (labels, status), count in self._failed.items():
                 requests.add_metric((*labels, str(status)), count)
-        yield from (requests, seconds, rows)
+            for named, count in self._restarted.items():
+                restarts.add_metric(named, count)
+        yield from (requests, seconds, rows, restarts)
 
 
 class _Requests(Collector):

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
@@ -29,6 +30,7 @@ BATCH_ROWS = ROWS_BY_PYTHON  # more rows at once are no cheaper by the row
 HEAVY_S = 0.002  # a version whose calls take longer is not asked on the loop
 MOST_WAITING_ROWS = 16_384  # for one heavy version
 THREADS = 2
+MOST_APART = 128  # versions in processes of their own that are asked at the same time
 LONGEST_S = 60.0  # nobody waits longer, and a version that takes longer hangs
 LOOK_S = 0.02  # between two looks for callers whose deadline has passed
 _SMOOTHING = 0.2
@@ -45,6 +47,7 @@ class Lane:
     running: Sequence[Call] = ()
     started: float = 0.0  # `perf_counter`
     hangs: bool = False
+    most_rows: float = MOST_WAITING_ROWS  # that wait
 
     def took(self, seconds: float) -> None:
         """Take one measured call into the pace."""
@@ -57,7 +60,7 @@ class Lane:
 
 
 class Plane:
-    """Answers calls. `take` belongs to the event loop; `answer_here` may be called from any thread."""
+    """Answers calls. `take` and `take_large` belong to the event loop; `answer_batch` may be called from any thread."""
 
     def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock, longest_s: float = LONGEST_S) -> None:
         self._writer = writer
@@ -66,7 +69,9 @@ class Plane:
         self._longest_s = longest_s
         self._arrived: list[Call] = []  # in this turn of the loop
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
+        self._large: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()  # of calls that the loop must not answer
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
+        self._askers = ThreadPoolExecutor(MOST_APART, thread_name_prefix="ask")  # they wait for other processes
         self._mirror = Mirror(self._work)
         self._looking = False
         metrics.watch(self._figures)
@@ -78,10 +83,18 @@ class Plane:
             loop.call_soon(self._turn, loop)
         self._arrived.append(call)
 
-    def answer_here(self, call: Call) -> None:
-        """Answer a call now, in this thread."""
-        self._work(call.loaded, [call])
-        self._mirror.take([call])
+    def take_large(self, call: Call) -> None:
+        """Answer a call of so many rows that the loop must not do it; its waiter is called when that is done."""
+        loaded = call.loaded
+        lanes = self._lanes if loaded.is_apart else self._large
+        lane = lanes.get(loaded)
+        if lane is None:
+            lane = lanes[loaded] = Lane(loaded.pace_s, most_rows=MOST_WAITING_ROWS if loaded.is_apart else inf)
+        loop = asyncio.get_running_loop()
+        if lane.hangs:
+            self._refuse(loop, [call], _hanging(loaded))
+        else:
+            self._queue(loop, loaded, lane, [call])
 
     def answer_batch(self, calls: Sequence[Call]) -> None:
         """Answer calls now, in this thread, those to one version together. Shadows are left to `mirror`."""
@@ -104,18 +117,22 @@ class Plane:
     def close(self) -> None:
         """End the threads, once nothing more is asked. One in which a version hangs is left."""
         self._threads.shutdown(wait=not self.hangs)
+        self._askers.shutdown()
         self._mirror.close()
 
     @property
     def hangs(self) -> bool:
         """Whether a version does not come back from a call."""
-        return any(lane.hangs for lane in list(self._lanes.values()))
+        return any(lane.hangs for _, lane in self._all_lanes())
+
+    def _all_lanes(self) -> list[tuple[LoadedVersion, Lane]]:
+        return [one for lanes in (self._lanes, self._large) for one in list(lanes.items())]
 
     def _figures(self) -> dict[str, float]:
         return {
             "modelyard_shadow_rows_dropped_total": self._mirror.rows_dropped,
             "modelyard_shadow_rows_refused_total": self._mirror.rows_refused,
-            "modelyard_waiting_rows": sum(lane.rows for lane in list(self._lanes.values())),
+            "modelyard_waiting_rows": sum(lane.rows for _, lane in self._all_lanes()),
         }
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -125,7 +142,7 @@ class Plane:
             if lane is None:
                 lane = self._lanes[loaded] = Lane(loaded.pace_s)
             if lane.hangs:
-                self._refuse(group, _hanging(loaded))
+                self._refuse(loop, group, _hanging(loaded))
                 continue
             if lane.heavy or lane.busy or loaded.runs_code:
                 self._queue(loop, loaded, lane, group)
@@ -138,7 +155,7 @@ class Plane:
     def _queue(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane, calls: Sequence[Call]) -> None:
         refused = []
         for call in calls:
-            if lane.rows and lane.rows + call.count > MOST_WAITING_ROWS:
+            if lane.rows and lane.rows + call.count > lane.most_rows:
                 call.problem = _busy(lane.rows)
                 refused.append(call)
             else:
@@ -154,17 +171,19 @@ class Plane:
             self._looking = True
             loop.call_later(LOOK_S, self._look, loop)
 
-    def _refuse(self, calls: Sequence[Call], problem: Problem) -> None:
+    def _refuse(self, loop: asyncio.AbstractEventLoop, calls: Sequence[Call], problem: Problem) -> None:
         for call in calls:
             call.problem = problem
         self._failed(calls)
-        self._fall_back(calls)
-        _wake(calls)
+        if any(call.may_fall_back for call in calls):
+            loop.run_in_executor(self._askers, self._fall_back, calls).add_done_callback(lambda _: _wake(calls))
+        else:
+            _wake(calls)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let go of callers whose deadline has passed, and of versions that do not come back."""
         now = perf_counter()
-        busy = [(loaded, lane) for loaded, lane in list(self._lanes.items()) if lane.busy]
+        busy = [(loaded, lane) for loaded, lane in self._all_lanes() if lane.busy]
         for loaded, lane in busy:
             gone = [call for call in (*lane.running, *lane.waiting) if now > call.ask.deadline and call.problem is None]
             for call in gone:
@@ -174,21 +193,21 @@ class Plane:
                 _wake(gone)
                 lane.waiting = deque(call for call in lane.waiting if not call.given_up)
                 lane.rows = sum(call.count for call in lane.waiting)
-            if now - lane.started > self._longest_s and not lane.hangs:
-                self._leave(loaded, lane)
+            if now - lane.started > self._longest_s and not lane.hangs and not loaded.is_apart:
+                self._leave(loop, loaded, lane)
         self._looking = any(not lane.hangs for _, lane in busy)
         if self._looking:
             loop.call_later(LOOK_S, self._look, loop)
 
-    def _leave(self, loaded: LoadedVersion, lane: Lane) -> None:
-        """Ask a version no more that does not come back, and leave the thread that it holds: others get new ones."""
+    def _leave(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
+        """Ask a version in this process no more that does not come back, and leave the thread that it holds for new ones."""
         log.error("version %s hangs in a call of over %g s and is asked no more", loaded.served.version, self._longest_s)
         lane.hangs = True
         waiting, lane.waiting, lane.rows = list(lane.waiting), deque(), 0
         left, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
         left.shutdown(wait=False)
         if waiting:
-            self._refuse(waiting, _hanging(loaded))
+            self._refuse(loop, waiting, _hanging(loaded))
 
     def _start(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
         batch = [lane.waiting.popleft()]
@@ -198,7 +217,7 @@ class Plane:
             rows += batch[-1].count
         lane.rows -= rows
         lane.running, lane.started = batch, perf_counter()
-        done = loop.run_in_executor(self._threads, self._work, loaded, batch)
+        done = loop.run_in_executor(self._askers if loaded.is_apart else self._threads, self._work, loaded, batch)
         done.add_done_callback(lambda future: self._ended(loop, loaded, lane, batch, future))
 
     def _ended(
@@ -286,6 +305,8 @@ class Plane:
                     start = end
                 return
         for call in calls:
+            if call.given_up:
+                continue
             try:
                 call.answers = loaded.infer(call.rows)
             except Problem as problem:

@@ -11,6 +11,7 @@ Everything of its own lies in `HOME/gateway`: `catalogue.json`, `packages/`, `le
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -33,6 +34,8 @@ from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.connections import allow_connections
 from modelyard.gateway.express import ExpressConnection
 from modelyard.gateway.follow import Follower
+from modelyard.gateway.isolation import Isolation
+from modelyard.gateway.keeper import Bounds
 from modelyard.gateway.limits import Allowances, counted_together
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import LONGEST_S
@@ -56,6 +59,8 @@ SHIP_EVERY_S = 1.0
 KEEP_ALIVE_S = 120
 GRACE_S = 10
 FIRST_CATALOGUE_S = 60.0
+YOUNGEST = 10_000  # objects between two collections of the youngest: a request makes a hundred, and leaves none in a cycle
+OF_DEADLINE = 0.9  # a version that hangs is ended while another can still answer who asked it
 SWITCH_S = 0.0005  # the shipper and loading versions compute in threads: the loop must not wait 5 ms for each of its turns
 
 
@@ -82,12 +87,14 @@ class Options:
     body_limit: int
     ship_every_s: float
     timeout_s: float
+    version_memory_mb: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
+    gc.set_threshold(YOUNGEST)
     options = read_options(arguments)
     try:
         run(options, read_settings(home=options.home), os.environ.get("MODELYARD_TOKEN", ""))
@@ -109,6 +116,10 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT, help="bytes of the largest request body")
     parser.add_argument("--ship-every-s", type=float, default=SHIP_EVERY_S, help="seconds between two shipments of the ledger")
     parser.add_argument("--timeout-s", type=float, default=LONGEST_S, help="seconds that a request may take at most")
+    parser.add_argument(
+        "--version-memory-mb", type=float, default=Bounds.memory_mb,
+        help="MiB that the process of a version that runs code may grow, until it is replaced; at twice as much it is ended",
+    )  # fmt: skip
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -133,8 +144,11 @@ def run(options: Options, settings: Settings, token: str) -> None:
         adopt(settings.home, folder / "ledger")
         shipper = Shipper(writer, ProcessCarrier(settings.lake, folder / "ledger"), options.ship_every_s)
         tracer = open_tracer("modelyard-gateway")
+        metrics = Metrics()
+        bounds = Bounds(call_s=OF_DEADLINE * options.timeout_s, memory_mb=options.version_memory_mb)
+        isolation = Isolation(stores, bounds, metrics.restarted)
         gateway = Gateway(
-            writer=writer, shipper=shipper, metrics=Metrics(), clock=open_clock(settings.clock), boot=ids("req"),
+            writer=writer, shipper=shipper, metrics=metrics, clock=open_clock(settings.clock), boot=ids("req"),
             body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s, tracer=tracer,
         )  # fmt: skip
 
@@ -143,14 +157,16 @@ def run(options: Options, settings: Settings, token: str) -> None:
 
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
-            follower = Follower(folder, stores, client, swap, Allowances(counts))
+            follower = Follower(folder, isolation.load, client, swap, Allowances(counts))
             gateway.reports.follower_status = follower.status
+            gateway.reports.processes = isolation.status
             follower.start()
             shipper.start()
             siblings.tell(f"http://127.0.0.1:{inner.getsockname()[1]}")
             _serve(gateway, follower, [listener, inner], options)
             siblings.leave()
             follower.stop()
+        isolation.close()
         gateway.close()
         shipper.stop()
         if tracer is not None:
@@ -185,6 +201,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         settled = asyncio.to_thread(self._follower.settled.wait, FIRST_CATALOGUE_S)
         grpc, _ = await asyncio.gather(self._listen_for_grpc(), settled)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: a collection that walks through it all holds requests for a tenth of a second
         host, port = (sockets or [])[0].getsockname()[:2]
         line = {"gateway": f"http://{host}:{port}", "grpc": grpc, "ready": self._gateway.table.position >= 0}
         sys.stdout.write(json.dumps(line) + "\n")

@@ -28,6 +28,7 @@ class Reports:
     metrics: Metrics
     siblings: Siblings | None
     follower_status: Callable[[], Mapping[str, Any]] = field(default=dict)
+    processes: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple)  # of versions that run code
 
     def __post_init__(self) -> None:
         """Show the ledger's figures among the metrics."""
@@ -59,7 +60,9 @@ class Reports:
         behind = min(told, key=lambda one: int(one["position"]))
         ledger = added_up(told[0]["ledger"], [one["ledger"] for one in told[1:]])
         problems = {name: why for one in told for name, why in one["problems"].items()}
-        return json_reply({**behind, "problems": problems, "ledger": ledger, "replicas": len(told)})
+        processes = [process for one in told for process in one["processes"]]
+        merged = {"problems": problems, "processes": processes, "ledger": ledger, "replicas": len(told)}
+        return json_reply({**behind, **merged})
 
     def flush(self, authorization: bytes | None, query: bytes) -> Reply:
         """Ship the ledger of all replicas now.
@@ -107,7 +110,8 @@ class Reports:
             "last_problem": self.shipper.last_problem,
             "backlog": self.shipper.backlog(),
         }
-        return {"version": __version__, **self.follower_status(), "deployments": targets, "ledger": ledger}
+        told = {"deployments": targets, "processes": list(self.processes()), "ledger": ledger}
+        return {"version": __version__, **self.follower_status(), **told}
 
     def _flush(self) -> dict[str, int]:
         shipment = self.shipper.ship()

@@ -30,6 +30,8 @@ from modelyard.adapters import BROKER, FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import Clock, IdMaker, Problem, system_clock
 from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.follow import FIRST_RETRY_S, RETRY_S, Follower
+from modelyard.gateway.isolation import Isolation
+from modelyard.gateway.keeper import Bounds
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import Plane
 from modelyard.gateway.process import FIRST_CATALOGUE_S, SHIP_EVERY_S, Stores
@@ -150,13 +152,19 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
 
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
-            follower = Follower(folder, stores, client, swap)
+            isolation = Isolation(stores, Bounds(), _unseen)
+            follower = Follower(folder, isolation.load, client, swap)
             follower.start()
             try:
                 if choice.wait(follower, ending):
                     _answer(_Parts(broker, choice, settings.lake, open_clock(settings.clock), folder, link), token)
             finally:
                 follower.stop()
+                isolation.close()
+
+
+def _unseen(project: str, deployment: str, version: int) -> None:
+    """Count no restarts: a stream tells them in its log."""
 
 
 @dataclass(frozen=True)
