@@ -27,7 +27,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from modelyard.core import Problem, TraceContext
+from modelyard.core import TraceContext
 from modelyard.core.traces import Fact
 from modelyard.version import __version__
 
@@ -92,14 +92,15 @@ class OtlpSpan:
             made = self._tracer.start_span(name, inside, start_time=self._epoch_ns + int(begun * _NS))
             made.end(self._epoch_ns + int(ended * _NS))
 
-    def end(self, facts: Mapping[str, Fact], problem: Problem | None = None) -> None:
-        """End it, with what came of it. Only the first end counts."""
+    def end(self, facts: Mapping[str, Fact], *, name: str | None = None, failed: bool = False) -> None:
+        """End it, with what came of it, and under another name than it began with. Only the first end counts."""
         if not self._span.is_recording():
             return
         self._span.set_attributes(dict(facts))
-        if problem is not None:
-            self._span.set_attribute("error.type", problem.code)
-            self._span.set_status(Status(StatusCode.ERROR, problem.what))
+        if name is not None:
+            self._span.update_name(name)
+        if failed:
+            self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
 

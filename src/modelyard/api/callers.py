@@ -1,10 +1,11 @@
 """Who calls, and in which project: what every route depends on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
+from modelyard.api.tracing import trace_of
 from modelyard.core import PageRequest, Problem, ProjectId
 from modelyard.core.pages import MAX_LIMIT
 from modelyard.tenancy import Actor
@@ -40,8 +41,9 @@ def caller_of(request: Request) -> Caller:
     """
     platform: Platform = request.app.state.platform
     owner: Actor | None = request.app.state.owner
+    trace = trace_of(request)
     if owner is not None:
-        return Caller(platform, owner)
+        return Caller(platform, replace(owner, trace=trace))
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         secret = request.cookies.get(COOKIE, "") if request.method in ("GET", "HEAD") else ""
@@ -53,7 +55,7 @@ def caller_of(request: Request) -> Caller:
             "send `Authorization: Bearer TOKEN`; `yard up` printed the first one",
         )
     with platform.reading():
-        return Caller(platform, identify(platform, secret.strip()))
+        return Caller(platform, replace(identify(platform, secret.strip()), trace=trace))
 
 
 def project_caller_of(project: str, caller: Annotated[Caller, Depends(caller_of)]) -> ProjectCaller:

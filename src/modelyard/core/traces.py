@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelyard.core.problems import Problem
-
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 LONGEST_STATE = 512  # characters; what is longer is dropped, as the standard allows
@@ -62,8 +60,8 @@ class Span(Protocol):
         """Tell of a part of it that is over."""
         ...
 
-    def end(self, facts: Mapping[str, Fact], problem: Problem | None = None) -> None:
-        """End it, with what came of it. Only the first end counts."""
+    def end(self, facts: Mapping[str, Fact], *, name: str | None = None, failed: bool = False) -> None:
+        """End it, with what came of it, and under another name than it began with. Only the first end counts."""
         ...
 
 

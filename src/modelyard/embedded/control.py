@@ -29,6 +29,7 @@ from modelyard.core import Problem
 from modelyard.embedded.front import Front
 
 if TYPE_CHECKING:
+    from modelyard.core import Tracer
     from modelyard.wiring import Platform
 
 GRACE_S = 2
@@ -61,6 +62,7 @@ class ControlPlane:
     failed: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _tracer: "Tracer | None" = None
 
     def serve(self, listener: socket.socket) -> None:
         """Answer on `listener` until a signal comes, or until it is clear that nothing can be loaded."""
@@ -78,6 +80,8 @@ class ControlPlane:
         self._stop.set()
         for thread in self._threads:
             thread.join(GRACE_S)
+        if self._tracer is not None:
+            self._tracer.close()
 
     def _load(self, front: Front, server: uvicorn.Server, loop: asyncio.AbstractEventLoop) -> None:
         gc.disable()  # see `embedded.child`
@@ -106,12 +110,15 @@ class ControlPlane:
 
     def _start(self, platform: "Platform", front: Front, loop: asyncio.AbstractEventLoop) -> None:
         from modelyard.api.app import Doors  # noqa: PLC0415
+        from modelyard.api.tracing import Traced  # noqa: PLC0415
         from modelyard.embedded.server import build  # noqa: PLC0415
         from modelyard.wiring import Follower  # noqa: PLC0415
+        from modelyard.wiring.tracing import open_tracer  # noqa: PLC0415
 
         follower = Follower(platform)
         app = build(platform, follower=follower, doors=Doors(gateway=self.gateway, grpc=self.grpc))
-        loop.call_soon_threadsafe(front.load, app)
+        self._tracer = open_tracer("modelyard-control")
+        loop.call_soon_threadsafe(front.load, app if self._tracer is None else Traced(app, self._tracer))
         self._begin(lambda: follower.run(self._stop), "follower")
         self._begin(lambda: _sweep(platform), "sweep")
 

@@ -20,7 +20,7 @@ from modelyard.gateway.calls import FALLBACK, Ask, Call
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.mirror import Mirror
 from modelyard.gateway.segments import Failure, SegmentWriter
-from modelyard.gateway.spans import facts_of
+from modelyard.gateway.spans import end_refused
 from modelyard.prepare.transform import ROWS_BY_PYTHON
 from modelyard.serving.infer import LoadedVersion
 
@@ -112,7 +112,7 @@ class Plane:
         self._metrics.failed((served.project_name, served.name, "", ""), problem)
         self._writer.write_failures(served, [Failure(None, "", self._clock(), problem)])
         if ask.span is not None:
-            ask.span.end(facts_of(ask), problem)
+            end_refused(ask.span, ask, problem)
 
     def close(self) -> None:
         """End the threads, once nothing more is asked. One in which a version hangs is left."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
-from modelyard.core import Span
+from modelyard.core import Problem, ProblemKind, Span
 from modelyard.core.traces import Fact
 from modelyard.gateway.calls import Ask, Call
+from modelyard.wiring.statuses import kind_of
+
+OURS = frozenset({ProblemKind.FAILED, ProblemKind.UNAVAILABLE, ProblemKind.TIMEOUT})
 
 
 def end_span(span: Span, call: Call) -> None:
@@ -19,10 +22,23 @@ def end_span(span: Span, call: Call) -> None:
         "modelyard.route": call.route,
         "modelyard.rows": call.count,
     }
-    span.end({**facts_of(ask), **told, "modelyard.request": call.request}, call.problem)
+    _end(span, {**_facts(ask), **told, "modelyard.request": call.request}, call.problem)
 
 
-def facts_of(ask: Ask) -> Mapping[str, Fact]:
-    """Return what is known of a request before it is read."""
+def end_refused(span: Span, ask: Ask, problem: Problem) -> None:
+    """Tell that a request was refused before it became a call."""
+    _end(span, _facts(ask), problem)
+
+
+def _facts(ask: Ask) -> dict[str, Fact]:
     served = ask.target.served
     return {"modelyard.project": served.project_name, "modelyard.deployment": served.name, "modelyard.request": ask.id}
+
+
+def _end(span: Span, facts: Mapping[str, Fact], problem: Problem | None) -> None:
+    """End a span; a caller's own fault is told, and does not make it a failed one."""
+    if problem is None:
+        span.end(facts)
+    else:
+        told = {"error.type": problem.code, "modelyard.problem": problem.what}
+        span.end({**facts, **told}, failed=kind_of(problem) in OURS)

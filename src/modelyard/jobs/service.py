@@ -92,6 +92,7 @@ def submit(
         priority=priority,
         max_attempts=max_attempts,
         limits=limits,
+        trace=actor.trace,
     )
     with ports.transaction() as tx:
         return _queue(tx, job)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NewType
 
-from modelyard.core import ProjectId
+from modelyard.core import ProjectId, TraceContext
 
 JobId = NewType("JobId", str)
 
@@ -61,6 +61,7 @@ class Job:
     finished_at: datetime | None = None
     result: Mapping[str, Any] | None = None
     problem: Mapping[str, Any] | None = None  # code, what, why, next_step, detail of the last failure
+    trace: TraceContext | None = None  # of the request that made it
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from modelyard.core import ProjectId
+from modelyard.core import ProjectId, TraceContext
 from modelyard.jobs import JobId
 
 
@@ -19,6 +19,7 @@ class Assignment:
     scratch: Path
     messages: int = -1  # the descriptor to tell result, problem and progress on
     memory_mb: int | None = None
+    trace: TraceContext | None = None  # to which it belongs
 
     def to_json(self) -> dict[str, Any]:
         """Return its JSON form."""
@@ -27,4 +28,6 @@ class Assignment:
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> "Assignment":
         """Return what `to_json` told."""
-        return cls(**{**told, "scratch": Path(told["scratch"])})
+        trace = told["trace"]
+        parsed = {"scratch": Path(told["scratch"]), "trace": None if trace is None else TraceContext(**trace)}
+        return cls(**{**told, **parsed})

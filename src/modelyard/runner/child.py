@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TextIO
 
 from modelyard.core import Json, MemberId, Problem, canonical_json
@@ -43,7 +44,7 @@ def _result(assignment: Assignment, teller: Teller) -> Json:
         with platform.transaction() as tx:
             [job] = tx.jobs.get(assignment.project, [assignment.job])
         step = find_step(job.kind)
-        actor = actor_of(platform, MemberId(job.created_by), project=job.project)
+        actor = replace(actor_of(platform, MemberId(job.created_by), project=job.project), trace=assignment.trace)
         result = step(StepContext(platform, actor, job.project, job, assignment.scratch, teller.progress))
         return _checked(job, result)
     finally:
@@ -62,6 +63,8 @@ def _checked(job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settle(assignment: Assignment) -> None:
     """Make this process a fit place for a stranger's code."""
+    if assignment.trace is not None:
+        os.environ["TRACEPARENT"] = assignment.trace.traceparent  # where OpenTelemetry looks for it
     # New objects, since those of a forked process know the files of its parent. By lines, so that a crash loses none.
     sys.stdout = _by_lines(1)
     sys.stderr = _by_lines(2)

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from modelyard.core import Problem, ProblemKind
+from modelyard.core import Problem, ProblemKind, TraceContext
 from modelyard.jobs import Job, Lease, Progress, lease
 from modelyard.jobs.rules import problem_from_json, problem_to_json
 from modelyard.jobs.service import Ports
@@ -68,6 +68,7 @@ class Watch:
     mask: Mask
     stop: Stop
     say: Say
+    trace: TraceContext | None = None  # to which the try belongs
     peak_mb: float = 0.0
     verdict: Verdict | None = None
     _problem: Problem | None = None
@@ -82,7 +83,7 @@ class Watch:
             return self._record(lambda: lease.stop(self.ports, self.held))
         lines = LineBatch(self.ports.clock, self.mask)
         folder = scratch / f"{job.id}-{self.held.fence}"
-        assignment = Assignment(job.project, job.id, self.held.fence, folder, memory_mb=job.limits.memory_mb)
+        assignment = Assignment(job.project, job.id, self.held.fence, folder, memory_mb=job.limits.memory_mb, trace=self.trace)
         running = launcher.start(assignment, lines)
         self._begin(time.monotonic())
         while not running.ended:

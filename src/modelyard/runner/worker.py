@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modelyard.core import Problem, system_clock, to_text
-from modelyard.jobs import Job, Lease, lease
+from modelyard.core import Problem, Tracer, system_clock, to_text
+from modelyard.core.traces import Fact
+from modelyard.jobs import Job, JobState, Lease, lease
 from modelyard.jobs.service import lapse
 from modelyard.runner.launcher import Launcher
 from modelyard.runner.masking import Mask
@@ -24,6 +25,7 @@ from modelyard.runner.stop import Stop
 from modelyard.runner.watch import Pace, Say, Watch, is_passing
 from modelyard.wiring import Platform, Settings, open_platform, read_settings
 from modelyard.wiring.settings import PREFIX
+from modelyard.wiring.tracing import open_tracer
 
 SCRATCH = "scratch"
 # onnxruntime would write to the user's cache folder and report to its maker.
@@ -51,6 +53,7 @@ class Worker:
     mask: Mask
     kinds: Sequence[str] = ()
     pace: Pace = field(default_factory=Pace)
+    tracer: Tracer | None = None
 
     def run(self) -> None:
         """Lease and run jobs. What breaks one of them, and a database that does not answer, ends no worker."""
@@ -89,8 +92,13 @@ class Worker:
     def _work(self, held: Lease) -> None:
         job, started = held.job, time.monotonic()
         self.say("job.leased", job=job.id, kind=job.kind, project=job.project, attempt=job.attempts, fence=held.fence)
-        watch = Watch(self.platform, held, self.pace, self.mask, self.stop, self.say)
+        span = None if self.tracer is None else self.tracer.begin(f"job {job.kind}", job.trace, time.perf_counter())
+        trace = job.trace if span is None else span.context
+        watch = Watch(self.platform, held, self.pace, self.mask, self.stop, self.say, trace)
         ended = watch.run(self.launcher, self.platform.settings.home / SCRATCH)
+        if span is not None:
+            facts = facts_of(job, ended)
+            span.end(facts, failed="error.type" in facts)
         self.say(
             "job.closed" if ended is not None else "job.lost",
             job=job.id,
@@ -100,6 +108,17 @@ class Worker:
             peak_mb=round(watch.peak_mb) or None,
             problem=problem_line(ended),
         )
+
+
+def facts_of(job: Job, ended: Job | None) -> dict[str, Fact]:
+    """Return what a try's span tells of it. None: the lease was lost."""
+    told: dict[str, Fact] = {"modelyard.project": job.project, "modelyard.job": job.id, "modelyard.attempt": job.attempts}
+    if ended is None:
+        return told | {"modelyard.state": "lost", "error.type": "lease.conflict"}
+    told["modelyard.state"] = ended.state.value
+    if ended.problem is not None and ended.state is not JobState.FINISHED:
+        told["error.type"] = str(ended.problem["code"])
+    return told
 
 
 def problem_line(job: Job | None) -> str | None:
@@ -177,8 +196,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     kinds = [kind for kind in options.kinds.split(",") if kind]
     say("worker.started", pid=os.getpid(), kinds=kinds, home=str(settings.home))
-    Worker(platform, launcher, options.name, stop, say, mask, kinds, pace).run()
+    tracer = open_tracer("modelyard-worker")
+    Worker(platform, launcher, options.name, stop, say, mask, kinds, pace, tracer).run()
     platform.close()
+    if tracer is not None:
+        tracer.close()
     say("worker.ended")
     return 0
 

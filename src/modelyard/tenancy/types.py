@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import NewType
 
-from modelyard.core import MemberId, OrganisationId, ProjectId
+from modelyard.core import MemberId, OrganisationId, ProjectId, TraceContext
 
 TokenId = NewType("TokenId", str)
 
@@ -93,3 +93,4 @@ class Actor:
     organisation: OrganisationId
     role: Role | None  # in every project of the organisation
     projects: Mapping[ProjectId, Role] = field(default_factory=dict)
+    trace: TraceContext | None = field(default=None, compare=False)  # to which belongs what they ask for
