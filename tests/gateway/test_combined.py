@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.core import digest_bytes
 from modelyard.gateway.process import Stores
-from modelyard.registry import Combining, Composition, Member
+from modelyard.registry import Combining, Composition, Part
 from modelyard.serving import Route, RouteKind, ServedForm
 from modelyard.serving.infer import load_version
 from tests.gateway.doors import WAYS, rest
@@ -26,14 +26,14 @@ from tests.gateway.world import PROJECT, World
 pytestmark = pytest.mark.contract
 
 ENSEMBLE = 10
-MEMBERS = (Member("a", 1, "a"), Member("b", 2, "b"))
+MEMBERS = (Part("a", 1, "a"), Part("b", 2, "b"))
 
 
 def form(world: World, rule: Combining, *, number: int = ENSEMBLE, function: bool = False, **rest: Any) -> ServedForm:
     """Return a combination of versions 1 and 2; version 3 chooses where there is a router."""
     plain = [world.package(1, function=function).form, world.package(2).form]
     if rule is Combining.ROUTE:
-        rest["head"] = Member("c", 3, "c")
+        rest["head"] = Part("c", 3, "c")
         plain.append(world.package(3).form)
     return ServedForm(
         version=number,

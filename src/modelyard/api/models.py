@@ -9,7 +9,8 @@ from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page
 from modelyard.data.service import get_version as get_dataset_version
 from modelyard.jobs import Job
-from modelyard.registry import Alias, Approval, Gate, GateResult, Model, ModelVersion
+from modelyard.registry import Alias, Approval, Best, Gate, GateResult, Model, ModelVersion
+from modelyard.registry.best import set_best
 from modelyard.registry.combining import Combination, request_combination
 from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.service import (
@@ -165,3 +166,15 @@ def keep_gate(call: InProject, model: str, alias: str, gate: Gate) -> Alias:
 def ask_gate(call: InProject, model: str, alias: str, number: int) -> GateResult:
     """Return what the gate comes to for a version."""
     return evaluate_gate(call.platform, call.actor, call.project, model, number, alias)
+
+
+@router.put("/{model}/aliases/{alias}/best")
+def keep_rule(call: InProject, model: str, alias: str, best: Best) -> Alias:
+    """Have an alias move by itself to the version that is best by a rule."""
+    return set_best(call.platform, call.actor, call.project, model, alias, best)
+
+
+@router.delete("/{model}/aliases/{alias}/best")
+def drop_rule(call: InProject, model: str, alias: str) -> Alias:
+    """Have an alias be moved by hand again."""
+    return set_best(call.platform, call.actor, call.project, model, alias, None)

@@ -218,6 +218,42 @@ def gate(
     show(kept.gate.conditions if kept else (), False, ["kind", "metric", "direction", "limit"])
 
 
+@command(
+    noun,
+    "best",
+    "yard model best churn --by log_loss",
+    "yard model best churn --by roc_auc --latency 200 --size 5000000",
+    "yard model best churn --by my_score --direction maximise --alias champion",
+    "yard model best churn --off",
+)
+def best(
+    name: Name,
+    *,
+    by: Annotated[str | None, typer.Option(metavar="METRIC", help="What the best version is best by.")] = None,
+    alias: Annotated[str, typer.Option(help="The alias that moves.")] = "best",
+    direction: Annotated[str | None, typer.Option(help="maximise or minimise; known for the usual metrics.")] = None,
+    latency: Annotated[float | None, typer.Option(help="At most so many microseconds a row.")] = None,
+    size: Annotated[int | None, typer.Option(help="At most so many bytes.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="Leave the alias where it is, to be moved by hand again.")] = False,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Have an alias move by itself to the best version that its gate lets through; without --by show it."""
+    model = open_project(project).model(name)
+    if by is None and not off:
+        kept = next((one for one in model.aliases() if one.name == alias), None)
+    else:
+        kept = model.best(None if off else by, alias=alias, direction=direction, latency_us=latency, size_bytes=size)
+    if as_json:
+        show(kept, True)
+        return
+    show(
+        [kept] if kept else [],
+        False,
+        ["name", "version", "best.metric", "best.direction", "best.latency_us", "best.size_bytes"],
+    )
+
+
 def _number(text: str, step: str) -> float:
     from modelyard.core import Problem
 

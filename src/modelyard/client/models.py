@@ -9,6 +9,7 @@ import polars as pl
 
 from modelyard.client.connection import Connection, part
 from modelyard.client.datasets import Data, ref_of
+from modelyard.client.gate import direction_of
 from modelyard.client.objects import download, upload
 from modelyard.client.runs import RunClient
 from modelyard.client.scoring import score
@@ -17,7 +18,7 @@ from modelyard.client.studies import StudyClient
 from modelyard.client.waiting import wait_for_job
 from modelyard.core import Problem
 from modelyard.jobs import Job
-from modelyard.registry import Alias, Approval, Condition, Evaluation, Gate, GateResult, ModelVersion
+from modelyard.registry import Alias, Approval, Best, Condition, Evaluation, Gate, GateResult, ModelVersion
 
 
 class VersionClient:
@@ -253,6 +254,38 @@ class ModelClient:
     def gate(self, alias: str, *conditions: Condition) -> Alias:
         """Put a gate before an alias, of these demands; none takes it away. It holds for everybody from now on."""
         return self._connection.put(f"{self._path}/aliases/{part(alias)}/gate", Alias, msgspec.to_builtins(Gate(conditions)))
+
+    def best(
+        self,
+        metric: str | None,
+        *,
+        alias: str = "best",
+        direction: str | None = None,
+        latency_us: float | None = None,
+        size_bytes: int | None = None,
+    ) -> Alias:
+        """Have an alias move by itself to the best version that its gate lets through; return it as it stands now.
+
+        It moves whenever a version is registered or measured, and says why. A version that was rolled back from is not chosen
+        again until the rule is set anew.
+
+        Parameters
+        ----------
+        metric
+            Two versions that were measured beside each other are compared by that, others by each one's newest figure. None:
+            the alias stays where it is, and is moved by hand again.
+        direction
+            `maximise` or `minimise`; known for the usual metrics.
+        latency_us
+            A row takes at most so long by the form that serves.
+        size_bytes
+            And that form is at most so large.
+        """
+        path = f"{self._path}/aliases/{part(alias)}/best"
+        if metric is None:
+            return self._connection.delete(path, Alias)
+        rule = Best(metric, direction_of(metric, direction), latency_us, size_bytes)
+        return self._connection.put(path, Alias, msgspec.to_builtins(rule))
 
     def __repr__(self) -> str:
         """Return its name."""

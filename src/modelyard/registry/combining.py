@@ -13,7 +13,7 @@ from modelyard.registry.composition import FORM, FRAMEWORK, check_composition, c
 from modelyard.registry.parts import leaves_of, members_of
 from modelyard.registry.service import Ports, add_version, ensure_model, get_version
 from modelyard.registry.store import RegistryTransaction
-from modelyard.registry.types import Combining, Composition, Evaluation, Form, Member, ModelVersion, Signature
+from modelyard.registry.types import Combining, Composition, Evaluation, Form, ModelVersion, Part, Signature
 from modelyard.tenancy import Actor, authorise
 
 COMBINE_JOB = "model.combine"
@@ -158,7 +158,7 @@ def _resolved(ports: Ports, actor: Actor, project: ProjectId, wish: Combination)
     )
 
 
-def _member(ports: Ports, actor: Actor, project: ProjectId, text: str, *, alone: bool) -> Member:
+def _member(ports: Ports, actor: Actor, project: ProjectId, text: str, *, alone: bool) -> Part:
     """Return the member that a text names; without a name of its own it is called by its model, or by model and number."""
     name, named, reference = text.partition("=")
     version = get_version(ports, actor, project, reference if named else text)
@@ -166,4 +166,4 @@ def _member(ports: Ports, actor: Actor, project: ProjectId, text: str, *, alone:
         why = "it names a column: 1 to 100 characters, no spaces and none of | , ` < > among them"
         raise Problem("composition.invalid", f"{name[:40]!r} is no name for a member", why, "NAME=MODEL@NUMBER")
     own = version.model if alone else f"{version.model}@{version.number}"
-    return Member(version.model, version.number, name if named else own)
+    return Part(version.model, version.number, name if named else own)

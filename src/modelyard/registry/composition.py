@@ -11,7 +11,7 @@ from modelyard.core import Problem
 from modelyard.data import Column
 from modelyard.data.cell import ELEMENTS, Cell
 from modelyard.prepare.values import InputColumn, ValueKind
-from modelyard.registry.types import Combining, Composition, Member, ModelVersion, Signature
+from modelyard.registry.types import Combining, Composition, ModelVersion, Part, Signature
 
 FORM = "combined"  # the one form of a combined version
 FRAMEWORK = "modelyard"  # nobody else's runs it
@@ -66,10 +66,10 @@ def takes_tensors(version: ModelVersion) -> bool:
     return version.pipeline is None if version.composition is None else version.composition.tensors
 
 
-def made_columns(member: Member, signature: Signature) -> dict[str, str]:
+def made_columns(member: Part, signature: Signature) -> dict[str, str]:
     """Return the columns in which a stack's head finds a member's answers: outputs by column.
 
-    >>> made_columns(Member("hops", 3, "small"), Signature((), (Column("probability", "Float64"),)))
+    >>> made_columns(Part("hops", 3, "small"), Signature((), (Column("probability", "Float64"),)))
     {'small': 'probability'}
     """
     names = [one.name for one in signature.outputs]
@@ -193,7 +193,7 @@ def _fits(dtype: str, wanted: InputColumn, *, tensors: bool) -> bool:
     return not cell.shape and wanted.kind in kinds.get(kind, (ValueKind.NUMBER, ValueKind.INTEGER))
 
 
-def _union(asked: Sequence[tuple[Member, ModelVersion]], tensors: bool) -> tuple[Column, ...]:
+def _union(asked: Sequence[tuple[Part, ModelVersion]], tensors: bool) -> tuple[Column, ...]:
     """Return the inputs of all parts, each once. Problem `composition.invalid` where two disagree about one."""
     found: dict[str, str] = {}
     of: dict[str, str] = {}
@@ -211,7 +211,7 @@ def _union(asked: Sequence[tuple[Member, ModelVersion]], tensors: bool) -> tuple
     return tuple(Column(name, dtype) for name, dtype in found.items())
 
 
-def _raw(column: Column, member: Member) -> str:
+def _raw(column: Column, member: Part) -> str:
     """Return the type of a raw column that an input is, of a version that takes tensors, beside others that take columns."""
     cell = Cell.parse(column.dtype)
     wide = {"f": "Float64" if cell.element == "Float64" else "Float32", "b": "Boolean", "O": "String"}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 
@@ -60,10 +60,18 @@ def trained(version: ModelVersion, wish: str, code: str = "version.refused") -> 
     return Training(version.run, version.recipe, version.data)
 
 
+def barred(alias: Alias, version: int | None) -> Alias:
+    """Return an alias whose rule no longer chooses a version: it was rolled back from."""
+    if alias.best is None or version is None or version in alias.best.barred:
+        return alias
+    return replace(alias, best=replace(alias.best, barred=(*alias.best.barred, version)))
+
+
 def told_parts(composition: Composition) -> str:
     """Return what a composition is made of, for people.
 
-    >>> told_parts(Composition(Combining.MEAN, (Member("a", 3, "a"), Member("b", 7, "b"))))
+    >>> from modelyard.registry.types import Combining, Part
+    >>> told_parts(Composition(Combining.MEAN, (Part("a", 3, "a"), Part("b", 7, "b"))))
     'a@3 and b@7 by mean'
     """
     *most, last = [one.ref for one in composition.parts]

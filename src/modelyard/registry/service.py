@@ -11,7 +11,7 @@ from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
 from modelyard.registry.parts import trained_leaf
-from modelyard.registry.rules import LATEST, check_gate, judge_gate, parse_reference, told_failures, trained
+from modelyard.registry.rules import LATEST, barred, check_gate, judge_gate, parse_reference, told_failures, trained
 from modelyard.registry.store import RegistryTransaction
 from modelyard.registry.types import (
     Alias,
@@ -349,7 +349,8 @@ def restore(ports: Ports, actor: Actor, project: ProjectId, model: str, alias: s
         came = (event.data for event in moves if event.data.get("version") == version and not event.data.get("restored"))
         before = next(came, {}).get("from")
         now = ports.clock()
-        moved = replace(current, version=version, previous=before, moved_at=now, moved_by=actor.member)
+        kept = barred(current, current.version)
+        moved = replace(kept, version=version, previous=before, moved_at=now, moved_by=actor.member)
         tx.models.save_aliases(project, [moved])
         data = {"version": version, "from": current.version, "cause": cause, "restored": True}
         tx.events.add(project, [Fact("alias.moved", f"{model}@{alias}", data)], actor=actor.member, at=now)
@@ -397,6 +398,13 @@ def mend_glass(tx: RegistryTransaction, project: ProjectId, model: str, version:
         return False
     tx.models.save_aliases(project, [_mended(current, version)])
     return True
+
+
+def bar_version(tx: RegistryTransaction, project: ProjectId, model: str, version: int, alias: str) -> None:
+    """Keep an alias that moves by itself from a version. For the rollout that was rolled back."""
+    current = _alias(tx, project, model, alias)
+    if current is not None and barred(current, version) != current:
+        tx.models.save_aliases(project, [barred(current, version)])
 
 
 def add_evaluations(

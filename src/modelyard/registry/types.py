@@ -90,7 +90,7 @@ class Combining(Enum):
 
 
 @dataclass(frozen=True)
-class Member:
+class Part:
     """A version that a combined one is made of."""
 
     model: str
@@ -108,15 +108,15 @@ class Composition:
     """What a combined version is made of, by exact versions, and by which rule."""
 
     rule: Combining
-    members: tuple[Member, ...]
-    head: Member | None = None  # of a stack and a route
+    members: tuple[Part, ...]
+    head: Part | None = None  # of a stack and a route
     weights: tuple[float, ...] = ()  # of `weighted`: one a member, their sum above 0
     limits: tuple[float, ...] = ()  # of a route, rising: a member answers rows with a number below its limit, the last the rest
     threshold: float = 0.5  # of a vote: a probability from here on is a yes
     tensors: bool = False  # whether it takes tensors as they are; else raw columns
 
     @property
-    def parts(self) -> tuple[Member, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """The members, and the head after them."""
         return self.members if self.head is None else (*self.members, self.head)
 

@@ -31,7 +31,7 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class LoadedPart:
     """A member in memory, or the head."""
 
     ref: str  # `churn@7`
@@ -69,7 +69,7 @@ class Combined:
     composition: Composition
     signature: Signature
     inputs: Inputs
-    parts: tuple[Part, ...]  # in the order of `composition.parts`
+    parts: tuple[LoadedPart, ...]  # in the order of `composition.parts`
 
     @property
     def columns(self) -> Mapping[str, InputColumn]:
@@ -177,7 +177,7 @@ class Combined:
                 values[rows] = self._fitting(answers[name], values[rows].shape, part)
         return found
 
-    def _numbers(self, part: Part, batch: Batch) -> list[Numbers]:
+    def _numbers(self, part: LoadedPart, batch: Batch) -> list[Numbers]:
         """Return the numbers of a member that count, in the order of the outputs."""
         answers = part.answers(batch)
         return [np.asarray(answers[name], dtype=np.float64) for name in part.counted]
@@ -192,7 +192,7 @@ class Combined:
             whole += weight
         return {name: values / whole for name, values in zip(self.outputs, sums, strict=True)}
 
-    def _fitting(self, values: NDArray[Any], shape: tuple[int, ...], part: Part) -> NDArray[Any]:
+    def _fitting(self, values: NDArray[Any], shape: tuple[int, ...], part: LoadedPart) -> NDArray[Any]:
         """Return values of this shape."""
         if values.shape == shape:
             return values
@@ -230,7 +230,7 @@ def combine(
             columns = tuple(Made(name, output, types[output]) for name, output in taken)
         else:
             counted = matched(rule, first, own)
-        made.append(Part(member.ref, program, counted, columns))
+        made.append(LoadedPart(member.ref, program, counted, columns))
     return Combined(version, composition, signature, inputs, tuple(made))
 
 
@@ -251,7 +251,7 @@ def _with_columns(batch: Batch, made: Mapping[str, tuple[str, NDArray[Any]]]) ->
     return [{**row, **dict(zip(made, own, strict=True))} for row, own in zip(batch, cells, strict=True)]
 
 
-def _of_rows(part: Part, batch: Batch, rows: NDArray[np.int64], *, whole: bool) -> Answers:
+def _of_rows(part: LoadedPart, batch: Batch, rows: NDArray[np.int64], *, whole: bool) -> Answers:
     """Return a part's answers for some rows of a batch; a problem tells its row within the batch."""
     if whole:
         return part.answers(batch)

@@ -25,7 +25,7 @@ from modelyard.events import Event
 from modelyard.registry import Alias, ModelVersion
 from modelyard.registry.parts import leaves_of, parts_of
 from modelyard.registry.rules import AUTO, chosen_form
-from modelyard.registry.service import promote, require_gate, restore
+from modelyard.registry.service import bar_version, promote, require_gate, restore
 from modelyard.serving.change import Change, running
 from modelyard.serving.judgement import Judgement
 from modelyard.serving.rules import (
@@ -311,6 +311,7 @@ def roll_back_rollout(
         [found] = tx.deployments.get_rollouts(project, [rollout])
         deployment = change.deployment(found.deployment)
         ended = change.end(found, RolloutState.ROLLED_BACK, judgement)
+        bar_version(tx, project, deployment.model, found.candidate, deployment.alias)
         base = found.base if found.base is not None else change.aliased(deployment.model, deployment.alias)
         change.revise(deployment, (Route(base, ALL),), found.id)
         return ended

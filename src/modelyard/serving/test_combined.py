@@ -13,7 +13,7 @@ from modelyard.core import Problem, digest_bytes
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.prepare.values import InputColumn, ValueKind
-from modelyard.registry import Combining, Composition, Member, Signature
+from modelyard.registry import Combining, Composition, Part, Signature
 from modelyard.serving import ServedForm
 from modelyard.serving.combined import Combined, combine
 from modelyard.serving.direct import TensorInputs
@@ -79,15 +79,15 @@ def affine(a: float, b: float, **rest: Any) -> Affine:
     return Affine(columns, dict.fromkeys(names, ValueKind.NUMBER), a, b, **rest)
 
 
-def members(count: int) -> tuple[Member, ...]:
-    return tuple(Member("m", number, f"m{number}") for number in range(1, count + 1))
+def members(count: int) -> tuple[Part, ...]:
+    return tuple(Part("m", number, f"m{number}") for number in range(1, count + 1))
 
 
 def combined(
     rule: Combining, *programs: Affine, head: Affine | None = None, signatures: Sequence[Signature] = (), **rest: Any
 ) -> Combined:
     parts = [*programs, *([head] if head else [])]
-    composition = Composition(rule, members(len(programs)), Member("h", 9, "head") if head else None, **rest)
+    composition = Composition(rule, members(len(programs)), Part("h", 9, "head") if head else None, **rest)
     found = signatures or [X] * len(parts)
     inputs: Inputs = RowInputs({"x": InputColumn("x", "Float64")}, {"x": ValueKind.NUMBER})
     return combine(7, composition, X, inputs, list(zip(parts, found, strict=True)))
@@ -170,7 +170,7 @@ def test_what_is_no_number_goes_to_the_last_member() -> None:
 
 def test_a_cascade_is_asked_once() -> None:
     small, big = affine(0.0, 1.0), affine(5.0, 0.0)
-    composition = Composition(Combining.ROUTE, (members(1)[0], Member("b", 1, "b")), members(1)[0], limits=(0.45,))
+    composition = Composition(Combining.ROUTE, (members(1)[0], Part("b", 1, "b")), members(1)[0], limits=(0.45,))
     inputs = RowInputs(small.columns, small.kinds)
     program = combine(7, composition, X, inputs, [(small, X), (big, X), (small, X)])
     assert numbers(program) == [0.1, 5.0, 5.0, 0.4]

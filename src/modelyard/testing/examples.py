@@ -33,6 +33,9 @@ from modelyard.reactions import (
 from modelyard.registry import (
     Alias,
     Approval,
+    Best,
+    Combining,
+    Composition,
     Condition,
     ConditionKind,
     Evaluation,
@@ -41,6 +44,7 @@ from modelyard.registry import (
     Model,
     ModelId,
     ModelVersion,
+    Part,
     Signature,
     Slice,
 )
@@ -234,13 +238,20 @@ def model_version(number: int = 1, of: ProjectId = FLIGHTS, *, name: str = "dela
         refit_of=RunId("run_0000"),
         cause="alert_1",
         note="first",
+        composition=Composition(
+            Combining.ROUTE,
+            (Part("small", 3, "calm"), Part("big", 7, "storm")),
+            Part("small", 3, "small"),
+            limits=(0.5,),
+        ),
     )
 
 
 def alias(name: str = "champion", of: ProjectId = FLIGHTS, *, model: str = "delay", version: int | None = 1) -> Alias:
     """Return an alias with a gate."""
     gate = Gate((Condition(ConditionKind.BETTER, 0.002, "log_loss", Direction.MINIMISE), Condition(ConditionKind.CHECKS)))
-    return Alias(of, model, name, version, gate, NOON, ANN, previous=None)
+    best = Best("log_loss", Direction.MINIMISE, 500.0, 1_000_000, barred=(2,))
+    return Alias(of, model, name, version, gate, NOON, ANN, previous=None, best=best)
 
 
 def approval(by: str = ANN, of: ProjectId = FLIGHTS, *, version: int = 1) -> Approval:

@@ -14,6 +14,7 @@ from modelyard.core import Effort, MemberId, Problem, ProjectId
 from modelyard.events import Event
 from modelyard.jobs.service import lapse, run_due
 from modelyard.reactions.service import turn
+from modelyard.registry.best import follow_best
 from modelyard.serving.service import follow_aliases
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import actor_of
@@ -78,6 +79,7 @@ class Follower:
         if newest != self._heard.get(project):
             heard = [
                 effort.make(partial(self._consume, project, "training", follow_training), True),
+                effort.make(partial(self._consume, project, "registry", follow_best), True),
                 effort.make(partial(self._consume, project, "serving", follow_aliases), True),
             ]
             busy |= any(heard)
