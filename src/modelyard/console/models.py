@@ -17,7 +17,8 @@ from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest, Problem
 from modelyard.data import DatasetVersion
 from modelyard.reactions.service import find_decisions
-from modelyard.registry import Alias, Approval, GateResult, Model, ModelVersion
+from modelyard.registry import Alias, Approval, Composition, GateResult, Model, ModelVersion
+from modelyard.registry.composition import roles, takes_tensors
 from modelyard.registry.service import (
     approve,
     evaluate_gate,
@@ -74,6 +75,16 @@ class Gated:
 
 
 @dataclass(frozen=True)
+class PartRow:
+    """A version that another is made of, in a line."""
+
+    ref: str
+    name: str
+    told: str  # what it does
+    href: str
+
+
+@dataclass(frozen=True)
 class ModelPage:
     """The context of one model."""
 
@@ -97,7 +108,7 @@ class VersionPage:
     href: str
     model_href: str
     aliases: tuple[str, ...]
-    run: Run | None  # None, as `data`: it was imported
+    run: Run | None  # None: it was imported, or combined
     data: DatasetVersion | None
     gates: tuple[Gated, ...]
     approvals: tuple[Approval, ...]
@@ -105,6 +116,8 @@ class VersionPage:
     features: tuple[str, ...]
     slice_metrics: tuple[str, ...]
     card: Markup
+    parts: tuple[PartRow, ...]  # of a combined version
+    takes_tensors: bool
     movable: tuple[str, ...]  # aliases that the visitor may move here
 
 
@@ -201,7 +214,16 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         features=fitted.features if fitted else (),
         slice_metrics=tuple(sorted({m for one in version.slices for m in one.metrics}, key=_metric_order)[:SHOWN_METRICS]),
         card=render_markdown(card.decode(errors="replace")),
+        parts=_parts(visit, version.composition) if version.composition else (),
+        takes_tensors=takes_tensors(version),
         movable=tuple(a.name for a in aliases if a.version != number) if "alias.move" in frame.may else (),
+    )
+
+
+def _parts(visit: Visit, composition: Composition) -> tuple[PartRow, ...]:
+    return tuple(
+        PartRow(part.ref, part.name, told, f"{model_path(visit, part.model)}/{part.version}")
+        for part, told in roles(composition)
     )
 
 

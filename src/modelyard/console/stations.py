@@ -71,7 +71,10 @@ def _prepare(visit: Visit, version: ModelVersion | None) -> Station:
     if version is None:
         return Station("Prepare", "none", "no steps yet", "no version is registered", _path(visit, "prepare"))
     if version.pipeline is None:
-        return Station("Prepare", "none", "no steps", "imported: it takes its inputs as they are", _path(visit, "prepare"))
+        told = (
+            "combined: each member prepares by itself" if version.composition else "imported: it takes its inputs as they are"
+        )
+        return Station("Prepare", "none", "no steps", told, _path(visit, "prepare"))
     steps = len(pipeline_of(visit, version.pipeline).steps)
     compared = [form for form in version.forms if form.rows_compared]
     worst = max((form.max_abs_diff for form in compared), default=0.0)

@@ -91,6 +91,24 @@ def matched(rule: Combining, first: Signature, other: Signature) -> tuple[str, .
     return tuple(one.name for one in mine)
 
 
+def roles(composition: Composition) -> list[tuple[Part, str]]:
+    """Return each part with what it does, for people.
+
+    >>> roles(Composition(Combining.WEIGHTED, (Part("a", 3, "a"),), weights=(0.25,)))[0][1]
+    'weighs 0.25'
+    """
+    rule, members = composition.rule, composition.members
+    does = ["is asked"] * len(members)
+    if rule is Combining.WEIGHTED:
+        does = [f"weighs {weight:g}" for weight in composition.weights]
+    if rule is Combining.VOTE:
+        does = [f"votes yes from {composition.threshold:g}"] * len(members)
+    if rule is Combining.ROUTE:
+        does = [*(f"answers below {limit:g}" for limit in composition.limits), "answers the rest"]
+    head = [] if composition.head is None else [(composition.head, "chooses" if rule is Combining.ROUTE else "answers")]
+    return [*zip(members, does, strict=True), *head]
+
+
 def router_output(signature: Signature, ref: str) -> str:
     """Return the output whose number chooses. Problem `composition.invalid` when there is not one number a row."""
     cells = {one.name: Cell.parse(one.dtype) for one in signature.outputs}

@@ -12,7 +12,7 @@ from modelyard.core import PageRequest
 from modelyard.data import DatasetVersion
 from modelyard.registry import Combining, Composition, Evaluation, Form, ModelVersion, Signature
 from modelyard.registry.combining import Combined, add_combination, keep_composition
-from modelyard.registry.composition import compose
+from modelyard.registry.composition import compose, roles
 from modelyard.registry.parts import leaves_of, members_of
 from modelyard.registry.rules import chosen_form, told_parts, trained
 from modelyard.registry.service import find_versions, promote
@@ -177,7 +177,7 @@ def _card(context: StepContext, parts: Parts, form: Form, measured: Measured) ->
             "",
             f"Combined on {now:%Y-%m-%d %H:%M} UTC by {context.actor.member}. {RULES[composition.rule]}",
             "",
-            *table(("part", "called", "it"), _roles(composition)),
+            *table(("part", "called", "it"), [(one.ref, one.name, told) for one, told in roles(composition)]),
             "## Metrics on rows that no member was fitted on",
             "",
             *table(("metric", "value"), [(name, f"{value:.4f}") for name, value in sorted(measured.metrics.items())]),
@@ -191,20 +191,3 @@ def _card(context: StepContext, parts: Parts, form: Form, measured: Measured) ->
             "",
         ]
     )
-
-
-def _roles(composition: Composition) -> list[tuple[str, str, str]]:
-    """Return each part with its name and what it does."""
-    members, limits = composition.members, composition.limits
-    does = ["is asked"] * len(members)
-    if composition.rule is Combining.WEIGHTED:
-        does = [f"weighs {weight:g}" for weight in composition.weights]
-    if composition.rule is Combining.VOTE:
-        does = [f"votes yes from {composition.threshold:g}"] * len(members)
-    if composition.rule is Combining.ROUTE:
-        does = [*(f"answers below {limit:g}" for limit in limits), "answers the rest"]
-    rows = [(one.ref, one.name, told) for one, told in zip(members, does, strict=True)]
-    if composition.head is not None:
-        told = "chooses" if composition.rule is Combining.ROUTE else "answers"
-        rows.append((composition.head.ref, composition.head.name, told))
-    return rows
