@@ -27,7 +27,7 @@ from modelyard.registry import Condition, ConditionKind, Gate, ModelVersion, Sig
 from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.service import evaluate_gate, get_version, request_evaluation, set_gate
 from modelyard.serving.infer import LoadedVersion, load_version
-from modelyard.serving.score import score
+from modelyard.serving.score import open_scorer
 from modelyard.serving.service import deploy, served_form
 from modelyard.training import Framework
 from tests.runner_steps.place import START, Place, trips
@@ -189,17 +189,18 @@ def test_what_is_no_onnx_file_is_refused(place: Place) -> None:
 def test_a_table_is_scored_with_arrays_in_and_texts_out(place: Place) -> None:
     brought(place, iris())
     rows = pl.DataFrame({"X": IRIS, "id": range(90)})
-    scored = score(*place.who, "iris@1", rows, folder=place.scratch / "score")
+    scorer = open_scorer(*place.who, "iris@1", place.scratch / "score")
+    scored = scorer.answered(rows)
     assert scored.schema["output_label"] == pl.String
     assert scored["output_label"].to_list() == LogisticRegression().fit(IRIS, KINDS).predict(IRIS).tolist()
     assert scored.schema["output_probability.setosa"] == pl.Float32
-    none = score(*place.who, "iris@1", rows.clear(), folder=place.scratch / "score")
+    none = scorer.answered(rows.clear())
     assert none.schema == scored.schema
 
 
 def test_an_array_comes_out_as_a_list_and_one_value_in_a_row_as_a_value(place: Place) -> None:
     brought(place, graph(helper.make_node("Add", ["x", "x"], ["y"]), x=(1, ["n", 2]), y=(1, ["n", 2])))
-    scored = score(*place.who, "iris@1", pl.DataFrame({"x": [[1.0, 2.0]]}), folder=place.scratch / "score")
+    scored = open_scorer(*place.who, "iris@1", place.scratch / "score").answered(pl.DataFrame({"x": [[1.0, 2.0]]}))
     assert scored["y"].to_list() == [[2.0, 4.0]]
     sums = graph(helper.make_node("ReduceMean", ["x"], ["y"], axes=[1]), x=(1, ["n", 2]), y=(1, ["n", 1]))
     version = loaded(place, brought(place, sums))

@@ -17,7 +17,7 @@ from modelyard.core import IdMaker, ManualClock, Problem, ProjectId, digest_byte
 from modelyard.data import DatasetVersionId
 from modelyard.registry import Form, ModelVersion
 from modelyard.registry.service import ensure_model, promote
-from modelyard.serving.score import VERSION, open_scorer, score
+from modelyard.serving.score import CHUNK_ROWS, VERSION, Scorer, open_scorer
 from modelyard.serving.service import deploy
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import bootstrap, create_project
@@ -50,8 +50,11 @@ class Place:
     package: Package
     folder: Path
 
-    def score(self, rows: pl.DataFrame | pl.LazyFrame, target: str = "delay") -> pl.DataFrame:
-        return score(self.ports, self.actor, self.project, target, rows, folder=self.folder)
+    def scorer(self, target: str = "delay") -> Scorer:
+        return open_scorer(self.ports, self.actor, self.project, target, self.folder)
+
+    def score(self, rows: pl.DataFrame, target: str = "delay") -> pl.DataFrame:
+        return self.scorer(target).answered(rows)
 
 
 @pytest.fixture
@@ -80,15 +83,10 @@ def place(tmp_path: Path) -> Place:
 
 def test_rows_keep_their_columns_and_get_the_trainers_answers(place: Place) -> None:
     rows = flights(1000, seed=4)
-    told: list[tuple[float, str]] = []
-    found = score(
-        place.ports, place.actor, place.project, "delay", rows, folder=place.folder,
-        progress=lambda fraction, message: told.append((fraction, message)),
-    )  # fmt: skip
+    found = place.score(rows)
     assert found.drop("probability", VERSION).equals(rows)
     assert np.allclose(found["probability"].to_numpy(), place.package.expected(rows), atol=1e-6, rtol=0)
     assert found[VERSION].unique().to_list() == [1]
-    assert told == [(1.0, "1,000 of 1,000 rows")]
 
 
 @pytest.mark.parametrize("target", ["delay@1", "delay@champion", "delay@latest"])
@@ -97,42 +95,39 @@ def test_a_version_is_named_in_any_way(place: Place, target: str) -> None:
     assert place.score(rows, target).equals(place.score(rows))
 
 
-def test_chunks_of_a_file_are_the_rows_in_order(place: Place, tmp_path: Path) -> None:
+def test_many_rows_are_answered_in_chunks_and_in_order(place: Place) -> None:
     rows = flights(1000, seed=4)
-    rows.write_parquet(tmp_path / "rows.parquet")
-    scorer = open_scorer(place.ports, place.actor, place.project, "delay", place.folder)
-    chunks = list(scorer.chunks(pl.scan_parquet(tmp_path / "rows.parquet"), chunk_rows=300))
-    assert max(chunk.height for chunk in chunks) <= 300
-    assert pl.concat(chunks).equals(place.score(rows))
-    assert place.score(pl.scan_parquet(tmp_path / "rows.parquet")).equals(place.score(rows))
+    times = 2 * CHUNK_ROWS // rows.height + 1
+    found = place.score(pl.concat([rows] * times))
+    assert found.equals(pl.concat([place.score(rows)] * times))
 
 
 def test_no_rows_give_no_answers(place: Place) -> None:
     found = place.score(flights(3).clear())
     assert found.height == 0
-    assert found.schema["probability"] == pl.Float64
-    assert place.score(flights(3).clear().lazy()).schema == found.schema
+    assert found.schema == place.score(flights(3)).schema
 
 
 def test_a_bad_row_is_named_by_its_place_among_all(place: Place) -> None:
     rows = flights(100).with_columns(
         carrier=pl.Series(["UA"] * 70 + ["7"] * 30), seats=pl.Series([1.0] * 70 + [1.5] + [1.0] * 29)
     )
-    scorer = open_scorer(place.ports, place.actor, place.project, "delay", place.folder)
-    with pytest.raises(Problem) as told:
-        list(scorer.chunks(rows, chunk_rows=40))
-    assert told.value.code == "column.invalid"
-    assert told.value.detail["row"] == 70
+    many = pl.concat([flights(CHUNK_ROWS).cast({"seats": pl.Float64}), rows])
+    for first_row, within, told in ((0, "", "in row 50070"), (7, "july.csv", r"row 50077: .*that is row 50077 of july\.csv")):
+        with pytest.raises(Problem, match=told) as problem:
+            place.scorer().answered(many, first_row=first_row, within=within)
+        assert problem.value.code == "column.invalid"
+        assert problem.value.detail["row"] == CHUNK_ROWS + 70 + first_row
 
 
 def test_a_taken_name_is_refused(place: Place) -> None:
     with pytest.raises(Problem) as told:
-        place.score(flights(3).with_columns(probability=1.0))
+        place.scorer().require_free(flights(3).with_columns(probability=1.0).schema)
     assert told.value.code == "column.exists"
 
 
 def test_strangers_do_not_score(place: Place) -> None:
     stranger = replace(place.actor, role=None)
     with pytest.raises(Problem) as told:
-        score(place.ports, stranger, place.project, "delay", flights(3), folder=place.folder)
+        open_scorer(place.ports, stranger, place.project, "delay", place.folder)
     assert told.value.code == "project.missing"

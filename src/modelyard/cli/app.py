@@ -80,7 +80,14 @@ command(app, "demo", "yard demo", "yard demo --exit --json out.json")(demo)
 command(app, "init", "yard init churn", "cd churn && python make_data.py && python train.py")(init)
 command(app, "doctor", "yard doctor", "yard doctor --json")(doctor)
 command(app, "settings", "yard settings", "yard settings --home /srv/yard --json")(settings)
-command(app, "score", "yard score churn@champion new.parquet answered.parquet")(score)
+command(
+    app,
+    "score",
+    "yard score churn@champion new.parquet answered.parquet",
+    "yard score churn@7 january.csv february.csv answers/",
+    "yard score churn@7 's3://lake/in/*.parquet' s3://lake/answers/",
+    "yard score churn@champion customers@3 answered.csv --anew",
+)(score)
 command(app, "exits", "yard exits")(exits)
 for name, noun in NOUNS.items():
     app.add_typer(noun, name=name)

@@ -12,13 +12,14 @@ from modelyard.client.datasets import Data, ref_of
 from modelyard.client.gate import direction_of
 from modelyard.client.objects import download, upload
 from modelyard.client.runs import RunClient
-from modelyard.client.scoring import score
+from modelyard.client.scoring import Rows, score, score_source
 from modelyard.client.spans import span_s
 from modelyard.client.studies import StudyClient
 from modelyard.client.waiting import wait_for_job
 from modelyard.core import Problem
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Best, Condition, Evaluation, Gate, GateResult, ModelVersion
+from modelyard.serving.batch import Report
 
 
 class VersionClient:
@@ -47,6 +48,32 @@ class VersionClient:
     def score(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return raw rows with their answers and `model_version`, answered by a worker; it is waited for."""
         return score(self._connection, self._project, self.ref, rows)
+
+    def score_source(self, source: Rows, target: str | Path, *, anew: bool = False) -> Report:
+        """Answer for every row of a source once, whatever its size; wait for it and return what came of it.
+
+        What was answered before a kill, of a worker or of this process, is not answered again: ask for the same once more.
+
+        Parameters
+        ----------
+        source
+            Files, folders or patterns of this machine; a URL as a worker sees it, `file:///data/*.parquet` or
+            `s3://lake/in/`; a dataset or a version of one, or its name, `customers@3`.
+        target
+            A `.csv`, `.parquet`, `.ndjson` or `.arrow` file of this machine, written whole or not at all; a folder of it for
+            parts; or the URL of a folder, which the worker writes parts into. Parts in the order of their names are the rows in
+            their order, and `_SUCCESS` is there when all of them are.
+        anew
+            Replace what is in the target from an earlier time.
+
+        Raises
+        ------
+        Problem
+            `source.missing` and `source.invalid`, naming the file; `file.exists` and `target.exists`; `target.conflict` and
+            `source.conflict` where the target was begun by another version, or with other rows; for a row that the version
+            refuses its own, with file and row.
+        """
+        return score_source(self._connection, self._project, self.ref, source, target, anew=anew)
 
     def promote(self, alias: str = "champion") -> "VersionClient":
         """Move an alias to this version. Problem `gate.refused`, naming each demand that failed."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from modelyard.core.problems import Problem
 
@@ -88,7 +88,7 @@ def split_pattern(url: str) -> tuple[str, str]:
     names = parts.path.split("/")
     magic = next((place for place, name in enumerate(names) if _MAGIC.search(name)), len(names) - 1)
     folder = "/".join(names[:magic]) or ("/" if parts.scheme == "file" else "")
-    return urlunsplit(parts._replace(path=folder)), "/".join(names[magic:])
+    return urlunsplit(parts._replace(path=folder)), unquote("/".join(names[magic:]))
 
 
 def below(url: str, *names: str) -> str:

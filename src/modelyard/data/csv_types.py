@@ -24,6 +24,18 @@ class TextType:
     pattern: str = ""  # of a moment
     zoned: bool = False
 
+    @property
+    def dtype(self) -> pl.DataType:
+        """The type of the values."""
+        known: Mapping[str, pl.DataType] = {
+            "whole": pl.Int64(),
+            "number": pl.Float64(),
+            "truth": pl.Boolean(),
+            "day": pl.Date(),
+            "moment": pl.Datetime("us", "UTC" if self.zoned else None),
+        }
+        return known.get(self.kind, pl.String())
+
     def values(self, column: str) -> pl.Expr:
         """Return what reads a column of such texts; one that is not such raises."""
         texts = pl.col(column)
@@ -86,6 +98,11 @@ def joined(one: TextType | None, other: TextType | None) -> TextType | None:
     if other is None:
         return one
     return TextType("number") if {one.kind, other.kind} == {"whole", "number"} else TEXT
+
+
+def not_a_number(column: str) -> pl.Expr:
+    """Return what is true where a column of texts has a value that is no number."""
+    return ~pl.col(column).str.contains(_NUMBER)
 
 
 def _moment(first: str) -> TextType:

@@ -20,6 +20,7 @@ from modelyard.data.csv_types import TEXT, TextType, find_types, joined
 
 ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".parquet", ".ndjson", ".jsonl", ".arrow", ".ipc")
 STRETCH_ROWS = 50_000
+SAMPLE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Look:
 
     rows: int
     schema: pl.Schema
+    row_bytes: float  # of a row in memory, about
     texts: Mapping[str, TextType | None] = field(default_factory=dict)  # of a CSV file
 
 
@@ -37,6 +39,7 @@ class Tables:
 
     schema: pl.Schema
     rows: tuple[int, ...]
+    row_bytes: float
     texts: Mapping[str, TextType]
     nulls: tuple[str, ...]
 
@@ -65,10 +68,17 @@ def look(path: Path, nulls: Sequence[str] = ()) -> Look:
     with readable(path):
         rows = _scan(path, nulls)
         schema = rows.collect_schema()
+        row_bytes = bytes_of_row(rows)
         if not ending_of(path.name).startswith(".csv"):
-            return Look(int(rows.select(pl.len()).collect(engine="streaming").item()), schema)
+            return Look(int(rows.select(pl.len()).collect(engine="streaming").item()), schema, row_bytes)
         found, count = find_types(rows.collect_batches(chunk_size=STRETCH_ROWS), schema.names())
-        return Look(count, schema, found)
+        return Look(count, schema, row_bytes, found)
+
+
+def bytes_of_row(rows: pl.LazyFrame) -> float:
+    """Return about how many bytes a row takes in memory, by the first ones."""
+    first = rows.head(SAMPLE_ROWS).collect(engine="streaming")
+    return first.estimated_size() / max(first.height, 1)
 
 
 def together(names: Sequence[str], looks: Sequence[Look], nulls: Sequence[str] = ()) -> Tables:
@@ -82,14 +92,16 @@ def together(names: Sequence[str], looks: Sequence[Look], nulls: Sequence[str] =
     forms = {ending_of(name).removesuffix(".gz").removesuffix(".zip") for name in names}
     if len(forms) > 1:
         raise _invalid(names[0], f"its files have different forms: {', '.join(sorted(forms))}")
+    rows, row_bytes = tuple(one.rows for one in looks), max((one.row_bytes for one in looks), default=0.0)
     if forms & {".ndjson", ".jsonl"}:
-        return Tables(_widest(names, looks), tuple(one.rows for one in looks), {}, tuple(nulls))
+        return Tables(_widest(names, looks), rows, row_bytes, {}, tuple(nulls))
     for name, one in zip(names, looks, strict=True):
         _check_columns(names[0], looks[0].schema, name, one.schema)
     texts = {
         column: reduce(joined, (one.texts.get(column) for one in looks)) or TEXT for column in looks[0].schema if looks[0].texts
     }
-    return Tables(looks[0].schema, tuple(one.rows for one in looks), texts, tuple(nulls))
+    schema = pl.Schema({name: texts[name].dtype if name in texts else dtype for name, dtype in looks[0].schema.items()})
+    return Tables(schema, rows, row_bytes, texts, tuple(nulls))
 
 
 @contextmanager

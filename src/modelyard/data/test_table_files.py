@@ -20,7 +20,7 @@ def test_types_of_texts_are_those_of_all_files(tmp_path: Path) -> None:
     found = tables(tmp_path / "a.csv", tmp_path / "b.csv")
     assert found.rows == (1, 2)
     rows = pl.concat([found.scan(tmp_path / name) for name in ("a.csv", "b.csv")]).collect()
-    assert rows.schema == {"id": pl.Int64, "x": pl.Float64, "at": pl.Datetime("us", "UTC"), "zip": pl.String}
+    assert rows.schema == found.schema == {"id": pl.Int64, "x": pl.Float64, "at": pl.Datetime("us", "UTC"), "zip": pl.String}
     assert rows["x"].to_list() == [1.0, 2.5, None]
 
 

@@ -1,6 +1,7 @@
-"""Batch: many raw rows through the same `infer` as every other door, in chunks."""
+"""One version, loaded to answer for many raw rows: the same `infer` as behind every other door, in chunks."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,6 @@ from modelyard.training import Framework
 
 CHUNK_ROWS = 50_000
 VERSION = "model_version"
-
-Progress = Callable[[float, str], None]
 
 
 class Ports(Protocol):
@@ -56,37 +55,43 @@ class Ports(Protocol):
 
 @dataclass(frozen=True)
 class Scorer:
-    """One version, loaded to score rows."""
+    """One version, loaded to score rows. Safe to share between threads."""
 
     model: str
     loaded: LoadedVersion
 
-    def chunks(self, rows: pl.DataFrame | pl.LazyFrame, chunk_rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
-        """Give the rows in their order with their answers, in bounded memory; the last chunk may be short.
+    def require_free(self, schema: pl.Schema) -> None:
+        """Return when rows of these columns can take the answers. Problem `column.exists` where one has such a name."""
+        taken = [name for name in (*self.loaded.outputs, VERSION) if name in schema]
+        if taken:
+            what, step = f"The rows have a column {', '.join(taken)}", "rename it, or leave it out"
+            raise Problem("column.exists", what, "an answer goes there", step)
 
-        Each row keeps its columns and gets the outputs (`probability`) and `model_version`.
+    def answered(self, rows: pl.DataFrame, *, first_row: int = 0, within: str = "") -> pl.DataFrame:
+        """Return rows in their order with the outputs (`probability`) and `model_version`, in bounded memory beside them.
 
         Raises
         ------
         Problem
-            `column.exists` when the rows have a column of one of these names; what `infer` raises, its row number counted
-            within all rows.
+            What `infer` raises; its row is counted from `first_row`, and `within` names where.
         """
-        taken = [name for name in (*self.loaded.outputs, VERSION) if name in rows.collect_schema()]
-        if taken:
-            told = ", ".join(taken)
-            raise Problem(
-                "column.exists", f"The rows have a column {told}", "an answer goes there", "rename it, or leave it out"
-            )
-        done = 0
-        for chunk in _slices(rows, chunk_rows):
-            try:
-                answers = self.loaded.infer(chunk)
-            except Problem as problem:
-                raise _with_row(problem, done) from problem
-            named = [_series(one, answers[one.name]) for one in self.loaded.served.signature.outputs]
-            yield chunk.with_columns(*named, pl.lit(self.loaded.served.version, pl.Int64).alias(VERSION))
-            done += chunk.height
+        if not rows.height:
+            outputs = [pl.Series(one.name, [], dtype=Cell.parse(one.dtype).kept) for one in self._outputs]
+            return rows.with_columns(*outputs, pl.Series(VERSION, [], dtype=pl.Int64()))
+        starts = range(0, rows.height, CHUNK_ROWS)
+        return pl.concat([self._answered(rows.slice(start, CHUNK_ROWS), first_row + start, within) for start in starts])
+
+    @property
+    def _outputs(self) -> tuple[Column, ...]:
+        return self.loaded.served.signature.outputs
+
+    def _answered(self, chunk: pl.DataFrame, first_row: int, within: str) -> pl.DataFrame:
+        try:
+            answers = self.loaded.infer(chunk)
+        except Problem as problem:
+            raise _placed(problem, first_row, within) from problem
+        named = [_series(one, answers[one.name]) for one in self._outputs]
+        return chunk.with_columns(*named, pl.lit(self.loaded.served.version, pl.Int64).alias(VERSION))
 
 
 def open_scorer(ports: Ports, actor: Actor, project: ProjectId, target: str, folder: Path) -> Scorer:
@@ -112,45 +117,16 @@ def open_scorer(ports: Ports, actor: Actor, project: ProjectId, target: str, fol
     return Scorer(version.model, load_version(ports, project, served, folder))
 
 
-def score(
-    ports: Ports,
-    actor: Actor,
-    project: ProjectId,
-    target: str,
-    rows: pl.DataFrame | pl.LazyFrame,
-    *,
-    folder: Path,
-    progress: Progress = lambda fraction, message: None,
-) -> pl.DataFrame:
-    """Return raw rows with their answers, all by one version; see `Scorer.chunks` and `open_scorer`."""
-    scorer = open_scorer(ports, actor, project, target, folder)
-    count = rows.height if isinstance(rows, pl.DataFrame) else int(rows.select(pl.len()).collect().item())
-    found, done = [], 0
-    for chunk in scorer.chunks(rows):
-        found.append(chunk)
-        done += chunk.height
-        progress(done / max(count, 1), f"{done:,} of {count:,} rows")
-    if found:
-        return pl.concat(found)
-    empty = rows.clear() if isinstance(rows, pl.DataFrame) else rows.clear().collect()
-    outputs = [pl.Series(one.name, [], dtype=Cell.parse(one.dtype).kept) for one in scorer.loaded.served.signature.outputs]
-    return empty.with_columns(*outputs, pl.Series(VERSION, [], dtype=pl.Int64()))
-
-
 def _series(output: Column, values: NDArray[Any]) -> pl.Series:
     return Cell.parse(output.dtype).series(output.name, values)
 
 
-def _slices(rows: pl.DataFrame | pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
-    if isinstance(rows, pl.DataFrame):
-        yield from (chunk for chunk in rows.iter_slices(chunk_rows) if chunk.height)
-    else:
-        yield from (chunk for chunk in rows.collect_batches(chunk_size=chunk_rows, maintain_order=True) if chunk.height)
-
-
-def _with_row(problem: Problem, before: int) -> Problem:
+def _placed(problem: Problem, first_row: int, within: str) -> Problem:
     row = problem.detail.get("row")
-    if not before or not isinstance(row, int):
+    if not isinstance(row, int) or not (first_row or within):
         return problem
-    why = f"{problem.why}; counted over all rows it is row {before + row}"
-    return Problem(problem.code, problem.what, why, problem.next_step, {**problem.detail, "row": before + row})
+    at = first_row + row
+    what = re.sub(rf"\b([Rr])ow {row}\b", rf"\1ow {at}", problem.what)
+    why = f"{problem.why}; that is row {at} of {within}, from 0" if within else problem.why
+    detail = {**problem.detail, "row": at, **({"input": within} if within else {})}
+    return Problem(problem.code, what, why, problem.next_step, detail)

@@ -17,11 +17,8 @@ from modelyard.cli.demo.flights import SPRING, departures, extract
 from modelyard.cli.demo.plan import Plan
 from modelyard.cli.demo.telling import Telling
 from modelyard.client import DatasetClient, DeploymentClient, ProjectClient, StudyClient, TrainerClient
-from modelyard.client.objects import download, upload
-from modelyard.client.waiting import wait_for_job
-from modelyard.core import Digest, Problem
+from modelyard.core import Problem
 from modelyard.data import Admission
-from modelyard.jobs import Job
 
 PROJECT = "flights"
 MODEL = "delay"
@@ -164,16 +161,8 @@ class Story:
 
     def score(self, reference: str, rows: pl.DataFrame) -> Floats:
         """Return the answers of a version for rows, by batch."""
-        connection, path = self.project.connection, self.project.path
-        buffer = io.BytesIO()
-        rows.write_ipc(buffer)
-        [digest] = upload(connection, path, [buffer.getvalue()])
-        payload = {"model": reference, "input": digest}
-        body = {"kind": "model.score", "title": f"score {rows.height:,} rows by {reference}", "payload": payload}
-        job = connection.post(f"{path}/jobs", Job, body)
-        done = wait_for_job(connection, f"{path}/jobs/{job.id}")
-        answered = pl.read_ipc(io.BytesIO(download(connection, path, Digest(str((done.result or {})["output"])))))
-        found: Floats = answered["probability"].to_numpy()
+        name, _, what = reference.partition("@")
+        found: Floats = self.project.model(name).version(what).score(rows)["probability"].to_numpy()
         return found
 
     def push_misaligned(self, trainer: TrainerClient, deployment: DeploymentClient, day: datetime) -> int:

@@ -1,33 +1,30 @@
-"""The job `model.score`: raw rows in, the same rows with their answers out, both Arrow IPC in the object store."""
+"""The job `model.score`: all rows of files or of a dataset version, answered by one version into parts."""
 
 from collections.abc import Mapping
 
-import polars as pl
+import msgspec
 
-from modelyard.core import Digest, Problem
+from modelyard.core import Place, Problem
+from modelyard.core.places import below
 from modelyard.runner.context import StepContext
-from modelyard.serving.score import score
+from modelyard.serving.batch import ScoreRequest
+from modelyard.serving.batch.run import Work, score_all
+
+RECEIPTS = ".scoring"  # beside the objects: a dot is in no project id
 
 
 def score_rows(context: StepContext) -> Mapping[str, object]:
-    """Answer for every row of the frame that the payload names, with the model version that it names."""
-    payload = context.job.payload
-    source = context.scratch / "in.arrow"
-    context.platform.objects.fetch(context.project, Digest(payload["input"]), source)
+    """Answer for every row of what the payload names, by the version that it names; a try goes on where the last one was."""
     try:
-        rows = pl.read_ipc(source)
-    except Exception as error:  # Polars raises several kinds for bytes that are no Arrow file
-        raise Problem("rows.invalid", "The input is no Arrow IPC file", str(error).splitlines()[0]) from error
-    answered = score(
-        context.platform,
-        context.actor,
-        context.project,
-        payload["model"],
-        rows,
-        folder=context.scratch,
-        progress=context.progress,
-    )
-    target = context.scratch / "out.arrow"
-    answered.write_ipc(target)
-    [digest] = context.platform.objects.put_files(context.project, [target])
-    return {"output": digest, "rows": answered.height}
+        request = msgspec.convert(context.job.payload, ScoreRequest)
+    except msgspec.ValidationError as error:
+        step = "ask by yard score, or as docs/serving/batch.md says"
+        raise Problem("job.invalid", "The job does not say what to score", str(error), step) from error
+
+    def receipts(key: str) -> Place:
+        return context.platform.place(below(context.platform.settings.objects, RECEIPTS, context.project, key))
+
+    work = Work(job=context.job.id, folder=context.scratch, receipts=receipts, progress=context.progress)
+    report = score_all(context.platform, context.actor, context.project, request, work)
+    told: Mapping[str, object] = msgspec.to_builtins(report)
+    return told
