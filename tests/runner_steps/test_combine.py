@@ -15,7 +15,7 @@ from modelyard.registry.combining import Combination, request_combination
 from modelyard.registry.imports import Wish, request_import
 from modelyard.registry.rules import chosen_form
 from modelyard.registry.service import evaluate_gate, find_aliases, find_versions, get_version, request_evaluation, set_gate
-from modelyard.serving.score import score
+from modelyard.serving.score import open_scorer
 from modelyard.serving.service import catalogue, deploy
 from tests.runner_steps.place import START, Place, boosting, trips
 
@@ -77,7 +77,7 @@ def test_every_rule_answers_as_its_members_brought_together_by_hand(place: Place
     for rule, expected in by_hand.items():
         version = combined(place, rule, *members, **rests.get(rule, {}))
         np.testing.assert_allclose(place.infer(version, LATER), expected, rtol=0, atol=1e-12, err_msg=rule)
-        scored = score(*place.who, f"both@{version.number}", LATER, folder=place.scratch / "scored")
+        scored = open_scorer(*place.who, f"both@{version.number}", place.scratch / "scored").answered(LATER)
         np.testing.assert_array_equal(scored["probability"].to_numpy(), place.infer(version, LATER))
 
 
@@ -171,7 +171,7 @@ def test_what_does_not_fit_together_is_refused_at_once(place: Place) -> None:
         "disagree about the input 'place'": refusal(place, "mean", "late@1", "tanh@1"),
         "It has 1 weight": refusal(place, "weighted", "late@1", "tanh@1", weights=(1.0,)),
         "The weights 0, 0 are": refusal(place, "weighted", "late@1", "tanh@1", weights=(0, 0)),
-        "It has no head": refusal(place, "stack", "late@1"),
+        "It has no last one": refusal(place, "stack", "late@1"),
         "does nothing with late@1": refusal(place, "stack", "late@1", last="tanh@1"),
         "The limits 1, 1 are not usable": refusal(place, "route", "late@1", "tanh@1", "a=late@1", last="late@1", limits=(1, 1)),
         "sigmoid@1 cannot be a router": refusal(place, "route", "late@1", "a=late@1", last="sigmoid@1", limits=(1,)),

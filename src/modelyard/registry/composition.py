@@ -50,14 +50,15 @@ def check_composition(wish: Composition) -> None:
     rule, count, names = wish.rule, len(wish.members), [one.name for one in wish.members]
     least = 1 if rule is Combining.STACK else 2
     if not least <= count <= MOST_MEMBERS:
-        raise _invalid(f"It has {_count(count, 'member')}", f"a {rule.value} has {least} to {MOST_MEMBERS}")
+        raise _invalid(f"It has {_count(count, 'member')}", f"by {rule.value} there are {least} to {MOST_MEMBERS}")
     if len(set(names)) < count:
         twice = next(name for name in names if names.count(name) > 1)
         raise _invalid(f"Two members are called '{twice}'", "each has a name of its own", "name them: NAME=MODEL@NUMBER")
-    if (wish.head is None) is (rule in HEADED):
-        needed = "a last one, which answers" if rule is Combining.STACK else "a router"
-        told = f"a {rule.value} has {needed}" if rule in HEADED else f"a {rule.value} has none"
-        raise _invalid(f"It has {'no' if wish.head is None else 'a'} head", told)
+    if rule in HEADED and wish.head is None:
+        needed = "the one that answers from the members' answers" if rule is Combining.STACK else "the router"
+        raise _invalid("It has no last one", f"by {rule.value} that is {needed}", "--last MODEL@WHAT, or --router MODEL@WHAT")
+    if rule not in HEADED and wish.head is not None:
+        raise _invalid("It has a last one, or a router", f"by {rule.value} there is none", "leave it out")
     _check_numbers(wish)
 
 
@@ -123,13 +124,13 @@ def router_output(signature: Signature, ref: str) -> str:
 def _check_numbers(wish: Composition) -> None:
     rule, count = wish.rule, len(wish.members)
     if len(wish.weights) != (count if rule is Combining.WEIGHTED else 0):
-        why = f"a {rule.value} has {'one a member' if rule is Combining.WEIGHTED else 'none'}"
+        why = "each member has one" if rule is Combining.WEIGHTED else f"there are none by {rule.value}"
         raise _invalid(f"It has {_count(len(wish.weights), 'weight')}", why)
     good = all(isfinite(one) and one >= 0 for one in wish.weights)
     if wish.weights and not (good and 0 < sum(wish.weights) < float("inf")):
         raise _invalid(f"The weights {_told(wish.weights)} are not usable", "none is below 0, and their sum is above")
     if len(wish.limits) != (count - 1 if rule is Combining.ROUTE else 0):
-        why = f"of {count} members all but the last have one" if rule is Combining.ROUTE else f"a {rule.value} has none"
+        why = f"of {count} members all but the last have one" if rule is Combining.ROUTE else f"there are none by {rule.value}"
         raise _invalid(f"It has {_count(len(wish.limits), 'limit')}", why)
     if not all(isfinite(one) for one in wish.limits) or any(low >= high for low, high in pairwise(wish.limits)):
         raise _invalid(f"The limits {_told(wish.limits)} are not usable", "they are numbers, and each is above the one before")
