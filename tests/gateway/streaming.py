@@ -76,11 +76,12 @@ class Worker:
         """What it said."""
         return self.world.folder / f"{self.name}.log"
 
-    def start(self, *, ready: bool = True) -> None:
-        """Start it, and wait until it reads when `ready`."""
+    def start(self, *options: str, ready: bool = True) -> dict[str, Any]:
+        """Start it, and wait until it reads when `ready`; return what it says then."""
         command = [
             sys.executable, "-m", "modelyard.gateway.stream_process", "--home", str(self.world.home), "--control",
             self.world.control.url, "--model", "delay", "--group", self.group, "--worker", self.name,
+            *options,
         ]  # fmt: skip
         url = self.topics.url
         urls = {"MODELYARD_STREAM_FROM": url(self.topics.source), "MODELYARD_STREAM_TO": url(self.topics.target)}
@@ -88,11 +89,14 @@ class Worker:
         environment.pop("MODELYARD_HOME", None)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.world.folder)
-        if ready:
-            assert self.process.stdout is not None
-            line = self.process.stdout.readline()
-            assert line, self.log.read_text()
-            assert json.loads(line)["ready"]
+        if not ready:
+            return {}
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()
+        told: dict[str, Any] = json.loads(line)
+        assert told["ready"]
+        return told
 
     def kill(self) -> None:
         """End it as kill -9 does."""

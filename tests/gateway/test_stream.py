@@ -6,20 +6,24 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
+import httpx
 import orjson
 import polars as pl
 import pytest
 
 from modelyard.adapters.onnx import OnnxFramework
+from modelyard.core import TraceContext
 from modelyard.serving import Route, RouteKind
 from modelyard.serving.broker import Record
 from modelyard.serving.infer import load_version
 from modelyard.serving.ledger import shadow_table
 from modelyard.serving.rules import choose
+from tests.collector import collecting
 from tests.fetch import fetch_kafka
 from tests.gateway.packages import flights
-from tests.gateway.streaming import Ports, Worker, header, requests, until
+from tests.gateway.streaming import PATIENCE_S, Ports, Worker, header, requests, until
 from tests.gateway.world import PROJECT, World
 from tests.kafka import KafkaNode
 from tests.topics import Topics
@@ -102,8 +106,66 @@ def test_each_message_is_answered_as_by_every_other_door(
     assert sorted(ledger["id"]) == sorted(header(one, "modelyard-prediction-id") or "" for one in found)
     at = ledger.filter(pl.col("id") == places[b"2"])["time"].item()
     assert at == datetime(2013, 5, 6, 5, 8, 9, tzinfo=UTC)
+    traced = ledger.filter(pl.col("trace").is_not_null())
+    assert traced.select("id", "trace").rows() == [(places[b"0"], trace.decode().split("-")[1])]
     assert topics.committed(worker.group) == 600
     assert topics.read(topics.dead) == []
+
+
+def test_each_message_is_a_span_and_its_answer_is_told_to_which(
+    world: World, topics: Topics, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.publish(world.served(Route(1, 100)))
+    caller = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    [first, second] = requests(raw(2))
+    marked = Record(first.key, first.value, (("traceparent", caller.traceparent.encode()),))
+    topics.send([marked, second, Record(b"x", b"{", ())])
+        [Record(first.key, first.value, (("traceparent", caller.traceparent.encode()),)), second, Record(b"x", b"{", ())]
+    )
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        worker = make_worker("one")
+        worker.start()
+        answers = until(lambda: topics.read(topics.target), 2, [worker])
+        until(lambda: topics.read(topics.dead), 1, [worker])
+        assert worker.stop() == 0
+    spans = [span for span in collector.spans if span.name == "answer delay"]
+    assert {span.service for span in spans} == {"modelyard-stream"}
+    assert sorted(span.facts.get("error.type", "") for span in spans) == ["", "", "request.invalid"]
+    [mine] = [span for span in spans if span.trace == caller.trace_id]
+    assert mine.parent == caller.span_id
+    told = {one.key: header(one, "traceparent") for one in answers}
+    assert told[first.key] == TraceContext(mine.trace, mine.id).traceparent
+    assert TraceContext.parse(told[second.key]) is not None
+
+
+def test_a_worker_tells_its_figures(world: World, topics: Topics, make_worker: MakeWorker) -> None:
+    world.publish(world.served(Route(1, 100)))
+    topics.send([*requests(raw(300)), Record(b"bad", b"{", ())])
+    worker = make_worker("one")
+    told = worker.start("--metrics-port", "0")
+    until(lambda: topics.read(topics.target), 300, [worker])
+    with httpx.Client(base_url=told["metrics"], trust_env=False) as client:
+        deadline = monotonic() + PATIENCE_S
+        figures: dict[str, float] = {}
+        while figures.get("modelyard_stream_dead_letters_total") != 1 or figures["modelyard_stream_lag_messages"]:
+            assert monotonic() < deadline, figures
+            figures = figures_of(client.get("/metrics").text)
+        assert client.get("/health").status_code == 200
+        assert client.get("/other").status_code == 404
+    assert figures["modelyard_stream_answered_total"] == figures["modelyard_ledger_rows_written_total"] == 300
+    assert figures["modelyard_stream_batches_total"] >= 2
+    assert figures["modelyard_stream_batches_undone_total"] == figures["modelyard_stream_restarts_total"] == 0
+    live = '{deployment="delay",project="flights",route="live",version="1"}'
+    assert figures[f"modelyard_rows_total{live}"] == 300
+    assert worker.stop() == 0
+
+
+def figures_of(text: str) -> dict[str, float]:
+    """Return Prometheus' text by name and labels."""
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
 
 
 def test_what_cannot_be_answered_goes_to_the_dead_letters_as_it_came(

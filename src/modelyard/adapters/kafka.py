@@ -161,6 +161,18 @@ class KafkaBroker:
             return []
         return messages
 
+    def lag(self) -> int:
+        """Return how many messages wait; see `Broker.lag`. Of partitions of which none was taken yet, none."""
+        consumer = self._consumer
+        if consumer is None:
+            return 0
+        try:
+            reached = consumer.position(consumer.assignment())
+            ends = [consumer.get_watermark_offsets(one, cached=True)[1] for one in reached]
+        except KafkaException:
+            return 0  # its partitions are just going to another worker
+        return sum(max(0, end - one.offset) for one, end in zip(reached, ends, strict=True) if one.offset >= 0)
+
     def commit(self, messages: Sequence[Message], records: Sequence[Record], mark: str) -> None:
         """Write records, place and mark in one transaction; see `Broker.commit`."""
         consumer, producer, marks = _there(self._consumer), _there(self._producer), _there(self._marks)

@@ -41,6 +41,10 @@ def start(
     worker: Annotated[
         str | None, typer.Option(help="This worker's name, the same after each restart; else HOST-1, HOST-2 …")
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Tell figures for Prometheus at this port's /metrics; 0: a free one.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address at which they are told.")] = "127.0.0.1",
     project: ProjectName = None,
     home: Home = None,
 ) -> None:
@@ -57,6 +61,8 @@ def start(
         raise Problem("stream.invalid", "Which control plane?", why, "yard up, then: export MODELYARD_URL=… MODELYARD_TOKEN=…")
     told = [("--home", home), ("--project", project), ("--group", group_name), ("--worker", worker)]
     arguments = ["--control", control, "--model", model]
+    if metrics_port is not None:
+        told += [("--metrics-port", str(metrics_port)), ("--metrics-host", metrics_host)]
     arguments += [part for option, value in told if value for part in (option, value)]
     topics = {"MODELYARD_STREAM_FROM": source, "MODELYARD_STREAM_TO": target, "MODELYARD_STREAM_DEAD": dead or ""}
     command_line = [sys.executable, "-m", "modelyard.gateway.stream_process", *arguments]

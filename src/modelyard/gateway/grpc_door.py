@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over gRPC, on a port of its own and the gateway's own loop. Needs `modelyard[grpc]`.
 
-ServerLive, ServerReady and ServerMetadata are open; ModelReady, ModelMetadata and ModelInfer ask for the metadata
-`authorization: Bearer TOKEN`. A model is `NAME` or `PROJECT/NAME`; the project may also stand in the metadata
+ServerLive, ServerReady and ServerMetadata are open, and so is gRPC's own health service; ModelReady, ModelMetadata and
+ModelInfer ask for the metadata `authorization: Bearer TOKEN`. A model is `NAME` or `PROJECT/NAME`; the project may also stand in the metadata
 `modelyard-project`.
 
 Columns, parameters and answers are those of the REST door (see `oip`). Tensors come as `contents` or as `raw_input_contents`,
@@ -30,6 +30,7 @@ from modelyard.core import Problem, ProblemKind
 from modelyard.core.traces import TRACEPARENT
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Inside, Reading, trace_of
+from modelyard.gateway.grpc_health import Health
 from modelyard.gateway.http import retry_after_s
 from modelyard.gateway.messages import CONTENTS, SERVICE, message_classes
 from modelyard.gateway.oip import Arrays, InferRequest, Tensor, Wanted, call_of, model_document
@@ -77,7 +78,9 @@ class GrpcDoor:
             ("grpc.max_connection_idle_ms", IDLE_MS),
         )
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MOST_AT_ONCE)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+        self._health = Health(lambda: inside.table.position >= 0)
+        service = grpc.method_handlers_generic_handler(SERVICE, self._handlers())
+        self._server.add_generic_rpc_handlers((service, self._health.handler()))
 
     async def start(self, host: str, port: int) -> str:
         """Listen, and return the address; port 0 is a free one. Problem `port.unavailable`."""
@@ -92,6 +95,7 @@ class GrpcDoor:
 
     async def stop(self, grace_s: float) -> None:
         """Take no more, and end when what is open is answered, or after `grace_s`."""
+        self._health.end()
         await self._server.stop(grace_s)
 
     def _handlers(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""The messages of the Open Inference Protocol over gRPC, made at run time from the table below.
+"""The messages of the Open Inference Protocol over gRPC, made at run time from the table below; other tables likewise.
 
 Names and numbers are facts of the protocol: what every client of it sends. They live in a pool of their own, so that a client's
 compiled messages of the same names may be in one process with them.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -16,7 +16,8 @@ SERVICE = f"{PACKAGE}.GRPCInferenceService"
 
 # Each field: its number, its name, its type. `*` before a type: any number of them; `%`: a map from text to it; `|`: one of
 # these alone is set. A type with a capital is a message: its full name in the package.
-MESSAGES: Mapping[str, tuple[tuple[int, str, str], ...]] = {
+Table: TypeAlias = Mapping[str, tuple[tuple[int, str, str], ...]]
+MESSAGES: Table = {
     "ServerLiveRequest": (),
     "ServerLiveResponse": ((1, "live", "bool"),),
     "ServerReadyRequest": (),
@@ -100,17 +101,17 @@ CONTENTS: Mapping[str, str] = {  # which of a tensor's contents hold a datatype;
 }
 
 
-def message_classes() -> dict[str, Any]:
-    """Return the class of every message by its name within the package."""
+def message_classes(package: str = PACKAGE, table: Table = MESSAGES) -> dict[str, Any]:
+    """Return the class of every message of a table by its name within the package."""
     pool = DescriptorPool()
-    pool.Add(_file())
-    return {name: GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES}
+    pool.Add(_file(package, table))
+    return {name: GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in table}
 
 
-def _file() -> Any:
-    file = FileDescriptorProto(name="modelyard/inference.proto", package=PACKAGE, syntax="proto3")
+def _file(package: str, table: Table) -> Any:
+    file = FileDescriptorProto(name=f"modelyard/{package}.proto", package=package, syntax="proto3")
     made: dict[str, Any] = {}
-    for name, fields in MESSAGES.items():
+    for name, fields in table.items():
         outer, _, own = name.rpartition(".")
         message = made[outer].nested_type.add(name=own) if outer else file.message_type.add(name=own)
         made[name] = message

@@ -10,7 +10,7 @@ from modelyard.gateway.metrics import MEDIA_TYPE, Metrics
 from modelyard.gateway.replicas import ALONE, Siblings, added_up, together
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
-from modelyard.gateway.shipping import Shipper
+from modelyard.gateway.shipping import Shipper, ledger_figures
 from modelyard.version import __version__
 
 STATUS = "/v1/status"
@@ -131,16 +131,7 @@ class Reports:
         }
 
     def _ledger_figures(self) -> dict[str, float]:
-        backlog = self.shipper.backlog()
-        return {
-            "modelyard_ledger_rows_written_total": self.writer.rows_written,
-            "modelyard_ledger_rows_shipped_total": self.shipper.rows_shipped,
-            "modelyard_ledger_rows_lost_total": self.writer.rows_lost,
-            "modelyard_ledger_backlog_segments": backlog["segments"],
-            "modelyard_ledger_backlog_bytes": backlog["bytes"],
-            "modelyard_ledger_backlog_oldest_seconds": backlog["oldest_s"],
-            "modelyard_catalogue_position": self.table().position,
-        }
+        return {**ledger_figures(self.writer, self.shipper), "modelyard_catalogue_position": self.table().position}
 
 
 OPEN: Mapping[tuple[str, str], Callable[[Reports], Reply]] = {  # to everybody

@@ -268,3 +268,16 @@ class Shipper:
         while not self._stop.wait(pause):
             shipment = self.ship()
             pause = PAUSE_AFTER_FAILURE_S if shipment.problems else self._interval_s
+
+
+def ledger_figures(writer: SegmentWriter, shipper: Shipper) -> dict[str, float]:
+    """Return how a process's ledger stands, for its metrics."""
+    backlog = shipper.backlog()
+    return {
+        "modelyard_ledger_rows_written_total": writer.rows_written,
+        "modelyard_ledger_rows_shipped_total": shipper.rows_shipped,
+        "modelyard_ledger_rows_lost_total": writer.rows_lost,
+        "modelyard_ledger_backlog_segments": backlog["segments"],
+        "modelyard_ledger_backlog_bytes": backlog["bytes"],
+        "modelyard_ledger_backlog_oldest_seconds": backlog["oldest_s"],
+    }

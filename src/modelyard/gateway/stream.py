@@ -86,8 +86,12 @@ class Stream:
         self._pause_s = FIRST_PAUSE_S
         self._single: set[str] = set()  # places in a batch of which the broker refused some: they go one by one
         self._refused: dict[str, int] = {}  # places whose record was too large by itself, and how often
-        self.answered = 0
-        self.dead = 0
+        self._answered = 0
+        self._dead = 0
+        self._batches = 0
+        self._undone = 0
+        self._regained = 0
+        self._lag = 0
 
     def run(self, ready: Callable[[], None]) -> None:
         """Answer until the end is asked for; `ready` is called once, when the first mark stands.
@@ -107,6 +111,18 @@ class Stream:
                 continue
             if messages:
                 self._transact(messages)
+            self._lag = self._broker.lag()
+
+    def figures(self) -> dict[str, float]:
+        """Return what this process has done so far, and how much waits for it. May be asked from any thread."""
+        return {
+            "modelyard_stream_answered_total": self._answered,
+            "modelyard_stream_dead_letters_total": self._dead,
+            "modelyard_stream_batches_total": self._batches,
+            "modelyard_stream_batches_undone_total": self._undone,
+            "modelyard_stream_restarts_total": self._regained,
+            "modelyard_stream_lag_messages": self._lag,
+        }
 
     def _transact(self, messages: Sequence[Message]) -> None:
         """Answer messages in one transaction; where it is undone, they come again."""
@@ -125,6 +141,7 @@ class Stream:
                 self._regain(problem, mark)
                 return
             self._writer.undo()
+            self._undone += 1
             if problem.code == "message.too_large":
                 self._mind([message.place for message in messages], problem)
             elif problem.code == "transaction.conflict":
@@ -140,8 +157,9 @@ class Stream:
             self._single.discard(message.place)
             self._refused.pop(message.place, None)
         dead = sum(record.is_dead for record in records)
-        self.dead += dead
-        self.answered += len(records) - dead
+        self._dead += dead
+        self._answered += len(records) - dead
+        self._batches += bool(messages)
         self._plane.mirror(calls)
 
     def _regain(self, problem: Problem, pending: Mark | None) -> None:
@@ -162,6 +180,7 @@ class Stream:
                 "give each worker a name of its own: --worker",
             ) from problem
         log.warning("beginning anew with the broker: %s", problem)
+        self._regained += 1
         found = self._broker.claim()
         if pending is None:
             return

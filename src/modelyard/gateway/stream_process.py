@@ -3,7 +3,8 @@
 `python -m modelyard.gateway.stream_process --home DIR --control URL --model NAME --group NAME --worker NAME`, the URLs of the
 topics in `MODELYARD_STREAM_FROM`, `MODELYARD_STREAM_TO` and `MODELYARD_STREAM_DEAD`, since they may hold secrets and a command
 line is for all to see, and a token in `MODELYARD_TOKEN`. When it reads it prints one JSON line: `{"stream": MODEL, "group": …,
-"worker": …, "ready": true}`. SIGTERM ends it: what it took is answered, it leaves the group, the ledger is shipped.
+"worker": …, "metrics": URL or null, "ready": true}`. SIGTERM ends it: what it took is answered, it leaves the group, the ledger
+is shipped. With `--metrics-port` its figures are told there, at `/metrics`.
 
 Everything of its own lies in `HOME/streams/GROUP/WORKER`: `catalogue.json`, `packages/`, `ledger/`.
 """
@@ -16,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -29,6 +30,7 @@ import httpx
 from modelyard.adapters import BROKER, FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import Clock, IdMaker, Problem, system_clock
 from modelyard.gateway.carrying import ProcessCarrier
+from modelyard.gateway.exposition import exposed
 from modelyard.gateway.follow import FIRST_RETRY_S, RETRY_S, Follower
 from modelyard.gateway.isolation import Isolation
 from modelyard.gateway.keeper import Bounds
@@ -36,9 +38,10 @@ from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import Plane
 from modelyard.gateway.process import FIRST_CATALOGUE_S, SHIP_EVERY_S, Stores
 from modelyard.gateway.replicas import alone_in
+from modelyard.gateway.residents import Residents, memory_budget_mb
 from modelyard.gateway.routes import RouteTable, Target
 from modelyard.gateway.settled import Mark, SettledSegments, settle
-from modelyard.gateway.shipping import Shipper
+from modelyard.gateway.shipping import Shipper, ledger_figures
 from modelyard.gateway.stream import Stream
 from modelyard.serving.broker import Broker, Link
 from modelyard.wiring.platform import open_clock
@@ -61,6 +64,8 @@ class Options:
     model: str
     group: str | None
     worker: str | None
+    metrics_host: str
+    metrics_port: int | None  # None: no figures
 
 
 class Choice:
@@ -127,6 +132,8 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--model", required=True, help="the deployment's name")
     parser.add_argument("--group", default=None, help="the consumer group (default: modelyard.MODEL)")
     parser.add_argument("--worker", default=None, help="this worker's name in the group (default: HOST-1, HOST-2 …)")
+    parser.add_argument("--metrics-host", default="127.0.0.1", help="address at which figures are told")
+    parser.add_argument("--metrics-port", type=int, default=None, help="tell figures for Prometheus; 0: at a free port")
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -142,7 +149,11 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
     token = environment.get("MODELYARD_TOKEN", "")
     group = options.group or f"modelyard.{options.model}"
     stores = Stores(connect(OBJECTS, settings.objects), lambda name: resolve(FRAMEWORK, name)())
-    with _worker(settings.home / "streams" / quote(group, safe=""), options.worker) as (worker, folder):
+    metrics = Metrics()
+    with (
+        _worker(settings.home / "streams" / quote(group, safe=""), options.worker) as (worker, folder),
+        _told(options, metrics) as url,
+    ):
         link = Link(source, target, environment.get(DEAD) or None, group, worker, ending)
         broker = resolve(BROKER, source.partition("://")[0])(link)
         choice = Choice(options.project, options.model)
@@ -152,19 +163,23 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
 
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
-            isolation = Isolation(stores, Bounds(), _unseen)
-            follower = Follower(folder, isolation.load, client, swap)
+            isolation = Isolation(stores, Bounds(), metrics.restarted)
+            follower = Follower(folder, Residents(isolation.bring, isolation.load, memory_budget_mb()), client, swap)
             follower.start()
             try:
                 if choice.wait(follower, ending):
-                    _answer(_Parts(broker, choice, settings.lake, open_clock(settings.clock), folder, link), token)
+                    clock = open_clock(settings.clock)
+                    _answer(_Parts(broker, choice, settings.lake, clock, folder, link, metrics, url), token)
             finally:
                 follower.stop()
                 isolation.close()
 
 
-def _unseen(project: str, deployment: str, version: int) -> None:
-    """Count no restarts: a stream tells them in its log."""
+def _told(options: Options, metrics: Metrics) -> AbstractContextManager[str | None]:
+    """Tell the figures, if that is wanted, and give the address."""
+    if options.metrics_port is None:
+        return nullcontext()
+    return exposed(metrics.text, options.metrics_host, options.metrics_port)
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,8 @@ class _Parts:
     clock: Clock
     folder: Path
     link: Link
+    metrics: Metrics
+    url: str | None  # of the figures
 
 
 def _answer(parts: _Parts, token: str) -> None:
@@ -189,12 +206,14 @@ def _answer(parts: _Parts, token: str) -> None:
         settle(ledger, found)
         writer = SettledSegments(ledger, ids, instance, found)
         shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger), SHIP_EVERY_S)
-        plane = Plane(writer=writer, metrics=Metrics(), clock=parts.clock)
+        plane = Plane(writer=writer, metrics=parts.metrics, clock=parts.clock)
         tracer = open_tracer("modelyard-stream")
         stream = Stream(
             broker=parts.broker, found=found, plane=plane, writer=writer, target=parts.choice.target,
             caller=sha256(token.encode()).hexdigest(), instance=instance, ending=ending, tracer=tracer,
         )  # fmt: skip
+        parts.metrics.watch(stream.figures)
+        parts.metrics.watch(lambda: ledger_figures(writer, shipper))
         shipper.start()
         try:
             stream.run(lambda: _say_ready(parts))
@@ -213,7 +232,13 @@ def _answer(parts: _Parts, token: str) -> None:
 
 def _say_ready(parts: _Parts) -> None:
     link = parts.link
-    line = {"stream": parts.choice.target().served.name, "group": link.group, "worker": link.worker, "ready": True}
+    line = {
+        "stream": parts.choice.target().served.name,
+        "group": link.group,
+        "worker": link.worker,
+        "metrics": parts.url,
+        "ready": True,
+    }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 

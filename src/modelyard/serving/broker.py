@@ -104,6 +104,10 @@ class Broker(Protocol):
         """
         ...
 
+    def lag(self) -> int:
+        """Return how many messages of this worker's part wait behind what `poll` gave, as far as is known without asking."""
+        ...
+
     def commit(self, messages: Sequence[Message], records: Sequence[Record], mark: str) -> None:
         """Write one record for each message, and that all up to these are answered, in one transaction with a mark.
 

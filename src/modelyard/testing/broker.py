@@ -83,6 +83,20 @@ class BrokerContract:
         assert all(numbers == sorted(numbers) for numbers in by_key.values())
         assert len({one.place for one in found}) == 40
 
+    def test_what_waits_is_known_once_some_of_it_was_taken(self, bench: Bench) -> None:
+        broker = bench.open("one")
+        assert broker.lag() == 0
+        bench.send(numbered(70))
+        broker.claim()
+        found: list[Message] = []
+        while not found:
+            found = broker.poll(1, 0.5)
+        assert 0 < broker.lag() < 70
+        taken(broker, 69)
+        assert broker.lag() == 0
+        broker.close()
+        assert broker.lag() == 0
+
     def test_answers_place_and_mark_are_committed_together(self, bench: Bench) -> None:
         bench.send(numbered(10))
         broker = bench.open("one")
