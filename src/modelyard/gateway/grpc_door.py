@@ -1,8 +1,8 @@
 """The Open Inference Protocol, version 2, over gRPC, on a port of its own and the gateway's own loop. Needs `modelyard[grpc]`.
 
 ServerLive, ServerReady and ServerMetadata are open, and so is gRPC's own health service; ModelReady, ModelMetadata and
-ModelInfer ask for the metadata `authorization: Bearer TOKEN`. A model is `NAME` or `PROJECT/NAME`; the project may also stand in the metadata
-`modelyard-project`.
+ModelInfer ask for the metadata `authorization: Bearer TOKEN`. A model is `NAME` or `PROJECT/NAME`; the project may also stand
+in the metadata `modelyard-project`.
 
 Columns, parameters and answers are those of the REST door (see `oip`). Tensors come as `contents` or as `raw_input_contents`,
 and are told in the manner in which they came. Parameters hold no lists here: `ids` and `time`, one a row, are the text of a
