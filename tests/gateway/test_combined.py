@@ -1,6 +1,7 @@
 """A combined version answers by every door what its members do, brought together by hand; nobody hears of a switch to it."""
 
 import json
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,11 +13,15 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from modelyard.adapters.onnx import OnnxFramework
-from modelyard.core import digest_bytes
+from modelyard.adapters.sklearn import SklearnFramework
+from modelyard.core import canonical_json, digest_bytes
+from modelyard.data import Column
 from modelyard.gateway.process import Stores
-from modelyard.registry import Combining, Composition, Part
+from modelyard.prepare import Pipeline, Transform, fit
+from modelyard.registry import Combining, Composition, Part, Signature
 from modelyard.serving import Route, RouteKind, ServedForm
 from modelyard.serving.infer import load_version
 from tests.gateway.doors import WAYS, rest
@@ -26,41 +31,62 @@ from tests.gateway.world import PROJECT, World
 pytestmark = pytest.mark.contract
 
 ENSEMBLE = 10
-MEMBERS = (Part("a", 1, "a"), Part("b", 2, "b"))
+MEMBERS: tuple[Part, ...] = (Part("a", 1, "a"), Part("b", 2, "b"))
 
 
-def form(world: World, rule: Combining, *, number: int = ENSEMBLE, function: bool = False, **rest: Any) -> ServedForm:
-    """Return a combination of versions 1 and 2; version 3 chooses where there is a router."""
-    plain = [world.package(1, function=function).form, world.package(2).form]
+def form(world: World, rule: Combining, *, function: bool = False, last: ServedForm | None = None, **rest: Any) -> ServedForm:
+    """Return a combination of versions 1 and 2 (of 1 alone before a last one); version 3 chooses where there is a router."""
+    members, plain = MEMBERS, [world.package(1, function=function).form, world.package(2).form]
+    if last is not None:
+        rest["head"] = Part("last", 1, "last")
+        members, plain = MEMBERS[:1], [plain[0], last]
     if rule is Combining.ROUTE:
         rest["head"] = Part("c", 3, "c")
         plain.append(world.package(3).form)
     return ServedForm(
-        version=number,
+        version=ENSEMBLE,
         signature=world.package(1).form.signature,
         pipeline=None,
         form="combined",
         model=digest_bytes(rule.value.encode()),
         framework="modelyard",
-        composition=Composition(rule, MEMBERS, **rest),
+        composition=Composition(rule, members, **rest),
         members=tuple(plain),
     )
 
 
-def answers(world: World, version: int, frame: pl.DataFrame, folder: Path) -> NDArray[np.float64]:
+def last(world: World, one: NDArray[np.float64], frame: pl.DataFrame) -> ServedForm:
+    """Return a version that was trained on the wind and what version 1 answered, in the column `a`."""
+    rows = frame.select("wind", "late").with_columns(a=pl.Series(one))
+    fitted = fit(Pipeline(()), rows, "late")
+    model = HistGradientBoostingClassifier(max_iter=10, random_state=1).fit(
+        Transform(fitted).matrix(rows), rows["late"].to_numpy()
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skl2onnx's own, about NumPy
+        onnx = SklearnFramework().to_onnx(model, 2)
+    pipeline, digest = world.objects.put(PROJECT, [canonical_json(fitted.to_json()).encode(), onnx])
+    signature = Signature(tuple(Column(one.name, one.dtype) for one in fitted.inputs), (Column("probability", "Float64"),))
+    return ServedForm(1, signature, pipeline, "onnx", digest, "onnxruntime")
+
+
+def answers(world: World, plain: ServedForm, frame: pl.DataFrame, folder: Path) -> NDArray[np.float64]:
     """Return what a version answers by itself."""
     stores = Stores(world.objects, lambda name: OnnxFramework())
-    found: NDArray[np.float64] = load_version(stores, PROJECT, world.package(version).form, folder).infer(frame)["probability"]
+    found: NDArray[np.float64] = load_version(stores, PROJECT, plain, folder).infer(frame)["probability"]
     return found
 
 
 def test_every_rule_answers_the_same_by_every_door(world: World, tmp_path: Path) -> None:
     frame = flights(300, seed=77)
-    one, two, three = (answers(world, version, frame, tmp_path / "own") for version in (1, 2, 3))
+    own = tmp_path / "own"
+    one, two, three = (answers(world, world.package(version).form, frame, own) for version in (1, 2, 3))
+    head = last(world, one, frame)
     cases: dict[Combining, tuple[dict[str, Any], NDArray[np.float64]]] = {
         Combining.MEAN: ({}, (one + two) / 2),
         Combining.WEIGHTED: ({"weights": (1.0, 4.0)}, 0.2 * one + 0.8 * two),
         Combining.VOTE: ({"threshold": 0.45}, ((one >= 0.45).astype(float) + (two >= 0.45)) / 2),
+        Combining.STACK: ({"last": head}, answers(world, head, frame.with_columns(a=pl.Series(one)), own)),
         Combining.ROUTE: ({"limits": (0.5,)}, np.where(three < 0.5, one, two)),
     }
     started = False
