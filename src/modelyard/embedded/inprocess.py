@@ -19,12 +19,13 @@ from modelyard.gateway.follow import Follower as CatalogueFollower
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.process import BODY_LIMIT, SHIP_EVERY_S
 from modelyard.gateway.replicas import alone_in
+from modelyard.gateway.residents import Residents, memory_budget_mb
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import LakeCarrier, Shipper
 from modelyard.jobs import JobState
 from modelyard.serving import ServedDeployment, ServedForm
-from modelyard.serving.infer import LoadedVersion, load_version
+from modelyard.serving.infer import LoadedVersion, fetch_version, open_version
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import find_projects, local_owner
 from modelyard.wiring import Follower, Platform, Settings, open_platform
@@ -152,7 +153,7 @@ class GatewayTransport(httpx.BaseTransport):
                 gateway.table = table
 
             client = ends.enter_context(httpx.Client(transport=self._control, base_url=ADDRESS))
-            follower = CatalogueFollower(folder, self._load, client, swap)
+            follower = CatalogueFollower(folder, Residents(self._bring, self._open_version, memory_budget_mb()), client, swap)
             gateway.reports.follower_status = follower.status
             follower.start()
             ends.callback(follower.stop)
@@ -162,6 +163,9 @@ class GatewayTransport(httpx.BaseTransport):
             self._ends = ends.pop_all()
         return ApplicationTransport(gateway, self._loop)
 
-    def _load(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
+    def _bring(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> None:
+        fetch_version(self._platform.objects, deployment.project, form, folder)
+
+    def _open_version(self, _: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
         """Load a version into this process: its user's code runs here as it is."""
-        return load_version(self._platform, deployment.project, form, folder)
+        return open_version(self._platform.framework, form, folder)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -13,9 +13,9 @@ import msgspec
 from modelyard.core import ProjectId
 from modelyard.core.files import whole_file
 from modelyard.gateway.limits import Allowances
-from modelyard.gateway.loads import Load, Loads, Wanted
+from modelyard.gateway.loads import Loads, Wanted
 from modelyard.gateway.routes import RouteTable, Target
-from modelyard.serving import Catalogue, ServedDeployment
+from modelyard.serving import Catalogue, ServedDeployment, ServedForm
 from modelyard.serving.infer import LoadedVersion, content_file
 from modelyard.serving.rules import answering
 
@@ -26,7 +26,20 @@ PACKAGES = "packages"
 WAIT_S = 20.0  # how long the control plane may hold an unanswered question
 RETRY_S = 5.0  # when a version did not load, or the control plane is away
 FIRST_RETRY_S = 0.2
+AT_ONCE_READY = 64  # of more deployments, those that are new here are loaded when they are first asked
 SLOW_S = 60.0  # what takes longer to load is told of as a problem, and the catalogue counts as taken up without it
+
+
+class Versions(Protocol):
+    """Where versions come from: `Residents`."""
+
+    def load(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
+        """Return a version, loaded and warm."""
+        ...
+
+    def at_rest(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
+        """Return a version that is loaded when it is first asked."""
+        ...
 
 
 class Follower:
@@ -40,14 +53,15 @@ class Follower:
     def __init__(
         self,
         home: Path,
-        load: Load,
+        versions: Versions,
         client: httpx.Client,
         swap: Callable[[RouteTable], None],
         allowances: Allowances | None = None,
     ) -> None:
         self._file = home / CATALOGUE
         self._packages = home / PACKAGES
-        self._loads = Loads(load, self._switch)
+        self._versions = versions
+        self._loads = Loads(versions.load, self._switch)
         self._client = client
         self._swap = swap
         self._allowances = allowances or Allowances()
@@ -153,14 +167,24 @@ class Follower:
     def _found(self, served: ServedDeployment, before: Target | None) -> dict[int, LoadedVersion | Exception | float]:
         """Return what there is of each version: it, why it cannot be loaded, or for how long it is being loaded."""
         old = before.versions if before is not None and before.served.project == served.project else {}
+        many = self._catalogue is not None and len(self._catalogue.deployments) > AT_ONCE_READY
         found: dict[int, LoadedVersion | Exception | float] = {}
         for form in served.versions:
             known = old.get(form.version)
             if known is not None and known.served == form:
                 found[form.version] = known
+            elif many and before is None:
+                found[form.version] = self._at_rest(served, form)
             else:
                 found[form.version] = self._loads.get(served, form, self._packages / served.project)
         return found
+
+    def _at_rest(self, served: ServedDeployment, form: ServedForm) -> LoadedVersion | Exception:
+        """Return a version that is loaded when it is first asked: there is none before it whom that could hurt."""
+        try:
+            return self._versions.at_rest(served, form, self._packages / served.project)
+        except Exception as error:  # the signature may be one that this gateway does not know
+            return error
 
     def _tell(self, deployment: str, problem: str) -> None:
         if not problem:

@@ -96,23 +96,25 @@ class Isolation:
         self._ending = Event()
         self._thread: Thread | None = None
 
+    def bring(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> None:
+        """Bring a version's contents into a folder. Raises what the object store raises."""
+        fetch_version(self._ports.objects, deployment.project, form, folder)
+
     def load(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
-        """Return a version, loaded and warm; see `load_version`. What holds code is not loaded into this process.
+        """Return a version whose contents are in the folder, loaded and warm. What holds code is not loaded into this process.
 
         Raises
         ------
         Problem
-            As `load_version`; `version.failed` also when its process ends while it loads.
+            As `open_version`; `version.failed` also when its process ends while it loads.
         """
-        bring = partial(fetch_version, self._ports.objects, deployment.project, form, folder)
-        bring()
         if not holds_code(form, folder):
             return open_version(self._ports.framework, form, folder)
         keeper = Keeper(
             Named(deployment.project_name, deployment.name, form.version),
             Order(form, folder, int(2 * self._bounds.memory_mb * (1 << 20))),
             self._bounds,
-            bring=bring,
+            bring=partial(self.bring, deployment, form, folder),
             start=self._forks.start,
             started=self._restarted,
         )

@@ -171,6 +171,11 @@ class Keeper:
                 child.end()
                 self._turn.release()
 
+    def own_mb(self) -> float:
+        """Return how much memory the process holds, in MiB, what it shares with others by their number; 0 when it is down."""
+        child = self._child
+        return 0.0 if child is None else process_tree.memory_mb(child.pid, 0.0)
+
     def status(self) -> dict[str, Any]:
         """Return how it stands, as JSON."""
         child, left = self._child, self._down_until - self._clock()

@@ -40,6 +40,7 @@ from modelyard.gateway.limits import Allowances, counted_together
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import LONGEST_S
 from modelyard.gateway.replicas import Siblings, adopt, alone_in, replica_folder
+from modelyard.gateway.residents import Residents, memory_budget_mb
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import Shipper
@@ -88,6 +89,7 @@ class Options:
     ship_every_s: float
     timeout_s: float
     version_memory_mb: float
+    memory_mb: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -120,6 +122,10 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         "--version-memory-mb", type=float, default=Bounds.memory_mb,
         help="MiB that the process of a version that runs code may grow, until it is replaced; at twice as much it is ended",
     )  # fmt: skip
+    parser.add_argument(
+        "--memory-mb", type=float, default=0.0,
+        help="MiB that all versions may hold together: who was asked longest ago makes room (default: half of the machine's)",
+    )  # fmt: skip
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -147,6 +153,8 @@ def run(options: Options, settings: Settings, token: str) -> None:
         metrics = Metrics()
         bounds = Bounds(call_s=OF_DEADLINE * options.timeout_s, memory_mb=options.version_memory_mb)
         isolation = Isolation(stores, bounds, metrics.restarted)
+        residents = Residents(isolation.bring, isolation.load, options.memory_mb or memory_budget_mb())
+        metrics.watch(residents.figures)
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=metrics, clock=open_clock(settings.clock), boot=ids("req"),
             body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s, tracer=tracer,
@@ -157,9 +165,10 @@ def run(options: Options, settings: Settings, token: str) -> None:
 
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
-            follower = Follower(folder, isolation.load, client, swap, Allowances(counts))
+            follower = Follower(folder, residents, client, swap, Allowances(counts))
             gateway.reports.follower_status = follower.status
             gateway.reports.processes = isolation.status
+            gateway.reports.versions = residents.status
             follower.start()
             shipper.start()
             siblings.tell(f"http://127.0.0.1:{inner.getsockname()[1]}")

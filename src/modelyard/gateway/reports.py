@@ -29,6 +29,7 @@ class Reports:
     siblings: Siblings | None
     follower_status: Callable[[], Mapping[str, Any]] = field(default=dict)
     processes: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple)  # of versions that run code
+    versions: Callable[[], Mapping[str, Any]] = field(default=dict)  # how many are in memory, how many rest
 
     def __post_init__(self) -> None:
         """Show the ledger's figures among the metrics."""
@@ -61,7 +62,8 @@ class Reports:
         ledger = added_up(told[0]["ledger"], [one["ledger"] for one in told[1:]])
         problems = {name: why for one in told for name, why in one["problems"].items()}
         processes = [process for one in told for process in one["processes"]]
-        merged = {"problems": problems, "processes": processes, "ledger": ledger, "replicas": len(told)}
+        versions = added_up(told[0]["versions"], [one["versions"] for one in told[1:]])
+        merged = {"problems": problems, "processes": processes, "versions": versions, "ledger": ledger, "replicas": len(told)}
         return json_reply({**behind, **merged})
 
     def flush(self, authorization: bytes | None, query: bytes) -> Reply:
@@ -110,7 +112,7 @@ class Reports:
             "last_problem": self.shipper.last_problem,
             "backlog": self.shipper.backlog(),
         }
-        told = {"deployments": targets, "processes": list(self.processes()), "ledger": ledger}
+        told = {"deployments": targets, "processes": list(self.processes()), "versions": self.versions(), "ledger": ledger}
         return {"version": __version__, **self.follower_status(), **told}
 
     def _flush(self) -> dict[str, int]:
