@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from math import inf
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, TypeVar
 
 from modelyard.core import Clock, Problem, TraceContext, Tracer, missing
@@ -21,8 +21,9 @@ from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Door, Reading, Request, timeout_of, trace_of, traced
 from modelyard.gateway.express import LARGEST
+from modelyard.gateway.fullness import USUAL, Full, Fullness, Sample
 from modelyard.gateway.http import Gone, Receive, Reply, Scope, Send, json_reply, problem_reply, read_body
-from modelyard.gateway.metrics import NOBODY, Metrics
+from modelyard.gateway.metrics import BUCKETS_S, NOBODY, Metrics
 from modelyard.gateway.plane import LONGEST_S, Plane, late
 from modelyard.gateway.replicas import Siblings
 from modelyard.gateway.reports import ASKED, OPEN, PATHS, Reports
@@ -62,11 +63,13 @@ class Gateway:
         siblings: Siblings | None = None,
         longest_s: float = LONGEST_S,
         tracer: Tracer | None = None,
+        full: Full = USUAL,
     ) -> None:
         self.table = RouteTable()
-        self.reports = Reports(lambda: self.table, writer, shipper, metrics, siblings)
+        self._fullness = Fullness(full, BUCKETS_S)
+        self.reports = Reports(lambda: self.table, writer, shipper, metrics, self._fullness, siblings)
         self._metrics = metrics
-        self._plane = Plane(writer=writer, metrics=metrics, clock=clock, longest_s=longest_s)
+        self._plane = Plane(writer=writer, metrics=metrics, clock=clock)
         self._longest_s = longest_s
         self._boot = boot
         self._tracer = tracer
@@ -231,10 +234,10 @@ class Gateway:
         """Count a request that found no model."""
         self._metrics.failed(NOBODY, problem)
 
-    @property
-    def hangs(self) -> bool:
-        """Whether a version does not come back from a call: a thread is then left that nothing ends but the process' end."""
-        return self._plane.hangs
+    def look(self) -> None:
+        """Take this moment into the load that is told; to be called about once a second, in the event loop."""
+        queue = max(self._plane.queue, self._waiting / MOST_WAITING, self._waiting_bytes / MOST_WAITING_BYTES)
+        self._fullness.look(Sample(perf_counter(), process_time(), queue, self._metrics.answers()))
 
     def close(self) -> None:
         """End the threads, once nothing more is asked."""

@@ -6,8 +6,9 @@ connection for ever, and one who never ends a header would fill the memory.
 
 import resource
 from asyncio import TimerHandle, Transport
+from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_TIMEOUT_S = 30.0
 LARGEST_HEAD = 65_536  # bytes
@@ -23,6 +24,14 @@ class Connection(HttpToolsProtocol):
     patience_s = HEAD_TIMEOUT_S
     _head_bytes = 0  # of a head that has not ended; -1: between its end and the next head
     _patience: TimerHandle | None = None
+    _leaves = False  # its next answer is its last one
+
+    def leave(self) -> None:
+        """Close it with its next answer, which says so: whoever asks more comes anew. What is asked is answered."""
+        self._leaves = True
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # before the first request there is none
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -54,6 +63,8 @@ class Connection(HttpToolsProtocol):
         """End the head."""
         self._head_ended()
         super().on_headers_complete()
+        if self._leaves:
+            self.cycle.keep_alive = False
 
     def _head_ended(self) -> None:
         self._head_bytes = -1

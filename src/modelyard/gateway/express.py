@@ -73,7 +73,7 @@ class ExpressConnection(Connection):
             super().on_headers_complete()
             return
         self._head_ended()
-        self._exchange = Exchange(headers, self.parser.should_keep_alive())
+        self._exchange = Exchange(headers, self.parser.should_keep_alive() and not self._leaves)
         self.cycle = self._exchange  # type: ignore[assignment] # it has what uvicorn asks of a cycle
 
     def on_message_complete(self) -> None:

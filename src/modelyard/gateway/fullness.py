@@ -28,6 +28,9 @@ class Full:
     latency_s: float = inf  # the aim for 95 % of the answers; `inf`: there is none
 
 
+USUAL = Full()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What is seen of a gateway at one moment."""

@@ -57,6 +57,7 @@ CODES: Final[Mapping[ProblemKind, grpc.StatusCode]] = {
 }
 IDENTITY_ONLY = 1  # a bit set of compressions: a small message must not become a large one here
 MOST_AT_ONCE = 2_048  # requests; more are refused, RESOURCE_EXHAUSTED
+AGE_MS = 60_000  # of a connection where several gateways share the port: its client opens another, with any of them
 IDLE_MS = 120_000  # a connection on which nothing is asked is closed; clients open another by themselves
 LONGEST_TEXT = 500  # characters; clients take 8 KiB of metadata, and one character may become nine bytes there
 LONGEST_PROBLEM = 2_000  # bytes
@@ -76,6 +77,7 @@ class GrpcDoor:
             ("grpc.so_reuseport", int(shared)),  # with other replicas
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
             ("grpc.max_connection_idle_ms", IDLE_MS),
+            *((("grpc.max_connection_age_ms", AGE_MS),) if shared else ()),
         )
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MOST_AT_ONCE)
         self._health = Health(lambda: inside.table.position >= 0)

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from modelyard.core import Problem
 from modelyard.gateway.calls import Call
 from modelyard.gateway.routes import Labels
+from modelyard.serving import RouteKind
 from modelyard.wiring.statuses import status_of
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -53,6 +54,12 @@ class Metrics:
                 counted.rows += len(call.ids)
                 counted.seconds += call.seconds
                 counted.buckets[bisect_left(BUCKETS_S, call.seconds)] += 1
+
+    def answers(self) -> Sequence[int]:
+        """Return how many requests were answered so far within each of `BUCKETS_S`, and later; shadows are not among them."""
+        with self._lock:
+            counts = [counted.buckets for labels, counted in self._answered.items() if labels[3] != RouteKind.SHADOW.value]
+            return [sum(column) for column in zip([0] * (len(BUCKETS_S) + 1), *counts, strict=True)]
 
     def failed(self, labels: Labels, problem: Problem) -> None:
         """Count a request that was answered by a problem."""

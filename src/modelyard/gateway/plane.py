@@ -31,7 +31,7 @@ HEAVY_S = 0.002  # a version whose calls take longer is not asked on the loop
 MOST_WAITING_ROWS = 16_384  # for one heavy version
 THREADS = 2
 MOST_APART = 128  # versions in processes of their own that are asked at the same time
-LONGEST_S = 60.0  # nobody waits longer, and a version that takes longer hangs
+LONGEST_S = 60.0  # nobody waits longer
 LOOK_S = 0.02  # between two looks for callers whose deadline has passed
 _SMOOTHING = 0.2
 
@@ -45,8 +45,6 @@ class Lane:
     rows: int = 0  # that wait
     busy: bool = False
     running: Sequence[Call] = ()
-    started: float = 0.0  # `perf_counter`
-    hangs: bool = False
     most_rows: float = MOST_WAITING_ROWS  # that wait
 
     def took(self, seconds: float) -> None:
@@ -62,11 +60,10 @@ class Lane:
 class Plane:
     """Answers calls. `take` and `take_large` belong to the event loop; `answer_batch` may be called from any thread."""
 
-    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock, longest_s: float = LONGEST_S) -> None:
+    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock) -> None:
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
-        self._longest_s = longest_s
         self._arrived: list[Call] = []  # in this turn of the loop
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
         self._large: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()  # of calls that the loop must not answer
@@ -90,11 +87,7 @@ class Plane:
         lane = lanes.get(loaded)
         if lane is None:
             lane = lanes[loaded] = Lane(loaded.pace_s, most_rows=MOST_WAITING_ROWS if loaded.is_apart else inf)
-        loop = asyncio.get_running_loop()
-        if lane.hangs:
-            self._refuse(loop, [call], _hanging(loaded))
-        else:
-            self._queue(loop, loaded, lane, [call])
+        self._queue(asyncio.get_running_loop(), loaded, lane, [call])
 
     def answer_batch(self, calls: Sequence[Call]) -> None:
         """Answer calls now, in this thread, those to one version together. Shadows are left to `mirror`."""
@@ -115,24 +108,24 @@ class Plane:
             end_refused(ask.span, ask, problem)
 
     def close(self) -> None:
-        """End the threads, once nothing more is asked. One in which a version hangs is left."""
-        self._threads.shutdown(wait=not self.hangs)
+        """End the threads, once nothing more is asked."""
+        self._threads.shutdown()
         self._askers.shutdown()
         self._mirror.close()
 
-    @property
-    def hangs(self) -> bool:
-        """Whether a version does not come back from a call."""
-        return any(lane.hangs for _, lane in self._all_lanes())
+    def _all_lanes(self) -> list[Lane]:
+        return [*list(self._lanes.values()), *list(self._large.values())]
 
-    def _all_lanes(self) -> list[tuple[LoadedVersion, Lane]]:
-        return [one for lanes in (self._lanes, self._large) for one in list(lanes.items())]
+    @property
+    def queue(self) -> float:
+        """How full the fullest queue is, as a share of what may wait in it."""
+        return max((lane.rows / lane.most_rows for lane in self._all_lanes()), default=0.0)
 
     def _figures(self) -> dict[str, float]:
         return {
             "modelyard_shadow_rows_dropped_total": self._mirror.rows_dropped,
             "modelyard_shadow_rows_refused_total": self._mirror.rows_refused,
-            "modelyard_waiting_rows": sum(lane.rows for _, lane in self._all_lanes()),
+            "modelyard_waiting_rows": sum(lane.rows for lane in self._all_lanes()),
         }
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -141,9 +134,6 @@ class Plane:
             lane = self._lanes.get(loaded)
             if lane is None:
                 lane = self._lanes[loaded] = Lane(loaded.pace_s)
-            if lane.hangs:
-                self._refuse(loop, group, _hanging(loaded))
-                continue
             if lane.heavy or lane.busy or loaded.runs_code:
                 self._queue(loop, loaded, lane, group)
                 continue
@@ -171,20 +161,11 @@ class Plane:
             self._looking = True
             loop.call_later(LOOK_S, self._look, loop)
 
-    def _refuse(self, loop: asyncio.AbstractEventLoop, calls: Sequence[Call], problem: Problem) -> None:
-        for call in calls:
-            call.problem = problem
-        self._failed(calls)
-        if any(call.may_fall_back for call in calls):
-            loop.run_in_executor(self._askers, self._fall_back, calls).add_done_callback(lambda _: _wake(calls))
-        else:
-            _wake(calls)
-
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let go of callers whose deadline has passed, and of versions that do not come back."""
+        """Let go of callers whose deadline has passed."""
         now = perf_counter()
-        busy = [(loaded, lane) for loaded, lane in self._all_lanes() if lane.busy]
-        for loaded, lane in busy:
+        busy = [lane for lane in self._all_lanes() if lane.busy]
+        for lane in busy:
             gone = [call for call in (*lane.running, *lane.waiting) if now > call.ask.deadline and call.problem is None]
             for call in gone:
                 call.problem, call.given_up = late(now - call.ask.begun), True
@@ -193,21 +174,9 @@ class Plane:
                 _wake(gone)
                 lane.waiting = deque(call for call in lane.waiting if not call.given_up)
                 lane.rows = sum(call.count for call in lane.waiting)
-            if now - lane.started > self._longest_s and not lane.hangs and not loaded.is_apart:
-                self._leave(loop, loaded, lane)
-        self._looking = any(not lane.hangs for _, lane in busy)
+        self._looking = bool(busy)
         if self._looking:
             loop.call_later(LOOK_S, self._look, loop)
-
-    def _leave(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
-        """Ask a version in this process no more that does not come back, and leave the thread that it holds for new ones."""
-        log.error("version %s hangs in a call of over %g s and is asked no more", loaded.served.version, self._longest_s)
-        lane.hangs = True
-        waiting, lane.waiting, lane.rows = list(lane.waiting), deque(), 0
-        left, self._threads = self._threads, ThreadPoolExecutor(THREADS, thread_name_prefix="infer")
-        left.shutdown(wait=False)
-        if waiting:
-            self._refuse(loop, waiting, _hanging(loaded))
 
     def _start(self, loop: asyncio.AbstractEventLoop, loaded: LoadedVersion, lane: Lane) -> None:
         batch = [lane.waiting.popleft()]
@@ -216,7 +185,7 @@ class Plane:
             batch.append(lane.waiting.popleft())
             rows += batch[-1].count
         lane.rows -= rows
-        lane.running, lane.started = batch, perf_counter()
+        lane.running = batch
         done = loop.run_in_executor(self._askers if loaded.is_apart else self._threads, self._work, loaded, batch)
         done.add_done_callback(lambda future: self._ended(loop, loaded, lane, batch, future))
 
@@ -229,7 +198,7 @@ class Plane:
         future: "asyncio.Future[float]",
     ) -> None:
         lane.took(future.result())
-        lane.hangs, lane.running = False, ()
+        lane.running = ()
         _wake(batch)
         self._mirror.take([call for call in batch if not call.given_up])
         if lane.waiting:
@@ -344,11 +313,6 @@ def late(seconds: float) -> Problem:
     """Return the problem of a request that was not answered in time."""
     why = f"{seconds:.1f} s have passed"
     return Problem("gateway.timeout", "The answer did not come in time", why, "try again, wait longer, or send less at once")
-
-
-def _hanging(loaded: LoadedVersion) -> Problem:
-    what = f"Version {loaded.served.version} hangs"
-    return Problem("version.failed", what, "a call of it does not come back", "roll it back, and mend it")
 
 
 def _busy(rows: int) -> Problem:

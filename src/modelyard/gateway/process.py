@@ -2,7 +2,7 @@
 
 `python -m modelyard.gateway --home DIR --port N --control URL`, the token of a member who sees the projects in
 `MODELYARD_TOKEN`. When it answers it prints one JSON line: `{"gateway": URL, "grpc": HOST:PORT or null, "ready": whether it has
-a catalogue}`. SIGTERM ends it: open requests are answered, the ledger is shipped.
+a catalogue}`. SIGTERM ends it: open requests are answered, the ledger is shipped. What other signals do, see `server`.
 
 With `--grpc-port` it listens for gRPC, too, where `modelyard[grpc]` is installed; where it is not, it says so and goes on.
 
@@ -10,39 +10,36 @@ Everything of its own lies in `HOME/gateway`: `catalogue.json`, `packages/`, `le
 """
 
 import argparse
-import asyncio
 import gc
-import json
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
-import uvicorn
 
 from modelyard.adapters import FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import IdMaker, ObjectStore, Problem, system_clock
 from modelyard.gateway.app import Gateway
 from modelyard.gateway.carrying import ProcessCarrier
-from modelyard.gateway.connections import allow_connections
-from modelyard.gateway.express import ExpressConnection
 from modelyard.gateway.follow import Follower
+from modelyard.gateway.fullness import CPU, Full
 from modelyard.gateway.isolation import Isolation
 from modelyard.gateway.keeper import Bounds
 from modelyard.gateway.limits import Allowances, counted_together
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import LONGEST_S
-from modelyard.gateway.replicas import Siblings, adopt, alone_in, replica_folder
+from modelyard.gateway.replicas import ADOPTING_S, Siblings, adopt, alone_in
 from modelyard.gateway.residents import Residents, memory_budget_mb
 from modelyard.gateway.routes import RouteTable
 from modelyard.gateway.segments import SegmentWriter
+from modelyard.gateway.server import Rpc, serve
 from modelyard.gateway.shipping import Shipper
 from modelyard.training import Framework
 from modelyard.wiring.extras import NO_GRPC, has_grpc
@@ -50,16 +47,10 @@ from modelyard.wiring.platform import open_clock
 from modelyard.wiring.settings import Settings, read_settings
 from modelyard.wiring.tracing import open_tracer
 
-if TYPE_CHECKING:
-    from modelyard.gateway.grpc_door import GrpcDoor
-
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 16 << 20
 SHIP_EVERY_S = 1.0
-KEEP_ALIVE_S = 120
-GRACE_S = 10
-FIRST_CATALOGUE_S = 60.0
 YOUNGEST = 10_000  # objects between two collections of the youngest: a request makes a hundred, and leaves none in a cycle
 OF_DEADLINE = 0.9  # a version that hangs is ended while another can still answer who asked it
 SWITCH_S = 0.0005  # the shipper and loading versions compute in threads: the loop must not wait 5 ms for each of its turns
@@ -89,6 +80,8 @@ class Options:
     ship_every_s: float
     timeout_s: float
     version_memory_mb: float
+    full_cpu: float
+    latency_aim_ms: float
     memory_mb: float
 
 
@@ -122,11 +115,23 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         "--version-memory-mb", type=float, default=Bounds.memory_mb,
         help="MiB that the process of a version that runs code may grow, until it is replaced; at twice as much it is ended",
     )  # fmt: skip
+    parser.add_argument("--full-cpu", type=_over_0, default=CPU, help="share of a core at which it counts as full")
+    parser.add_argument(
+        "--latency-aim-ms", type=_over_0, default=inf,
+        help="milliseconds that 95 %% of the answers are to take at most: with that it counts as full (default: no aim)",
+    )  # fmt: skip
     parser.add_argument(
         "--memory-mb", type=float, default=0.0,
         help="MiB that all versions may hold together: who was asked longest ago makes room (default: half of the machine's)",
     )  # fmt: skip
     return Options(**vars(parser.parse_args(arguments)))
+
+
+def _over_0(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return number
 
 
 def run(options: Options, settings: Settings, token: str) -> None:
@@ -137,18 +142,18 @@ def run(options: Options, settings: Settings, token: str) -> None:
     Problem
         `gateway.conflict` when another gateway works in this home, `port.unavailable`, and what the adapters raise.
     """
-    folder = replica_folder(settings.home, options.replica)
+    siblings = Siblings(settings.home, options.replica)
+    folder = siblings.own
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    siblings = Siblings(settings.home, folder)
     stores = Stores(connect(OBJECTS, settings.objects), lambda name: resolve(FRAMEWORK, name)())
     with (
-        alone_in(folder), listener_of(options) as listener, listening("127.0.0.1", 0) as inner,
+        alone_in(folder, ADOPTING_S), listener_of(options) as listener, listening("127.0.0.1", 0) as inner,
         counted_together(settings.home) as counts,
     ):  # fmt: skip
         ids = IdMaker(system_clock)
         writer = SegmentWriter(folder / "ledger", ids)
-        adopt(settings.home, folder / "ledger")
-        shipper = Shipper(writer, ProcessCarrier(settings.lake, folder / "ledger"), options.ship_every_s)
+        carrier = ProcessCarrier(settings.lake, folder / "ledger")
+        shipper = Shipper(writer, carrier, options.ship_every_s, partial(adopt, settings.home, folder / "ledger"))
         tracer = open_tracer("modelyard-gateway")
         metrics = Metrics()
         bounds = Bounds(call_s=OF_DEADLINE * options.timeout_s, memory_mb=options.version_memory_mb)
@@ -158,6 +163,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=metrics, clock=open_clock(settings.clock), boot=ids("req"),
             body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s, tracer=tracer,
+            full=Full(options.full_cpu, latency_s=options.latency_aim_ms / 1000),
         )  # fmt: skip
 
         def swap(table: RouteTable) -> None:
@@ -172,7 +178,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
             follower.start()
             shipper.start()
             siblings.tell(f"http://127.0.0.1:{inner.getsockname()[1]}")
-            _serve(gateway, follower, [listener, inner], options)
+            serve(gateway, follower, [listener, inner], _rpc(options))
             siblings.leave()
             follower.stop()
         isolation.close()
@@ -180,60 +186,15 @@ def run(options: Options, settings: Settings, token: str) -> None:
         shipper.stop()
         if tracer is not None:
             tracer.close()
-        if gateway.hangs:
-            os._exit(0)
 
 
-def _serve(gateway: Gateway, follower: Follower, listeners: list[socket.socket], options: Options) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more when it has ended
-    config = uvicorn.Config(
-        gateway, loop="uvloop", http=ExpressConnection, limit_concurrency=allow_connections(), ws="none", interface="asgi3",
-        proxy_headers=False, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACE_S,
-    )  # fmt: skip
-    _Server(config, gateway, follower, options).run(sockets=listeners)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it answers, with the gRPC door beside it."""
-
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, follower: Follower, options: Options) -> None:
-        super().__init__(config)
-        self._gateway = gateway
-        self._follower = follower
-        self._options = options
-        self._grpc: GrpcDoor | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, wait for the first word of the control plane, and print the addresses."""
-        await super().startup(sockets)
-        settled = asyncio.to_thread(self._follower.settled.wait, FIRST_CATALOGUE_S)
-        grpc, _ = await asyncio.gather(self._listen_for_grpc(), settled)
-        gc.collect()
-        gc.freeze()  # what was loaded stays: a collection that walks through it all holds requests for a tenth of a second
-        host, port = (sockets or [])[0].getsockname()[:2]
-        line = {"gateway": f"http://{host}:{port}", "grpc": grpc, "ready": self._gateway.table.position >= 0}
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End when what is open is answered."""
-        if self._grpc is not None:
-            await self._grpc.stop(GRACE_S)
-        await super().shutdown(sockets)
-
-    async def _listen_for_grpc(self) -> str | None:
-        options = self._options
-        if options.grpc_port is None:
-            return None
-        if not has_grpc():
-            log.warning(NO_GRPC)
-            return None
-        from modelyard.gateway.grpc_door import GrpcDoor  # noqa: PLC0415 - an optional package
-
-        self._grpc = GrpcDoor(self._gateway, options.body_limit, shared=options.shared)
-        return await self._grpc.start(options.host, options.grpc_port)
+def _rpc(options: Options) -> Rpc | None:
+    if options.grpc_port is None:
+        return None
+    if not has_grpc():
+        log.warning(NO_GRPC)
+        return None
+    return Rpc(options.host, options.grpc_port, options.shared, options.body_limit)
 
 
 @contextmanager

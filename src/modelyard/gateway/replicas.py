@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from time import monotonic, sleep
+from typing import Any, TextIO
 
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from modelyard.core import Problem
+from modelyard.gateway.fullness import LOAD
 from modelyard.gateway.segments import SUFFIX
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ DOOR = "door"
 LOCK = "lock"
 ALONE = "alone=1"  # the query by which a replica is asked for itself only
 TIMEOUT_S = 30.0
+ADOPTING_S = 1.0  # in which a ledger is moved: so long a folder may be held by a gateway that does not work in it
+LOCK_LOOK_S = 0.02
 _LEAST = frozenset({"modelyard_catalogue_position"})
 _MOST = frozenset({"modelyard_ledger_backlog_oldest_seconds"})
 
@@ -41,17 +46,24 @@ def replica_folder(home: Path, number: int) -> Path:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. Problem `gateway.conflict` when another one has it."""
+def alone_in(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
+    """Hold the folder for this process. Problem `gateway.conflict` when another one has it for longer than `patience_s`."""
+    until = monotonic() + patience_s
     with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            why = "two would ship one ledger"
-            raise Problem(
-                "gateway.conflict", f"Another gateway works in {folder}", why, "end it, or use another --home"
-            ) from error
+        while not _locked(lock):
+            if monotonic() >= until:
+                why, step = "two would ship one ledger", "end it, or use another --home"
+                raise Problem("gateway.conflict", f"Another gateway works in {folder}", why, step)
+            sleep(LOCK_LOOK_S)
         yield
+
+
+def _locked(lock: TextIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def adopt(home: Path, into: Path) -> int:
@@ -75,7 +87,12 @@ class Siblings:
     """The other replicas of a home."""
 
     home: Path
-    own: Path  # this replica's folder
+    number: int  # of this replica
+
+    @property
+    def own(self) -> Path:
+        """Where it keeps what is its own."""
+        return replica_folder(self.home, self.number)
 
     def tell(self, address: str) -> None:
         """Let the others know where this one is asked."""
@@ -120,24 +137,26 @@ def added_up(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dic
 def together(texts: Sequence[bytes]) -> bytes:
     """Return the figures of several replicas as those of one, in Prometheus' text form: counted together, most of it."""
     families: dict[str, Metric] = {}
-    values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
+    values: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[float]] = {}
     for text in texts:
         for family in text_string_to_metric_families(text.decode()):
             families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
                 key = family.name, sample.name, tuple(sorted(sample.labels.items()))
-                values[key] = _joined(sample.name)(values[key], sample.value) if key in values else sample.value
-    for (family_name, name, labels), value in values.items():
-        families[family_name].add_sample(name, dict(labels), value)
+                values.setdefault(key, []).append(sample.value)
+    for (family_name, name, labels), told in values.items():
+        families[family_name].add_sample(name, dict(labels), _joined(name)(told))
     registry = CollectorRegistry()
     registry.register(_Families(list(families.values())))
     return generate_latest(registry)
 
 
-def _joined(name: str) -> Callable[[float, float], float]:
+def _joined(name: str) -> Callable[[Sequence[float]], float]:
+    if name.startswith(LOAD):
+        return fmean
     if name in _LEAST:
         return min
-    return max if name in _MOST else lambda one, other: one + other
+    return max if name in _MOST else sum
 
 
 def _folders(home: Path) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from modelyard.core import Problem
+from modelyard.gateway.fullness import Fullness
 from modelyard.gateway.http import Reply, json_reply
 from modelyard.gateway.metrics import MEDIA_TYPE, Metrics
 from modelyard.gateway.replicas import ALONE, Siblings, added_up, together
@@ -14,6 +16,7 @@ from modelyard.gateway.shipping import Shipper, ledger_figures
 from modelyard.version import __version__
 
 STATUS = "/v1/status"
+LOAD = "/v1/load"
 FLUSH = "/v1/ledger/flush"
 METRICS = "/metrics"
 
@@ -26,6 +29,7 @@ class Reports:
     writer: SegmentWriter
     shipper: Shipper
     metrics: Metrics
+    fullness: Fullness
     siblings: Siblings | None
     follower_status: Callable[[], Mapping[str, Any]] = field(default=dict)
     processes: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple)  # of versions that run code
@@ -34,6 +38,7 @@ class Reports:
     def __post_init__(self) -> None:
         """Show the ledger's figures among the metrics."""
         self.metrics.watch(self._ledger_figures)
+        self.metrics.watch(self.fullness.figures)
 
     def live(self) -> Reply:
         """Tell that the process runs."""
@@ -64,7 +69,15 @@ class Reports:
         processes = [process for one in told for process in one["processes"]]
         versions = added_up(told[0]["versions"], [one["versions"] for one in told[1:]])
         merged = {"problems": problems, "processes": processes, "versions": versions, "ledger": ledger, "replicas": len(told)}
-        return json_reply({**behind, **merged})
+        loads = sorted((load for one in told for load in one["loads"]), key=lambda load: int(load["replica"]))
+        return json_reply({**behind, **merged, "loads": loads})
+
+    def load(self, authorization: bytes | None, query: bytes) -> Reply:
+        """Tell how full the replicas are: each by its number, and on average."""
+        told = [self._load()]
+        told += [one for answer in self._others("GET", LOAD, authorization, query) for one in answer.json()["replicas"]]
+        told.sort(key=lambda one: one["replica"])
+        return json_reply({"load": fmean(one["load"] for one in told), "replicas": told})
 
     def flush(self, authorization: bytes | None, query: bytes) -> Reply:
         """Ship the ledger of all replicas now.
@@ -86,6 +99,9 @@ class Reports:
         if self.siblings is None or query == ALONE.encode():
             return []
         return self.siblings.ask(method, path, authorization)
+
+    def _load(self) -> dict[str, float]:
+        return {"replica": 1 if self.siblings is None else self.siblings.number, **self.fullness.parts()}
 
     def _status(self) -> dict[str, Any]:
         targets = [
@@ -113,7 +129,7 @@ class Reports:
             "backlog": self.shipper.backlog(),
         }
         told = {"deployments": targets, "processes": list(self.processes()), "versions": self.versions(), "ledger": ledger}
-        return {"version": __version__, **self.follower_status(), **told}
+        return {"version": __version__, **self.follower_status(), **told, "loads": [self._load()]}
 
     def _flush(self) -> dict[str, int]:
         shipment = self.shipper.ship()
@@ -143,6 +159,7 @@ OPEN: Mapping[tuple[str, str], Callable[[Reports], Reply]] = {  # to everybody
 }
 ASKED: Mapping[tuple[str, str], tuple[Callable[[Reports, bytes | None, bytes], Reply], bool]] = {  # and whether with a token
     ("GET", METRICS): (Reports.figures, False),
+    ("GET", LOAD): (Reports.load, False),
     ("GET", STATUS): (Reports.status, True),
     ("POST", FLUSH): (Reports.flush, True),
 }

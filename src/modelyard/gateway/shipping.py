@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -215,12 +215,21 @@ class Shipper:
         What brings them to the lake.
     interval_s
         How long a row waits at most while everything is well.
+    gather
+        Brings in closed segments that others left, before each shipment.
     """
 
-    def __init__(self, writer: SegmentWriter, carrier: Carrier, interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        writer: SegmentWriter,
+        carrier: Carrier,
+        interval_s: float = 1.0,
+        gather: Callable[[], object] = lambda: None,
+    ) -> None:
         self._writer = writer
         self._carrier = carrier
         self._interval_s = interval_s
+        self._gather = gather
         self._one_at_a_time = Lock()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="ledger", daemon=True)
@@ -243,6 +252,7 @@ class Shipper:
         """Close the open segment and ship everything, now."""
         with self._one_at_a_time:
             self._writer.rotate()
+            self._gather()
             waiting = self._writer.closed()
             told = self._carrier.carry(waiting) if waiting else []
             shipped = [one for one in told if isinstance(one, int)]

@@ -36,9 +36,11 @@ from modelyard.gateway.isolation import Isolation
 from modelyard.gateway.keeper import Bounds
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.plane import Plane
-from modelyard.gateway.process import FIRST_CATALOGUE_S, SHIP_EVERY_S, Stores
+from modelyard.gateway.process import SHIP_EVERY_S, Stores
 from modelyard.gateway.replicas import alone_in
+from modelyard.gateway.residents import Residents, memory_budget_mb
 from modelyard.gateway.routes import RouteTable, Target
+from modelyard.gateway.server import FIRST_CATALOGUE_S
 from modelyard.gateway.settled import Mark, SettledSegments, settle
 from modelyard.gateway.shipping import Shipper, ledger_figures
 from modelyard.gateway.stream import Stream
@@ -163,7 +165,7 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=options.control, headers=headers, trust_env=False) as client:
             isolation = Isolation(stores, Bounds(), metrics.restarted)
-            follower = Follower(folder, isolation.load, client, swap)
+            follower = Follower(folder, Residents(isolation.bring, isolation.load, memory_budget_mb()), client, swap)
             follower.start()
             try:
                 if choice.wait(follower, ending):
