@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard.embedded.family import sharing
+from modelyard.embedded.listeners import sharing
 from modelyard.serving import Route
 from tests.gateway.packages import flights
 from tests.gateway.world import CONTROL_TOKEN, TOKEN, World
@@ -59,9 +59,17 @@ def ask(world: World, times: int) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def test_both_answer_and_whoever_is_asked_tells_and_ships_for_both(world: World) -> None:
+@pytest.fixture
+def shared() -> Iterator[list[socket.socket]]:
+    found = sharing("127.0.0.1", 0, 2)
+    yield found
+    for one in found:
+        one.close()
+
+
+def test_both_answer_and_whoever_is_asked_tells_and_ships_for_both(world: World, shared: list[socket.socket]) -> None:
     world.publish(world.served(Route(1, 100)))
-    with sharing("127.0.0.1", 0, 2) as shared, replicas(world, shared):
+    with replicas(world, shared):
         ask(world, CONNECTIONS)
         folders = world.home / "gateway", world.home / "gateway" / "2"
         written = [len(list((folder / "ledger").glob("*.jsonl"))) for folder in folders]
@@ -77,17 +85,15 @@ def test_both_answer_and_whoever_is_asked_tells_and_ships_for_both(world: World)
     assert world.ledger().height == CONNECTIONS
 
 
-def test_one_that_is_killed_leaves_the_other_answering_and_its_ledger_to_it(world: World) -> None:
+def test_one_that_is_killed_leaves_the_other_answering_and_its_ledger_to_it(world: World, shared: list[socket.socket]) -> None:
     world.publish(world.served(Route(1, 100)))
-    with sharing("127.0.0.1", 0, 2) as shared:
-        with replicas(world, shared) as started:
-            ask(world, CONNECTIONS)
-            started[1].send_signal(signal.SIGKILL)
-            started[1].wait()
-            shared[1].close()  # as the system does when nobody holds it any more
-            ask(world, 5)
-            with world.client() as client:
-                assert client.get("/v1/status").json()["replicas"] == 1
-        with replicas(world, shared[:1]), world.client() as client:
+    with replicas(world, shared) as started:
+        ask(world, CONNECTIONS)
+        started[1].send_signal(signal.SIGKILL)
+        started[1].wait()
+        shared[1].close()  # as the system does when nobody holds it any more
+        ask(world, 5)
+        with world.client() as client:
+            assert client.get("/v1/status").json()["replicas"] == 1
             client.post("/v1/ledger/flush")
     assert world.ledger().height == CONNECTIONS + 5

@@ -75,7 +75,7 @@ def exits(as_json: Json = False) -> None:
     show([{"exit code": code, "meaning": kind} for kind, code in codes.items()], False, ["exit code", "meaning"])
 
 
-command(app, "up", "yard up", "yard up --home /srv/yard --port 8000 --workers 4", "yard up --port 0 --json")(up)
+command(app, "up", "yard up", "yard up --home /srv/yard --port 8000 --gateways 1-4", "yard up --port 0 --json")(up)
 command(app, "demo", "yard demo", "yard demo --exit --json out.json")(demo)
 command(app, "init", "yard init churn", "cd churn && python make_data.py && python train.py")(init)
 command(app, "doctor", "yard doctor", "yard doctor --json")(doctor)

@@ -15,8 +15,10 @@ from modelyard.cli.output import say
 
 if TYPE_CHECKING:
     from modelyard.embedded.family import Addresses
+    from modelyard.embedded.scaling import Scale
 
 USUAL_PORT = 7878
+MOST_GATEWAYS = 256
 
 WAKE_S = 0.5
 
@@ -28,7 +30,16 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     gateway_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions; 0: a free one.")] = 0,
     grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of predictions by gRPC; 0: a free one.")] = 0,
-    gateways: Annotated[int, typer.Option(min=1, help="How many gateway processes share the ports of predictions.")] = 1,
+    gateways: Annotated[
+        str, typer.Option(metavar="N or N-M", help="Gateway processes that share the ports of predictions; N-M: by the load.")
+    ] = "1",
+    full_cpu: Annotated[
+        float | None, typer.Option(min=0.01, help="Share of a core at which a gateway counts as full; else 0.8.")
+    ] = None,
+    latency_aim_ms: Annotated[
+        float | None, typer.Option(min=0.001, help="A gateway counts as full, too, when 5 % of its answers take longer.")
+    ] = None,
+    quiet_s: Annotated[float, typer.Option(min=0, help="For so long the others have to have room before one is ended.")] = 60,
     workers: Annotated[int, typer.Option(min=0, help="How many worker processes.")] = 2,
     open_to_network: Annotated[
         bool, typer.Option("--open-to-network", help="Listen on other than loopback, although nothing here is encrypted.")
@@ -39,10 +50,11 @@ def up(
 
     The first start in a home prints a token; make others with `yard token create`, on this machine and with this home.
     """
-    from modelyard.embedded.family import Plan, running
+    from modelyard.embedded.family import Full, Plan, running
 
     check_host(host, open_to_network=open_to_network)
-    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port, gateways)
+    scale, full = read_scale(gateways, quiet_s), Full(full_cpu, latency_aim_ms)
+    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port, scale, full)
     stop = threading.Event()
     stopping: list[int] = []
 
@@ -56,14 +68,32 @@ def up(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     try:
-        with running(plan, say) as family:
-            answering.append(family.addresses)
-            _tell(family.addresses, plan.home, as_json)
+        with running(plan, say) as addresses:
+            answering.append(addresses)
+            _tell(addresses, plan.home, as_json)
             while not stop.wait(WAKE_S):  # a signal that another thread was given is only seen when this one wakes
                 pass
             say("ending")
     except KeyboardInterrupt:
         say("ended while starting")
+
+
+def read_scale(text: str, quiet_s: float) -> "Scale":
+    """Return how many gateways `2`, or from how many to how many `1-4` is.
+
+    Raises
+    ------
+    Problem
+        `gateways.invalid`.
+    """
+    from modelyard.core import Problem
+    from modelyard.embedded.scaling import Scale
+
+    least, _, most = (text if "-" in text else f"{text}-{text}").partition("-")
+    if not (least.isdecimal() and most.isdecimal() and 1 <= int(least) <= int(most) <= MOST_GATEWAYS):
+        why = f"it is a number, or the least and the most with - between them, from 1 to {MOST_GATEWAYS}"
+        raise Problem("gateways.invalid", f"--gateways {text!r} cannot be read", why, "name for example 2, or 1-4")
+    return Scale(int(least), int(most), quiet_s)
 
 
 def check_host(host: str, *, open_to_network: bool) -> None:

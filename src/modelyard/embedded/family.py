@@ -8,20 +8,35 @@ import fcntl
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelyard.core import Problem
+from modelyard.embedded.gateways import Gateways, name_of
+from modelyard.embedded.listeners import address, listening
+from modelyard.embedded.scaling import Scale
 from modelyard.embedded.supervisor import Child, Order, Program, Say, stop_all
 from modelyard.wiring.extras import NO_GRPC, has_grpc
 
 START_S = 60.0
 LIVES = 4  # of the gateway at the start: one of before, killed, may still be bringing its ledger home
-BACKLOG = 2048
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Full:
+    """When a gateway counts as full; None: as it sees it itself."""
+
+    cpu: float | None = None  # share of a core
+    latency_ms: float | None = None  # that 95 % of the answers are to take at most
+
+    def arguments(self) -> list[str]:
+        """Return this as options of a gateway."""
+        told = {"--full-cpu": self.cpu, "--latency-aim-ms": self.latency_ms}
+        return [text for name, value in told.items() if value is not None for text in (name, str(value))]
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,8 @@ class Plan:
     gateway_port: int = 0
     workers: int = 2
     grpc_port: int = 0
-    gateways: int = 1  # processes that share both ports of predictions
+    gateways: Scale = field(default_factory=Scale)  # processes that share both ports of predictions
+    full: Full = field(default_factory=Full)
 
 
 @dataclass(frozen=True)
@@ -47,17 +63,9 @@ class Addresses:
     token: str | None  # of the first member, the first time alone
 
 
-@dataclass
-class Family:
-    """The running processes."""
-
-    addresses: Addresses
-    children: list[Child] = field(default_factory=list)
-
-
 @contextmanager
-def running(plan: Plan, say: Say) -> Iterator[Family]:
-    """Start the family, give it when everything answers, and end all of it at the end of the block.
+def running(plan: Plan, say: Say) -> Iterator[Addresses]:
+    """Start the family, give its addresses when everything answers, and end all of it at the end of the block.
 
     `say` is told what happens to the children, in sentences.
 
@@ -70,37 +78,32 @@ def running(plan: Plan, say: Say) -> Iterator[Family]:
     with (
         alone_in(plan.home),
         listening(plan.host, plan.port) as listener,
-        sharing(plan.host, plan.gateway_port, plan.gateways) as shared,
+        Gateways(plan.gateways, plan.host, plan.gateway_port, say) as gateways,
     ):
-        gateway_port, grpc_port = shared[0].getsockname()[1], free_grpc_port(plan)
+        grpc_port = free_grpc_port(plan)
         if grpc_port is None:
             say(NO_GRPC)
         url = address(plan.host, listener.getsockname()[1])
         service = _Secret()
         stopping = threading.Event()
         grpc = None if grpc_port is None else address(plan.host, grpc_port).removeprefix("http://")
-        control = Child(_control(plan, listener, address(plan.host, gateway_port), grpc), say)
-        wanted = [
-            _gateway(plan, number, one, grpc_port, control=url, service=service, stopping=stopping)
-            for number, one in enumerate(shared, start=1)
-        ]
-        gateways = [Child(program, say) for program in wanted]
-        children = [control, *gateways]
+        control = Child(_control(plan, listener, gateways.url, grpc), say)
+        children = [control]
         try:
-            for child in children:
-                child.start()
+            control.start()
+            gateways.start(_gateway(plan, grpc_port, url, service, stopping))
             told = control.first_line(START_S)
             _raise_told(told)
             service.give(told["service"])
-            found, *_ = [gateway.first_line(START_S, LIVES) for gateway in gateways]
+            found = gateways.first_line(START_S, LIVES)
             for number in range(1, plan.workers + 1):
                 children.append(Child(_worker(plan, number), say))
                 children[-1].start()
-            yield Family(Addresses(url, found["gateway"], found["grpc"], told["token"]), children)
+            yield Addresses(url, found["gateway"], found["grpc"], told["token"])
         finally:
             stopping.set()
             service.give("")
-            stop_all(children)
+            stop_all([*children, *gateways.close()])
 
 
 @dataclass
@@ -134,37 +137,35 @@ def _control(plan: Plan, listener: socket.socket, gateway: str, grpc: str | None
 
 
 def _gateway(
-    plan: Plan,
-    number: int,
-    shared: socket.socket,
-    grpc_port: int | None,
-    *,
-    control: str,
-    service: _Secret,
-    stopping: threading.Event,
-) -> Program:
-    name = "gateway" if number == 1 else f"gateway-{number}"
+    plan: Plan, grpc_port: int | None, control: str, service: _Secret, stopping: threading.Event
+) -> Callable[[int, socket.socket], Program]:
+    """Return what makes the program of a gateway, by its number and the socket that it listens on."""
+    arguments = ["--home", str(plan.home), "--host", plan.host, "--control", control, *plan.full.arguments()]
+    if grpc_port is not None:
+        arguments += ["--grpc-port", str(grpc_port)]
+    if plan.gateways.most > 1:
+        arguments.append("--shared")
 
-    def order() -> Order | None:
-        token = service.wait()
-        if stopping.is_set() or not token:
-            return None
-        arguments = ["--home", str(plan.home), "--host", plan.host, "--socket", str(shared.fileno()), "--control", control]
-        arguments += ["--replica", str(number)]
-        if grpc_port is not None:
-            arguments += ["--grpc-port", str(grpc_port)]
-        if plan.gateways > 1:
-            arguments.append("--shared")
-        return Order(arguments, {"MODELYARD_TOKEN": token})
+    def program(number: int, listener: socket.socket) -> Program:
+        name = name_of(number)
 
-    return Program(
-        name=name,
-        module="modelyard.gateway",
-        order=order,
-        log=plan.home / "logs" / f"{name}.log",
-        preload=("modelyard.gateway.process",),
-        descriptors=(shared.fileno(),),
-    )
+        def order() -> Order | None:
+            token = service.wait()
+            if stopping.is_set() or not token:
+                return None
+            own = ["--socket", str(listener.fileno()), "--replica", str(number)]
+            return Order([*arguments, *own], {"MODELYARD_TOKEN": token})
+
+        return Program(
+            name=name,
+            module="modelyard.gateway",
+            order=order,
+            log=plan.home / "logs" / f"{name}.log",
+            preload=("modelyard.gateway.process",),
+            descriptors=(listener.fileno(),),
+        )
+
+    return program
 
 
 def _worker(plan: Plan, number: int) -> Program:
@@ -188,59 +189,10 @@ def _raise_told(told: dict[str, Any]) -> None:
         raise Problem(problem["code"], problem["what"], problem["why"], problem["next_step"], problem["detail"])
 
 
-def address(host: str, port: int) -> str:
-    """Return the URL that reaches a listener from this machine."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared
-    return f"http://{reached}:{port}"
-
-
 def free_grpc_port(plan: Plan) -> int | None:
     """Return the port of gRPC, free now; None where it is not installed. Problem `port.unavailable`."""
     with listening(plan.host, plan.grpc_port) as grpc:
         return grpc.getsockname()[1] if has_grpc() else None
-
-
-@contextmanager
-def sharing(host: str, port: int, count: int) -> Iterator[list[socket.socket]]:
-    """Give as many sockets that listen on one port: the system spreads the callers over them.
-
-    They stay open here, so that who is spread to a process that has just ended waits for the next one.
-
-    Raises
-    ------
-    Problem
-        `port.unavailable`.
-    """
-    with ExitStack() as stack:
-        if count == 1:
-            yield [stack.enter_context(listening(host, port))]
-            return
-        with listening(host, port) as probe:  # a port that somebody shares already would be joined, and not be refused
-            free = probe.getsockname()[1]
-        yield [stack.enter_context(listening(host, free, shared=True)) for _ in range(count)]
-
-
-@contextmanager
-def listening(host: str, port: int, *, shared: bool = False) -> Iterator[socket.socket]:
-    """Give a listening socket; who connects waits until somebody answers.
-
-    Raises
-    ------
-    Problem
-        `port.unavailable` when the port is taken or the host is not this machine's.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            step = "name another one (--port, --gateway-port, --grpc-port), or 0 for a free one"
-            raise Problem("port.unavailable", f"{host}:{port} cannot be listened on", str(error.strerror), step) from error
-        listener.listen(BACKLOG)
-        yield listener
 
 
 @contextmanager

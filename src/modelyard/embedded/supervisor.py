@@ -77,6 +77,7 @@ class Child:
         self._changed = threading.Condition()
         self._failures = 0  # lives that ended without a line
         self._process: subprocess.Popen[str] | None = None
+        self._answering: subprocess.Popen[str] | None = None  # the process that has printed its line
         self._first: dict[str, Any] | None = None
         self._thread = threading.Thread(target=self._keep, name=program.name, daemon=True)
         self._lock = threading.Lock()  # between starting it and asking it to stop
@@ -107,12 +108,29 @@ class Child:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM, and start it no more."""
+    @property
+    def answers(self) -> bool:
+        """Whether the process has printed its line and has not ended."""
+        process = self._process
+        return process is not None and self._answering is process and process.poll() is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more and is not started again."""
+        return self._ended.is_set()
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal to a process that answers: one that does not yet may not know what it means."""
+        with self._lock:
+            if self._process is not None and self.answers:
+                self._process.send_signal(number)
+
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal, and start it no more; one that does not answer yet is sent SIGTERM."""
         with self._lock:
             self._stop.set()
             if self._process is not None:
-                self._process.terminate()
+                self._process.send_signal(number if self.answers else signal.SIGTERM)
 
     def end(self, deadline: float) -> None:
         """Wait for its end until `deadline` (of `time.monotonic`), then kill it."""
@@ -189,6 +207,7 @@ class Child:
             first = json.loads(output.readline() or "null")
         with self._changed:
             self._first = first or self._first
+            self._answering = process if first else None
             self._failures += first is None
             self._changed.notify_all()
         for _ in output:

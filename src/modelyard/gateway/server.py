@@ -2,9 +2,10 @@
 
 SIGTERM ends it: open requests are answered. Two more signals are for a gateway among several on one port:
 
-- SIGUSR2, another one has come: each connection is closed with its next answer, so that callers come anew and are spread;
-- SIGUSR1, it goes and the others stay: as SIGUSR2, and it ends when nobody is left, or after `DRAIN_S`. It answers whoever
-  still comes; that they come to the others is for who sends the signal to see to.
+- `SPREAD`, another one has come: each connection is closed with its next answer, so that callers come anew and are spread;
+- `LEAVE`, it goes and the others stay: the same, and it ends when nobody is left, or after `LEAVE_S`; who asks less often than
+  that finds the connection closed, as after `KEEP_ALIVE_S`. Meanwhile it answers whoever still comes: that new callers come to
+  the others is for who sends the signal to see to.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from modelyard.gateway.app import Gateway
 from modelyard.gateway.connections import Connection, allow_connections
 from modelyard.gateway.express import ExpressConnection
 from modelyard.gateway.follow import Follower
+from modelyard.wiring.signals import LEAVE, LEAVE_S, SPREAD
 
 if TYPE_CHECKING:
     from modelyard.gateway.grpc_door import GrpcDoor
@@ -32,12 +34,9 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 120
 GRACE_S = 10
-DRAIN_S = 30.0  # who asks less often than that finds the connection closed, as after `KEEP_ALIVE_S`
 LATE_S = 3.0  # a connection that began before the others took over may need so long to be there
 LOOK_S = 0.1
 FIRST_CATALOGUE_S = 60.0
-LEAVE = signal.SIGUSR1
-SPREAD = signal.SIGUSR2
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         clock = asyncio.get_running_loop().time
         begun = clock()
-        while self._leaves and clock() - begun < (DRAIN_S if self.server_state.connections else LATE_S):
+        while self._leaves and clock() - begun < (LEAVE_S if self.server_state.connections else LATE_S):
             self._spread()
             await asyncio.sleep(LOOK_S)
 

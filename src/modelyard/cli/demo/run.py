@@ -27,7 +27,7 @@ from modelyard.client import DeploymentClient, TrainerClient
 from modelyard.client.connection import connect
 from modelyard.client.projects import open_project
 from modelyard.core import FileClock, Problem, from_text
-from modelyard.embedded.family import Addresses, Family, running
+from modelyard.embedded.family import Addresses, running
 from modelyard.embedded.family import Plan as FamilyPlan
 from modelyard.monitoring import Alert
 from modelyard.reactions import ActionKind, Decision
@@ -74,8 +74,7 @@ def run_demo(options: Options, console: Console, stop: threading.Event) -> Figur
     began = time.monotonic()
     told = Telling(console)
     plan = Plan()
-    with watched_memory() as peak, platform_at(options, told) as (family, clock):
-        addresses = family.addresses
+    with watched_memory() as peak, platform_at(options, told) as (addresses, clock):
         told.detail(f"console {addresses.url}   token {addresses.token}")
         connection = connect(addresses.url, addresses.token)
         story = Story(open_project(connection, PROJECT), told, plan, options.home)
@@ -107,15 +106,15 @@ def run_demo(options: Options, console: Console, stop: threading.Event) -> Figur
 
 
 @contextmanager
-def platform_at(options: Options, told: Telling) -> Iterator[tuple[Family, FileClock]]:
+def platform_at(options: Options, told: Telling) -> Iterator[tuple[Addresses, FileClock]]:
     """Start the platform on a clock that the demo moves."""
     options.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = FileClock(options.home / "clock")
     clock.set(SPRING)
     os.environ["MODELYARD_CLOCK"] = (options.home / "clock").as_uri()
     plan = FamilyPlan(options.home, options.host, options.port, options.gateway_port, WORKERS)
-    with running(plan, told.detail) as family:
-        yield family, clock
+    with running(plan, told.detail) as addresses:
+        yield addresses, clock
 
 
 def first_half(story: Story) -> tuple[DeploymentClient, TrainerClient, Counts]:
