@@ -1,7 +1,7 @@
 """Small real packages for the gateway's tests: a pipeline and a boosted model in ONNX form, and a scikit-learn one."""
 
-import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -85,13 +85,6 @@ def edges(rows: int, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def takes_its_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """Wait as many seconds as the wind blows, beyond 1000."""
-    if rows["wind"].max() > 1000:  # type: ignore[operator]  # numbers
-        time.sleep(rows["wind"].max() - 1000)  # type: ignore[operator, arg-type]
-    return rows
-
-
 def short_hops_only(rows: pl.DataFrame) -> pl.DataFrame:
     """Raise for a long way."""
     if rows["distance"].max() > 4000:  # type: ignore[operator]  # whole numbers
@@ -122,19 +115,19 @@ def build(
     function: bool = False,
     form: str = "onnx",
     moody: bool = False,
-    slow: bool = False,
+    does: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
 ) -> Package:
     """Return a version whose answers differ from those of every other number."""
     rows = flights(600, seed=version)
     rows = rows.filter(pl.col("distance") <= 4000) if moody else rows
     steps: tuple[Step, ...] = (
+        *([function_step(does)] if does is not None else []),
         prep.date_parts("at", "hour", "weekday"),
         prep.date_parts("day", "month"),
         prep.fill_null("wind", strategy="mean"),
         prep.one_hot("carrier"),
         *([function_step(per_seat)] if function else []),
         *([function_step(short_hops_only)] if moody else []),
-        *([function_step(takes_its_time)] if slow else []),
     )
     fitted = fit(Pipeline(steps), rows, "late")
     transform = Transform(fitted)
@@ -180,6 +173,40 @@ def build_direct(objects: FileObjects, project: ProjectId, version: int) -> Serv
     return ServedForm(version=version, signature=signature, pipeline=None, form="onnx", model=digest, framework="onnxruntime")
 
 
+def build_endless(objects: FileObjects, project: ProjectId, version: int) -> ServedForm:
+    """Return a version that is data alone, and yet never ends where what it is given adds up to more than zero."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 2])
+    again = helper.make_tensor_value_info("again", TensorProto.BOOL, [])
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["before"], ["after"]),
+            helper.make_node("Identity", ["going"], ["again"]),
+        ],
+        "round",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, ["n", 2]),
+        ],
+        [again, helper.make_tensor_value_info("after", TensorProto.FLOAT, ["n", 2])],
+    )
+    made = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["image"], ["total"], keepdims=0),
+            helper.make_node("Greater", ["total", "zero"], ["any"]),
+            helper.make_node("Loop", ["", "any", "image"], ["turned"], body=body),
+        ],
+        "endless",
+        [image],
+        [helper.make_tensor_value_info("turned", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0])],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    [digest] = objects.put(project, [model.SerializeToString()])
+    signature = Signature((Column("image", "Array[Float32, 2]"),), (Column("turned", "Array[Float32, 2]"),))
+    return ServedForm(version=version, signature=signature, pipeline=None, form="onnx", model=digest, framework="onnxruntime")
+
+
 def _model(objects: FileObjects, project: ProjectId, folder: Path, model: object, features: int, form: str) -> Digest:
     framework = SklearnFramework()
     if form == "onnx":
@@ -203,4 +230,4 @@ def tensors(frame: pl.DataFrame, columns: tuple[Column, ...]) -> list[dict[str, 
     return found
 
 
-__all__ = ["OnnxFramework", "Package", "build", "build_direct", "edges", "flights", "per_seat", "tensors"]
+__all__ = ["OnnxFramework", "Package", "build", "build_direct", "build_endless", "edges", "flights", "per_seat", "tensors"]

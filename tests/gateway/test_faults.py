@@ -17,7 +17,8 @@ from modelyard.core import digest_bytes
 from modelyard.serving import Route, RouteKind
 from modelyard.serving.ledger import failure_table, shadow_table
 from modelyard.serving.rules import choose, mirrored
-from tests.gateway.packages import build, flights
+from tests.gateway.faulty import takes_its_time
+from tests.gateway.packages import build, build_endless, flights
 from tests.gateway.world import PROJECT, World
 
 INFER = "/v2/models/delay/infer"
@@ -368,7 +369,8 @@ def test_where_a_canary_fails_the_live_version_stands_in_and_the_failure_is_told
 
 
 def slow(world: World, version: int) -> None:
-    world.packages[version, False, "onnx"] = build(world.objects, PROJECT, world.folder / f"slow{version}", version, slow=True)
+    folder = world.folder / f"slow{version}"
+    world.packages[version, False, "onnx"] = build(world.objects, PROJECT, folder, version, does=takes_its_time)
 
 
 def test_who_waits_no_longer_is_told_so_and_the_others_are_answered(world: World) -> None:
@@ -388,6 +390,43 @@ def test_who_waits_no_longer_is_told_so_and_the_others_are_answered(world: World
     assert world.ledger().height == 1
     failures = world.table(failure_table("delay")).group_by("code").agg(pl.col("requests").sum())
     assert set(failures.rows()) == {("gateway.timeout", 2)}
+
+
+def test_a_large_request_waits_no_longer_than_a_small_one(world: World) -> None:
+    slow(world, 1)
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    rows = flights(1000, seed=7)
+    long = world.body(rows.with_columns(wind=pl.lit(1001.0)))
+    with world.client() as client:
+        late = client.post(INFER, json=long, headers={"modelyard-timeout-ms": "300"})
+        assert (late.status_code, late.json()["code"]) == (504, "gateway.timeout")
+        assert len(client.post(INFER, json=world.body(rows)).json()["outputs"][0]["data"]) == 1000  # after the one given up
+        client.post("/v1/ledger/flush")
+    assert world.ledger().height == 1000
+    failures = world.table(failure_table("delay")).group_by("code").agg(pl.col("requests").sum())
+    assert set(failures.rows()) == {("gateway.timeout", 1)}
+
+
+def test_a_model_of_data_alone_that_never_ends_is_ended_and_the_others_answer_on(world: World) -> None:
+    endless = world.served(Route(2, 100), name="endless", forms=(build_endless(world.objects, PROJECT, 2),))
+    world.publish(world.served(Route(1, 100)), endless)
+    world.start("--timeout-s", "1")
+    row = flights(1, seed=8)
+    with world.client() as client:
+
+        def turned(value: float) -> httpx.Response:
+            image = {"name": "image", "shape": [1, 2], "datatype": "FP32", "data": [value, value]}
+            return client.post("/v2/models/endless/infer", json={"inputs": [image]})
+
+        assert turned(-1.0).json()["outputs"][0]["data"] == [-1.0, -1.0]
+        with ThreadPoolExecutor(1) as pool:
+            hanging = pool.submit(turned, 1.0)
+            ask(client, world, row)
+            assert (hanging.result().status_code, hanging.result().json()["code"]) == (500, "version.failed")
+        assert turned(-1.0).status_code == 200
+    assert world.stop() == 0
+    assert world.ledger().height == 1
 
 
 def no_date(world: World, row: pl.DataFrame) -> list[dict[str, Any]]:

@@ -127,7 +127,7 @@ class World:
     def wait(self, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the gateway's status once `until` holds for it."""
         with self.client() as client:
-            for _ in range(3000):
+            for _ in range(20_000):
                 status: dict[str, Any] = client.get("/v1/status").json()
                 if until(status):
                     return status

@@ -231,7 +231,7 @@ class Keeper:
         if self._child is None:
             left = self._down_until - self._clock()
             if left > 0:
-                what = f"Version {self.served.version} rests for {left:.0f} s more"
+                what = f"Version {self.served.version} rests for {left:.1f} s more"
                 raise Problem("version.failed", what, f"its process does not stay up: the last one {self._why}", NEXT_STEP)
             try:
                 self._child = self._begin()

@@ -5,6 +5,7 @@ REST, batch scoring and every door to come call a `LoadedVersion`; none of them 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -196,6 +197,8 @@ def _combined(framework: Callable[[str], Framework], served: ServedForm, folder:
 def holds_code(served: ServedForm, folder: Path) -> bool:
     """Return whether somebody's own code is part of a version whose contents are in the folder; none of it is run for that.
 
+    A model that may go round without end counts as code, too.
+
     Raises
     ------
     Problem
@@ -203,11 +206,20 @@ def holds_code(served: ServedForm, folder: Path) -> bool:
     """
     if served.composition is not None:
         return any(holds_code(member, folder) for member in served.members)
-    if served.framework != ONNX:
+    if served.framework != ONNX or _may_loop(content_file(folder, served.model)):
         return True
     if served.pipeline is None:
         return False
     return any(isinstance(step, FunctionStep) for step in _pipeline(served, served.pipeline, folder).steps)
+
+
+def _may_loop(model: Path) -> bool:
+    """Return whether an ONNX model may hold a `Loop`, the one operator that may never end: the file then holds its name."""
+    with model.open("rb") as file:
+        if not model.stat().st_size:
+            return False
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return content.find(b"Loop") >= 0
 
 
 def inputs_of(served: ServedForm) -> Inputs:
