@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +15,6 @@ from modelyard.gateway.loads import Loads
 from modelyard.registry import Signature
 from modelyard.serving import DeploymentId, Revision, ServedDeployment, ServedForm
 from modelyard.serving.infer import LoadedVersion
-from modelyard.serving.program import Program
 
 FORM = ServedForm(1, Signature((), ()), None, "onnx", digest_bytes(b"1"), "onnxruntime")
 OTHER = replace(FORM, version=2)
@@ -41,7 +40,7 @@ class Loading:
         assert self.may[form.version].wait(10)
         if self.problem is not None:
             raise self.problem
-        return LoadedVersion(form, cast("Program", None), {}, {}, {}, ())
+        return LoadedVersion(form, cast("Any", None), {}, {}, {}, ())
 
 
 def version(found: LoadedVersion | Exception | float) -> int:
