@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from modelyard.core import Problem
+from modelyard.gateway import openapi
 from modelyard.gateway.fullness import Fullness
 from modelyard.gateway.http import Reply, json_reply
 from modelyard.gateway.metrics import MEDIA_TYPE, Metrics
@@ -52,6 +53,10 @@ class Reports:
     def server(self) -> Reply:
         """Tell what server this is."""
         return json_reply({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+    def openapi(self) -> Reply:
+        """Tell what can be asked, as an OpenAPI document."""
+        return Reply(200, openapi.written())
 
     def figures(self, authorization: bytes | None, query: bytes) -> Reply:
         """Tell the metrics of all replicas."""
@@ -154,6 +159,8 @@ class Reports:
 
 OPEN: Mapping[tuple[str, str], Callable[[Reports], Reply]] = {  # to everybody
     ("GET", "/v2"): Reports.server,
+    ("GET", "/v2/"): Reports.server,
+    ("GET", openapi.PATH): Reports.openapi,
     ("GET", "/v2/health/live"): Reports.live,
     ("GET", "/v2/health/ready"): Reports.ready,
 }
