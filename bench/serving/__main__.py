@@ -15,12 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.results import Result, show
+from bench.serving.batch import SPARK
 from bench.serving.contenders import Stage, say
 from bench.serving.load import wrk
 from bench.serving.models import make
 from bench.serving.ours import up
 from bench.serving.peers import Peer, peers
-from bench.serving.works import FULL, NOT_YET, QUICK, WORKS, Bench
+from bench.serving.works import FULL, QUICK, WORKS, Bench
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda told, _: sys.exit(128 + told))  # so that every server is ended
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
         results, left_out = measure(Path(folder), works, beside, quick=options.quick)
-    for what, why in {**left_out, **(NOT_YET if options.only is None else {})}.items():
+    for what, why in left_out.items():
         say(f"left out: {what}: {why}")
     versions = {name: peer.release for name, peer in beside.items() if name not in left_out}
     versions |= {name: version(name) for name in ("onnxruntime", "scikit-learn", "uvicorn")}
+    versions |= {"pyspark": SPARK} if "batch" in works else {}
     whole = options.only is None and options.peers is None and not options.quick
     return show("serving", results, versions=versions, json_file=options.json, keep=whole)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.results import Result
+from bench.serving.batch import batch
 from bench.serving.contenders import Contender, Stage, post, same_answers, say
 from bench.serving.load import Measured, median, press
 from bench.serving.models import Made, Model, Row, batches
@@ -25,10 +26,11 @@ class Pace:
     seconds: int
     rounds: int
     switch_requests: int
+    batch_rows: int
 
 
-QUICK = Pace(seconds=2, rounds=2, switch_requests=3_000)
-FULL = Pace(seconds=5, rounds=5, switch_requests=10_500)
+QUICK = Pace(seconds=2, rounds=2, switch_requests=3_000, batch_rows=1_000_000)
+FULL = Pace(seconds=5, rounds=5, switch_requests=10_500, batch_rows=4_000_000)
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,20 @@ def switched(bench: Bench, contender: Contender, move: Callable[[int], object]) 
     return found
 
 
+def scored(bench: Bench) -> Iterator[Result]:
+    """Answer for millions of rows in files, beside others over the same files."""
+    pace = bench.pace
+    found = batch(bench.stage, bench.model("churn", "columns-sklearn").file, rows=pace.batch_rows, rounds=min(pace.rounds, 3))
+    work = f"batch, churn, {pace.batch_rows:,} rows"
+    mine, goals = found.ours, {"scikit-learn": (3.0, 4.0), "Spark": (5.0, 6.0)}
+    for title, theirs in found.theirs.items():
+        goal = next(goal for name, goal in goals.items() if title.startswith(name))
+        yield row(work, "rows/s", title, (mine.rows_s, theirs.rows_s), mine.rows_s / theirs.rows_s, goal)
+        yield row(work, "MB", title, (mine.peak_mb, theirs.peak_mb), theirs.peak_mb / mine.peak_mb, (0.5, 1))
+    pair = (mine.peak_mb, found.quarter.peak_mb)
+    yield row(work, "MB", "ours, a quarter of the rows", pair, found.quarter.peak_mb / mine.peak_mb, (0.8, 0.9))
+
+
 def _race(work: Race) -> Callable[[Bench], Iterator[Result]]:
     return lambda bench: race(bench, work)
 
@@ -280,7 +296,5 @@ WORKS: Final[Mapping[str, Callable[[Bench], Iterator[Result]]]] = {
     "ledger": ledger,
     "replicas": replicas,
     "switch": switch,
-}
-NOT_YET: Final[Mapping[str, str]] = {
-    "batch": "batch scoring beside Spark is not measured here yet",
+    "batch": scored,
 }

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel
 
-from bench.serving.apps.predictor import CATEGORIES, NUMBERS, load, told
+from bench.serving.apps.columns import CATEGORIES, NUMBERS
+from bench.serving.apps.predictor import load, told
 
 
 class Customer(BaseModel):

@@ -10,9 +10,6 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-NUMBERS = tuple(f"x{number}" for number in range(10))
-CATEGORIES = ("contract", "payment", "region", "plan", "device")
-
 
 class Predictor(Protocol):
     """What a server asks."""

@@ -12,7 +12,8 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from bench.serving.apps.predictor import CATEGORIES, NUMBERS, load, told
+from bench.serving.apps.columns import CATEGORIES, NUMBERS
+from bench.serving.apps.predictor import load, told
 
 LARGEST = 256
 
