@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from modelyard.serving import Route, RouteKind
-from modelyard.serving.ledger import failure_table
+from modelyard.serving.ledger import failure_table, shadow_table
 from tests.gateway import faulty
 from tests.gateway.packages import build, flights
 from tests.gateway.world import PROJECT, World
@@ -140,6 +140,19 @@ def test_a_canary_that_does_not_stay_up_rests_and_every_caller_is_answered_by_th
     failures = world.table(failure_table("delay")).filter(pl.col("route") == "canary")
     assert set(failures["code"]) == {"version.failed"}
     assert failures["requests"].sum() == routes["fallback"]
+
+
+def test_a_shadow_that_hangs_keeps_no_other_shadow_waiting(world: World) -> None:
+    does(world, 2, faulty.does_as_told, form="onnx")
+    hanging = world.served(Route(1, 100), Route(2, 100, RouteKind.SHADOW))
+    world.publish(hanging, world.served(Route(1, 100), Route(3, 100, RouteKind.SHADOW), name="other"))
+    world.start()
+    with world.client() as client:
+        assert infer(client, world, "delay", told_to("hang")).status_code == 200
+        assert infer(client, world, "other", ROW).status_code == 200
+        while world.table(shadow_table("other")).is_empty():
+            client.post("/v1/ledger/flush")
+        assert process_of(client, "delay")["last_end"] is None  # it hangs still
 
 
 def test_a_version_that_leaks_is_replaced_beside_and_no_caller_notices(world: World) -> None:

@@ -243,21 +243,24 @@ class Keeper:
 
     def _begin(self) -> Child:
         """Return a new process that has loaded the version. Raises what is wrong with it."""
+        self._check_needed()
         self._bring()
         child = self._start(_frameworks(self.served))
         try:
             told = child.ask(pickle.dumps(self._order, pickle.HIGHEST_PROTOCOL), self._bounds.load_s)
             read_answers(told, self.served.version, (), 0)
+            self._check_needed()
         except Ended as error:
             raise self._lost("while it was loaded", str(error)) from error
         except Problem:
             child.end()
             raise
-        if self._closed:
-            child.end()
-            raise Problem("version.unavailable", f"Version {self.served.version} is served no more", "", "ask again")
         self._first_mb = self._memory_mb = process_tree.resident_mb(child.pid)
         return child
+
+    def _check_needed(self) -> None:
+        if self._closed:
+            raise Problem("version.unavailable", f"Version {self.served.version} is served no more", "", "ask again")
 
     def _counted(self, why: str) -> None:
         self._why = why
