@@ -27,7 +27,7 @@ from sklearn.tree import DecisionTreeClassifier
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.adapters.sklearn import SklearnFramework
 from modelyard.core import Problem
-from modelyard.runner.steps.packaging import edge_rows
+from modelyard.runner.steps.forms import edge_rows
 from modelyard.testing.framework import Example, FrameworkContract, rejected
 from modelyard.training import Framework
 

@@ -12,7 +12,7 @@ import xgboost
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.adapters.xgboost import XgboostFramework
 from modelyard.core import Problem
-from modelyard.runner.steps.packaging import PARITY, edge_rows
+from modelyard.runner.steps.forms import PARITY, edge_rows
 from modelyard.testing.framework import Example, FrameworkContract
 from modelyard.training import Framework
 

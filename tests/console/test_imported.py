@@ -1,5 +1,7 @@
 """The pages of a version that was made elsewhere: it has no run, no rows, no recipe, and says so."""
 
+from dataclasses import replace
+
 import pytest
 
 from modelyard.core import digest_bytes
@@ -37,6 +39,20 @@ def test_its_page_says_where_it_came_from(with_import: Site) -> None:
     assert "Array[Float32, 28x28]" in page.one("section", aria_labelledby="signature").text
     for absent in ("prepare", "params"):
         assert page.all("section", aria_labelledby=absent) == []
+
+
+def test_its_forms_say_how_near_they_were_held_and_when_they_answer(with_import: Site) -> None:
+    site = with_import
+    [project] = find_projects(site.platform, site.actor)
+    origin = Origin("digits.onnx", {"digits.onnx": digest_bytes(b"digits")})
+    exact = Form("onnx", digest_bytes(b"digits"), 6, "onnxruntime", 500, 1e-7, 40.0, 1e-6)
+    nearly = replace(exact, name="onnx-int8", max_abs_diff=0.012, tolerance=0.02, approximate=True)
+    add_import(site.platform, site.actor, project.id, "digits", Import(origin, SIGNATURE, (exact, nearly), "# digits.onnx"))
+    told = site.page("models/digits/2").one("section", aria_labelledby="forms").text
+    assert "held to" in told
+    assert "1e-06" in told
+    assert "2e-02" in told
+    assert told.count("only where a deployment names it") == 1
 
 
 def test_every_room_shows_it_or_leaves_it_out(with_import: Site) -> None:

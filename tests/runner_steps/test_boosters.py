@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard.runner.steps.packaging import PARITY
+from modelyard.runner.steps.forms import PARITY
 from tests.runner_steps.place import START, Place, trips
 
 

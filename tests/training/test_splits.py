@@ -7,7 +7,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from modelyard.adapters import FRAMEWORK, resolve
-from modelyard.runner.steps.packaging import edge_rows
+from modelyard.runner.steps.forms import edge_rows
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -14,11 +14,11 @@ from modelyard.core.problems import Problem, nearest
 if TYPE_CHECKING:
     from modelyard.adapters.sql import SqlMetadata
     from modelyard.core.objects import ObjectStore
-    from modelyard.core.traces import Tracer
     from modelyard.core.places import Place
+    from modelyard.core.traces import Tracer
     from modelyard.data import SourceReader, TableStore
     from modelyard.serving.broker import Broker, Link
-    from modelyard.training import Framework, Sampler
+    from modelyard.training import Compactor, Framework, Sampler
 
 GROUP = "modelyard.adapters"
 
@@ -40,6 +40,7 @@ PLACES: "Port[Callable[[str], Place]]" = Port("places", "place of files")
 LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
 SOURCES: "Port[Callable[[], SourceReader]]" = Port("sources", "source reader")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
+COMPACTOR: "Port[Callable[[], Compactor]]" = Port("compactor", "compactor of models")
 BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
 SAMPLER: "Port[Callable[[str], Sampler]]" = Port("sampler", "sampler")
 TRACER: "Port[Callable[[str], Tracer]]" = Port("tracer", "tracer")
@@ -54,6 +55,7 @@ TABLE: Mapping[str, str] = {
     "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",
     "framework.torch": "modelyard.adapters.torch:TorchFramework [torch]",
     "framework.onnxruntime": "modelyard.adapters.onnx:OnnxFramework",
+    "compactor.int8": "modelyard.adapters.int8:Int8Compactor [sklearn]",
     "sampler.tpe": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.qmc": "modelyard.adapters.optuna:OptunaSampler [search]",

@@ -16,11 +16,13 @@ from sklearn.ensemble import BaseEnsemble
 from modelyard.core import Problem
 from modelyard.training.matrix import MatrixFramework, unconvertible
 
-# Types that skops does not trust by itself, read and found to hold arrays only. A model with any other is refused.
+# Types that skops does not trust by itself, read and found to hold arrays and numbers only. A model with any other is refused.
 TRUSTED = frozenset(
     {
         "numpy.dtype",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
     }
 )

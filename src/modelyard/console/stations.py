@@ -17,6 +17,7 @@ from modelyard.monitoring.service import find_alerts, find_monitors, find_window
 from modelyard.prepare import FittedPipeline
 from modelyard.reactions.service import find_decisions, find_policies
 from modelyard.registry import ModelVersion
+from modelyard.registry.rules import alike
 from modelyard.registry.service import evaluate_gate, find_aliases, find_versions
 from modelyard.serving import Deployment, RolloutState, RouteKind
 from modelyard.serving.service import find_rollouts, latest_revision
@@ -76,7 +77,7 @@ def _prepare(visit: Visit, version: ModelVersion | None) -> Station:
         )
         return Station("Prepare", "none", "no steps", told, _path(visit, "prepare"))
     steps = len(pipeline_of(visit, version.pipeline).steps)
-    compared = [form for form in version.forms if form.rows_compared]
+    compared = [form for form in alike(version.forms) if form.rows_compared]
     worst = max((form.max_abs_diff for form in compared), default=0.0)
     told = "parity exact" if worst == 0 else f"parity within {worst:.0e}"
     state = "ok" if worst <= EXACT else "note"

@@ -26,7 +26,7 @@ from modelyard.training.metrics import DIRECTIONS
 
 REFERENCE = re.compile(r"^(?P<model>[a-z][a-z0-9_-]*)@(?P<what>[a-z0-9][a-z0-9_-]*)$")
 LATEST = "latest"
-AUTO = "auto"  # of forms: the fastest
+AUTO = "auto"  # of forms: the fastest of those that answer alike
 FORM_PREFERENCE = ("onnx", "native")  # of forms that are equally fast, or were not measured
 
 
@@ -79,8 +79,16 @@ def told_parts(composition: Composition) -> str:
 
 
 def chosen_form(version: ModelVersion, wanted: str = AUTO) -> Form:
-    """Return the form by which a version is served: the wanted one where it has that, else the fastest measured."""
-    return next((one for one in version.forms if one.name == wanted), None) or min(version.forms, key=_speed)
+    """Return the form by which a version is served: the wanted one where it has that, else the fastest measured.
+
+    One that is only nearly the native one is never served unless it is wanted.
+    """
+    return next((one for one in version.forms if one.name == wanted), None) or min(alike(version.forms), key=_speed)
+
+
+def alike(forms: Sequence[Form]) -> list[Form]:
+    """Return those of a version's forms that answer as the native one does: all but the approximate ones."""
+    return [form for form in forms if not form.approximate]
 
 
 def _speed(form: Form) -> tuple[float, int]:
@@ -136,14 +144,13 @@ def _judge(condition: Condition, version: ModelVersion, current: int | None, app
             told = "it was imported: the rows that it was trained on are not known here"
         return ConditionResult(condition, version.checks_green, None, told)
     if condition.kind is ConditionKind.LATENCY:
-        known = [form.latency_us for form in version.forms if form.latency_us is not None]
-        if not known:
+        fastest = chosen_form(version).latency_us
+        if fastest is None:
             return ConditionResult(condition, False, None, "its latency was not measured")
-        fastest = min(known)
         told = f"one row takes {fastest:,.0f} µs; allowed are {condition.limit:,.0f} µs"
         return ConditionResult(condition, fastest <= condition.limit, fastest, told)
     if condition.kind is ConditionKind.PARITY:
-        worst = max((form.max_abs_diff for form in version.forms), default=0.0)
+        worst = max((form.max_abs_diff for form in alike(version.forms)), default=0.0)
         told = f"its forms differ by at most {worst:.1e}; allowed are {condition.limit:.0e}"
         return ConditionResult(condition, worst <= condition.limit, worst, told)
     people = len({approval.by for approval in approvals if not approval.break_glass})

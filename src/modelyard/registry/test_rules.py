@@ -18,7 +18,7 @@ from modelyard.registry import (
     ModelVersion,
     Signature,
 )
-from modelyard.registry.rules import judge_gate, parse_reference, told_failures
+from modelyard.registry.rules import chosen_form, judge_gate, parse_reference, told_failures
 from modelyard.training import Direction, Recipe, RunId
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -105,6 +105,17 @@ def test_latency_parity_and_checks_hold_at_their_limits_and_fail_past_them() -> 
     assert not verdict(Condition(ConditionKind.PARITY, 1e-6), a_version(diff=2e-6))
     assert verdict(Condition(ConditionKind.CHECKS), a_version())
     assert not verdict(Condition(ConditionKind.CHECKS), a_version(green=False))
+
+
+def test_a_form_that_is_only_nearly_the_native_one_says_nothing_for_or_against_a_version() -> None:
+    exact = a_version()
+    nearly = replace(
+        exact, forms=(*exact.forms, Form("onnx-int8", Digest("sha256:9"), 5, "onnxruntime", 100, 0.01, 1.0, 0.02, True))
+    )
+    assert verdict(Condition(ConditionKind.PARITY, 1e-6), nearly)
+    assert not verdict(Condition(ConditionKind.LATENCY, 50.0), nearly)
+    assert chosen_form(nearly).name == "onnx"
+    assert chosen_form(nearly, "onnx-int8").name == "onnx-int8"
 
 
 def test_approvals_count_people_not_clicks() -> None:

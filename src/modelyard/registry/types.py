@@ -23,7 +23,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Form:
-    """One way to run a version: `native` or `onnx`."""
+    """One way to run a version: `native`, `onnx` or `onnx-int8`."""
 
     name: str
     digest: Digest
@@ -32,6 +32,8 @@ class Form:
     rows_compared: int = 0  # held-out rows and rows beside thresholds on which the form was held against the native one
     max_abs_diff: float = 0.0
     latency_us: float | None = None  # median of one row through preparation and model, where it was registered
+    tolerance: float = 0.0  # by which its answers may differ from the native one's and it was still kept
+    approximate: bool = False  # it answers only where a deployment names it
 
 
 @dataclass(frozen=True)

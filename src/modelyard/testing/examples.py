@@ -227,7 +227,11 @@ def model_version(number: int = 1, of: ProjectId = FLIGHTS, *, name: str = "dela
         data=DatasetVersionId("version_weather_0001"),
         pipeline=DIGEST,
         signature=Signature((Column("temp", "Float64"),), (Column("probability", "Float64"),)),
-        forms=(Form("native", DIGEST, 1000, "sklearn"), Form("onnx", DIGEST, 900, "onnxruntime", 500, 1e-7, 35.5)),
+        forms=(
+            Form("native", DIGEST, 1000, "sklearn"),
+            Form("onnx", DIGEST, 900, "onnxruntime", 500, 1e-7, 35.5, 1e-6),
+            Form("onnx-int8", DIGEST, 300, "onnxruntime", 500, 1e-2, 30.5, 0.02, approximate=True),
+        ),
         metrics={"log_loss": 0.5},
         slices=(Slice("origin", "JFK", 100, {"log_loss": 0.4}),),
         evaluations=(Evaluation(RunId("run_0001"), 1, 700, "held-out test split", "log_loss", 0.50, 0.52, *rivals, NOON),),

@@ -1,6 +1,6 @@
 """Recipes, runs and studies."""
 
-from modelyard.training.store import Framework, RunStore, Sampler, TrainingTransaction
+from modelyard.training.store import Compactor, Framework, RunStore, Sampler, TrainingTransaction
 from modelyard.training.types import (
     Choice,
     Direction,
@@ -21,6 +21,7 @@ from modelyard.training.types import (
 
 __all__ = [
     "Choice",
+    "Compactor",
     "Direction",
     "Float",
     "Framework",

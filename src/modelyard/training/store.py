@@ -137,6 +137,19 @@ class Framework(Protocol):
         ...
 
 
+class Compactor(Protocol):
+    """Makes a smaller form of a model that is nearly the same: what it gives is held against the native one by who asks."""
+
+    form: str  # what such a form is called
+
+    def compact(self, source: bytes, rows: NDArray[np.float32]) -> bytes:
+        """Return an ONNX model of one matrix in fewer bits; `rows`, shape (n, k), stand for those that it will be asked.
+
+        Problem `model.invalid` for a model that has no such form.
+        """
+        ...
+
+
 class TrainingTransaction(DataTransaction, Protocol):
     """The part of a transaction that this slice needs."""
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelyard.adapters import FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, SOURCES, connect, resolve
+from modelyard.adapters import COMPACTOR, FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, SOURCES, connect, resolve
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
 from modelyard.data import SourceReader, TableStore
 from modelyard.reactions import Metadata, ReactionTransaction
-from modelyard.training import Framework, Sampler
+from modelyard.training import Compactor, Framework, Sampler
 from modelyard.wiring.settings import Settings
 
 
@@ -27,6 +27,7 @@ class Platform:
     lake: TableStore
     sources: SourceReader
     framework: Callable[[str], Framework]  # by name: sklearn, onnxruntime
+    compactor: Callable[[str], Compactor]  # by name: int8
     sampler: Callable[[str], Sampler]  # by name: tpe, random, qmc
     place: Callable[[str], Place]  # by URL: file:///…, s3://…
 
@@ -64,6 +65,7 @@ def open_platform(settings: Settings) -> Platform:
         lake=connect(LAKE, settings.lake),
         sources=resolve(SOURCES, "files")(),
         framework=lambda name: resolve(FRAMEWORK, name)(),
+        compactor=lambda name: resolve(COMPACTOR, name)(),
         sampler=lambda name: resolve(SAMPLER, name)(name),
         place=lambda url: connect(PLACES, url),
     )

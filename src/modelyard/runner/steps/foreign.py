@@ -20,8 +20,8 @@ from modelyard.registry import Form, ModelVersion, Origin, Signature
 from modelyard.registry.imports import Import, add_import
 from modelyard.registry.service import find_versions, promote
 from modelyard.runner.context import StepContext
+from modelyard.runner.steps.forms import onnx_form
 from modelyard.runner.steps.mlmodel import MLMODEL, read_mlmodel
-from modelyard.runner.steps.packaging import onnx_form
 from modelyard.runner.steps.proof import Proof, median_us, prove
 from modelyard.training import Framework
 from modelyard.training.matrix import FEATURES
