@@ -58,13 +58,14 @@ class Exchange:
 class ExpressConnection(Connection):
     """A bounded connection that hands small infer requests over by the short way."""
 
+    body_patience_s = BODY_TIMEOUT_S
     _exchange: Exchange | None = None  # the one whose body is not whole yet
 
     def data_received(self, data: bytes) -> None:
         """Read on; a body that has begun has to end in time."""
         super().data_received(data)
         if self._exchange is not None and self._patience is None:
-            self._patience = self.loop.call_later(BODY_TIMEOUT_S, self._too_slow, self._exchange)
+            self._patience = self.loop.call_later(self.body_patience_s, self._too_slow, self._exchange)
 
     def on_headers_complete(self) -> None:
         """End the head, and choose the way."""
