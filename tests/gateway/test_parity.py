@@ -50,8 +50,8 @@ def worker(world: World, kafka_address: str) -> Iterator[Worker]:
 
 def by_batch(world: World, frame: pl.DataFrame, folder: Path) -> list[float]:
     loaded = load_version(Ports(world.objects, lambda _: OnnxFramework()), PROJECT, world.package(1).form, folder)
-    chunks = Scorer("delay", loaded).chunks(frame.lazy(), chunk_rows=3_000)
-    return [answer for chunk in chunks for answer in chunk["probability"].to_list()]
+    scorer = Scorer("delay", loaded)
+    return [answer for part in frame.iter_slices(3_000) for answer in scorer.answered(part)["probability"].to_list()]
 
 
 def by_kafka(worker: Worker, frame: pl.DataFrame) -> list[float]:
