@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from statistics import fmean
 from time import monotonic, sleep
 from typing import Any, TextIO
@@ -105,15 +106,15 @@ class Siblings:
     def ask(self, method: str, path: str, authorization: bytes | None) -> list[httpx.Response]:
         """Return what the others say of themselves; who does not answer is left out."""
         headers = {} if authorization is None else {"authorization": authorization.decode("latin-1")}
+        no_tls = SSLContext(PROTOCOL_TLS_CLIENT)  # reading the system's certificates for nothing would take 17 ms
         answers = []
         for folder in _folders(self.home):
             if folder == self.own:
                 continue
             try:
                 url = (folder / DOOR).read_text()
-                answers.append(
-                    httpx.request(method, f"{url}{path}?{ALONE}", headers=headers, timeout=TIMEOUT_S, trust_env=False)
-                )
+                asked = f"{url}{path}?{ALONE}"
+                answers.append(httpx.request(method, asked, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=no_tls))
             except (OSError, httpx.HTTPError):
                 continue
         return answers
