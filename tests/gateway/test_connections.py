@@ -1,9 +1,11 @@
 """Connections that callers hold open, on purpose or by accident, and what the others notice of it: nothing."""
 
 import asyncio
+import json
 import resource
 import socket
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +13,8 @@ import pytest
 import uvicorn
 
 from modelyard.gateway.connections import LARGEST_HEAD, SPARE_FILES, Connection
+from modelyard.serving import Route
+from modelyard.wiring.signals import LEAVE, SPREAD
 from tests.gateway.packages import flights
 from tests.gateway.world import TOKEN, World
 
@@ -101,6 +105,33 @@ def test_a_compressed_body_is_not_unpacked(shared: World) -> None:
         headers = {"content-encoding": "gzip"}
         answer = client.post("/v2/models/delay/infer", content=b"\x1f\x8b" + b"\x00" * 100, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "body.invalid")
+
+
+@pytest.mark.parametrize("size", [1, 2000])  # by the short way, and past the size that it takes
+def test_who_is_to_come_anew_is_told_so_with_the_next_answer(world: World, size: int) -> None:
+    world.publish(world.served(Route(1, 100)))
+    world.start()
+    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    body = json.dumps(world.body(flights(size)))
+
+    def ask(caller: HTTPConnection) -> tuple[int, str | None]:
+        caller.request("POST", "/v2/models/delay/infer", body, headers)
+        answer = caller.getresponse()
+        answer.read()
+        return answer.status, answer.headers["connection"]
+
+    callers = [HTTPConnection(world.url.removeprefix("http://"), timeout=30) for _ in range(3)]
+    process = world.process
+    assert process is not None
+    for number in (SPREAD, LEAVE):
+        assert [ask(caller) for caller in callers] == [(200, None)] * 3
+        process.send_signal(number)
+        met = [ask(callers[0])]
+        while met[-1] == (200, None):  # until the signal has come
+            met.append(ask(callers[0]))
+        assert met[-1] == (200, "close")
+        assert [ask(caller) for caller in callers[1:]] == [(200, "close")] * 2
+    assert process.wait(60) == 0
 
 
 class Hasty(Connection):

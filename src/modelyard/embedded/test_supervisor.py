@@ -18,6 +18,17 @@ import json, os, signal, sys
 print(json.dumps({"pid": os.getpid(), "arguments": sys.argv[1:], "secret": os.environ.get("SECRET")}), flush=True)
 signal.pause()
 """
+HEARING = """
+import json, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print(json.dumps({"ready": True}), flush=True)
+print(signal.sigwait([signal.SIGUSR1]).name, file=sys.stderr)
+"""
+SILENT = """
+import sys, threading
+print("started", file=sys.stderr, flush=True)
+threading.Event().wait()
+"""
 PARENT = """
 import json, sys, threading
 from pathlib import Path
@@ -72,6 +83,28 @@ def test_a_killed_child_is_started_again_and_that_is_said(start: Callable[..., C
         threading.Event().wait(0.05)
     assert child.first_line(ANSWER_S)["pid"] == child.pid != first
     assert "signal SIGKILL" in said[0]
+
+
+def test_a_child_is_told_to_go_in_its_own_way_and_is_not_started_again(start: Callable[..., Child]) -> None:
+    said: list[str] = []
+    child = start(HEARING, say=said.append)
+    assert child.first_line(ANSWER_S) == {"ready": True}
+    assert child.answers
+    child.ask_to_stop(signal.SIGUSR1)
+    child.end(time.monotonic() + ANSWER_S)
+    assert (child.ended, child.answers, said, last_line(child.program.log)) == (True, False, [], "SIGUSR1")
+
+
+def test_a_child_that_does_not_answer_yet_is_sent_no_signal_that_it_may_not_know(start: Callable[..., Child]) -> None:
+    child = start(SILENT)
+    until = time.monotonic() + ANSWER_S
+    while "started" not in last_line(child.program.log) and time.monotonic() < until:
+        threading.Event().wait(0.05)
+    child.tell(signal.SIGUSR2)  # it would end by it, and be started again
+    assert child.pid is not None
+    child.ask_to_stop(signal.SIGUSR1)
+    child.end(time.monotonic() + ANSWER_S)
+    assert child.ended
 
 
 def test_a_child_that_does_not_start_says_why(start: Callable[..., Child]) -> None:
