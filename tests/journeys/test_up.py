@@ -114,7 +114,7 @@ def run_pages(platform: Running) -> None:
     """Run every example of the doors' pages against the deployment `churn`; in Python those whose clients are installed."""
     told = {"GATEWAY": platform.gateway, "GRPC": platform.grpc or "", "TOKEN": platform.token or ""}
     ran = 0
-    for page in ("rest", "grpc", "mlflow", "tfserving"):
+    for page in ("rest", "grpc", "mlflow", "tfserving", "scaling"):
         for language, block in BLOCK.findall((PAGES / f"{page}.md").read_text(encoding="utf-8")):
             program = ["bash", "-e", "-o", "pipefail", "-c"] if language == "sh" else [foreign_python(page), "-c"]
             if block.startswith("export ") or program[0] is None:
@@ -122,7 +122,7 @@ def run_pages(platform: Running) -> None:
             done = subprocess.run([*program, block], env=os.environ | told, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{page}: {done.stdout} {done.stderr}"
             ran += 1
-    assert ran >= 5
+    assert ran >= 6
 
 
 def foreign_python(page: str) -> str | None:
