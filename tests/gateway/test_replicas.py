@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from modelyard.embedded.listeners import sharing
+from modelyard.embedded.steering import steer
 from modelyard.serving import Route
 from tests.gateway.packages import flights
 from tests.gateway.world import CONTROL_TOKEN, TOKEN, World
@@ -59,6 +60,12 @@ def ask(world: World, times: int) -> None:
         assert answer.status_code == 200, answer.text
 
 
+def requests(client: httpx.Client) -> float:
+    """Return how many requests were answered, as the metrics tell it."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("modelyard_requests_total"))
+
+
 @pytest.fixture
 def shared() -> Iterator[list[socket.socket]]:
     found = sharing("127.0.0.1", 0, 2)
@@ -77,10 +84,7 @@ def test_both_answer_and_whoever_is_asked_tells_and_ships_for_both(world: World,
         with world.client() as client:
             status = client.get("/v1/status").json()
             assert (status["replicas"], status["ledger"]["rows_written"]) == (2, CONNECTIONS)
-            requests = [
-                line for line in client.get("/metrics").text.splitlines() if line.startswith("modelyard_requests_total")
-            ]
-            assert sum(float(line.rsplit(" ", 1)[1]) for line in requests) == CONNECTIONS
+            assert requests(client) == CONNECTIONS
             assert client.post("/v1/ledger/flush").json()["rows"] == CONNECTIONS
     assert world.ledger().height == CONNECTIONS
 
@@ -97,3 +101,21 @@ def test_one_that_is_killed_leaves_the_other_answering_and_its_ledger_to_it(worl
             assert client.get("/v1/status").json()["replicas"] == 1
             client.post("/v1/ledger/flush")
     assert world.ledger().height == CONNECTIONS + 5
+
+
+def test_what_one_that_ended_has_counted_stays_counted(world: World, shared: list[socket.socket]) -> None:
+    world.publish(world.served(Route(1, 100)))
+    with replicas(world, shared) as started, world.client() as client:
+        ask(world, CONNECTIONS)
+        for life in range(1, 3):
+            started[1].terminate()
+            assert started[1].wait(30) == 0
+            steer(shared[0], [0])
+            assert requests(client) == CONNECTIONS * life
+            started[1].communicate()
+            started[1] = replica(world, 2, shared[1])
+            steer(shared[0], [1])
+            assert requests(client) == CONNECTIONS * life
+            ask(world, CONNECTIONS)
+    with replicas(world, shared) as started, world.client() as client:
+        assert requests(client) == 0  # all began anew

@@ -177,9 +177,10 @@ def run(options: Options, settings: Settings, token: str) -> None:
             gateway.reports.versions = residents.status
             follower.start()
             shipper.start()
+            siblings.begin()
             siblings.tell(f"http://127.0.0.1:{inner.getsockname()[1]}")
             serve(gateway, follower, [listener, inner], _rpc(options))
-            siblings.leave()
+            siblings.leave(metrics.text())
             follower.stop()
         isolation.close()
         gateway.close()

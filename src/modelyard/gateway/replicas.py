@@ -6,7 +6,7 @@ loopback door, by which the others ask it for its status, its figures, and to sh
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from modelyard.core import Problem
+from modelyard.core.files import whole_file
 from modelyard.gateway.fullness import LOAD
 from modelyard.gateway.segments import SUFFIX
 
 log = logging.getLogger(__name__)
 
 DOOR = "door"
+COUNTED = "counted"
+COUNTING = frozenset({"counter", "histogram"})  # types of figures that only grow
 LOCK = "lock"
 ALONE = "alone=1"  # the query by which a replica is asked for itself only
 TIMEOUT_S = 30.0
@@ -95,13 +98,34 @@ class Siblings:
         """Where it keeps what is its own."""
         return replica_folder(self.home, self.number)
 
+    def begin(self) -> None:
+        """Forget what earlier ones have counted, if none of them runs: all begin anew."""
+        folders = _folders(self.home)
+        if not any(_is_held(folder) for folder in folders if folder != self.own):
+            for folder in folders:
+                (folder / COUNTED).unlink(missing_ok=True)
+
     def tell(self, address: str) -> None:
         """Let the others know where this one is asked."""
         (self.own / DOOR).write_text(address)
 
-    def leave(self) -> None:
-        """Be asked no more."""
+    def leave(self, figures: bytes) -> None:
+        """Be asked no more; what this one and its earlier lives have counted stays among the figures of all."""
+        try:
+            with whole_file(self.own / COUNTED) as write:
+                write(together([figures, *self._counted(self.own)], only=COUNTING))
+        except Problem as problem:
+            log.warning("what this gateway has counted goes with it: %s", problem)
         (self.own / DOOR).unlink(missing_ok=True)
+
+    def counted(self) -> list[bytes]:
+        """Return what those have counted that ended: without them a sum would fall, which counters must not."""
+        return [text for folder in _folders(self.home) for text in self._counted(folder)]
+
+    def _counted(self, folder: Path) -> list[bytes]:
+        with suppress(FileNotFoundError):
+            return [(folder / COUNTED).read_bytes()]
+        return []
 
     def ask(self, method: str, path: str, authorization: bytes | None) -> list[httpx.Response]:
         """Return what the others say of themselves; who does not answer is left out."""
@@ -135,12 +159,17 @@ def added_up(own: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dic
     return found
 
 
-def together(texts: Sequence[bytes]) -> bytes:
-    """Return the figures of several replicas as those of one, in Prometheus' text form: counted together, most of it."""
+def together(texts: Sequence[bytes], only: Collection[str] | None = None) -> bytes:
+    """Return the figures of several replicas as those of one, in Prometheus' text form: counted together, most of it.
+
+    `only` names the types of figures that are kept.
+    """
     families: dict[str, Metric] = {}
     values: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[float]] = {}
     for text in texts:
         for family in text_string_to_metric_families(text.decode()):
+            if only is not None and family.type not in only:
+                continue
             families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
                 key = family.name, sample.name, tuple(sorted(sample.labels.items()))
@@ -158,6 +187,14 @@ def _joined(name: str) -> Callable[[Sequence[float]], float]:
     if name in _LEAST:
         return min
     return max if name in _MOST else sum
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with alone_in(folder):
+            return False
+    except Problem:
+        return True
 
 
 def _folders(home: Path) -> list[Path]:

@@ -61,7 +61,9 @@ class Reports:
     def figures(self, authorization: bytes | None, query: bytes) -> Reply:
         """Tell the metrics of all replicas."""
         texts = [self.metrics.text()]
-        texts += [answer.content for answer in self._others("GET", METRICS, authorization, query) if answer.is_success]
+        if self.siblings is not None and query != ALONE.encode():
+            texts += [answer.content for answer in self._others("GET", METRICS, authorization, query) if answer.is_success]
+            texts += self.siblings.counted()
         return Reply(200, texts[0] if len(texts) == 1 else together(texts), MEDIA_TYPE.encode())
 
     def status(self, authorization: bytes | None, query: bytes) -> Reply:
