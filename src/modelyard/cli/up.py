@@ -40,6 +40,9 @@ def up(
         float | None, typer.Option(min=0.001, help="A gateway counts as full, too, when 5 % of its answers take longer.")
     ] = None,
     quiet_s: Annotated[float, typer.Option(min=0, help="For so long the others have to have room before one is ended.")] = 60,
+    memory_mb: Annotated[
+        float | None, typer.Option(min=1, help="MiB for the versions in all gateways; else half of this machine's memory.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="How many worker processes.")] = 2,
     open_to_network: Annotated[
         bool, typer.Option("--open-to-network", help="Listen on other than loopback, although nothing here is encrypted.")
@@ -54,7 +57,7 @@ def up(
 
     check_host(host, open_to_network=open_to_network)
     scale, full = read_scale(gateways, quiet_s), Full(full_cpu, latency_aim_ms)
-    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port, scale, full)
+    plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port, scale, full, memory_mb)
     stop = threading.Event()
     stopping: list[int] = []
 

@@ -51,6 +51,7 @@ class Plan:
     grpc_port: int = 0
     gateways: Scale = field(default_factory=Scale)  # processes that share both ports of predictions
     full: Full = field(default_factory=Full)
+    memory_mb: float | None = None  # for the versions of all gateways together; None: half of the machine's
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def _gateway(
     if grpc_port is not None:
         arguments += ["--grpc-port", str(grpc_port)]
     if plan.gateways.most > 1:
-        arguments.append("--shared")
+        arguments += ["--shared", "--gateways", str(plan.gateways.most)]
+    if plan.memory_mb is not None:
+        arguments += ["--memory-mb", str(plan.memory_mb / plan.gateways.most)]
 
     def program(number: int, listener: socket.socket) -> Program:
         name = name_of(number)

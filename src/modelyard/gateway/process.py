@@ -83,6 +83,7 @@ class Options:
     full_cpu: float
     latency_aim_ms: float
     memory_mb: float
+    gateways: int
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -124,6 +125,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         "--memory-mb", type=float, default=0.0,
         help="MiB that all versions may hold together: who was asked longest ago makes room (default: half of the machine's)",
     )  # fmt: skip
+    parser.add_argument("--gateways", type=int, default=1, help="how many share the machine, and that half of its memory")
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -158,7 +160,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
         metrics = Metrics()
         bounds = Bounds(call_s=OF_DEADLINE * options.timeout_s, memory_mb=options.version_memory_mb)
         isolation = Isolation(stores, bounds, metrics.restarted)
-        residents = Residents(isolation.bring, isolation.load, options.memory_mb or memory_budget_mb())
+        residents = Residents(isolation.bring, isolation.load, options.memory_mb or memory_budget_mb() / options.gateways)
         metrics.watch(residents.figures)
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=metrics, clock=open_clock(settings.clock), boot=ids("req"),
