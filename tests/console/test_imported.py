@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.core import digest_bytes
 from modelyard.data import Column
-from modelyard.registry import Form, Origin, Signature
+from modelyard.registry import Allowance, Form, Origin, Signature
 from modelyard.registry.imports import Import, add_import
 from modelyard.registry.service import promote
 from modelyard.serving.service import deploy
@@ -53,6 +53,18 @@ def test_its_forms_say_how_near_they_were_held_and_when_they_answer(with_import:
     assert "1e-06" in told
     assert "2e-02" in told
     assert told.count("only where a deployment names it") == 1
+
+
+def test_a_makers_code_is_told_with_who_allowed_it(with_import: Site) -> None:
+    site = with_import
+    assert "maker's code" not in site.page("models/digits/1").one("section", aria_label="What it is").text
+    [project] = find_projects(site.platform, site.actor)
+    origin = Origin("faces", {"model.py": digest_bytes(b"x")}, Allowance("mem_ann", site.platform.clock()))
+    form = Form("native", digest_bytes(b"x"), 6, "python", latency_us=40.0)
+    add_import(site.platform, site.actor, project.id, "faces", Import(origin, SIGNATURE, (form,), "# faces"))
+    told = site.page("models/faces/1").one("section", aria_label="What it is").text
+    assert "it runs its maker's code" in told
+    assert "allowed by mem_ann" in told
 
 
 def test_every_room_shows_it_or_leaves_it_out(with_import: Site) -> None:

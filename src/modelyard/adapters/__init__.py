@@ -55,6 +55,7 @@ TABLE: Mapping[str, str] = {
     "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",
     "framework.torch": "modelyard.adapters.torch:TorchFramework [torch]",
     "framework.onnxruntime": "modelyard.adapters.onnx:OnnxFramework",
+    "framework.python": "modelyard.adapters.code:CodeFramework",
     "compactor.int8": "modelyard.adapters.int8:Int8Compactor [sklearn]",
     "sampler.tpe": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",

@@ -66,22 +66,25 @@ def register(
     "yard model import iris iris.onnx --alias champion",
     "yard model import churn mlruns/1/models/m-7/artifacts --note 'from the notebook'",
     "yard model import faces faces.onnx --input 'pixels=Array[Float32, 3x224x224]'",
+    "yard model import faces faces/ --allow-code",
 )
 def import_model(
     name: Name,
-    path: Annotated[Path, typer.Argument(help="An ONNX file, an MLflow folder, or a booster's own file.")],
+    path: Annotated[Path, typer.Argument(help="An ONNX file, an MLflow folder, a booster's own file, or a folder of code.")],
     *,
     given: Annotated[
         list[str] | None, typer.Option("--input", metavar="NAME=TYPE", help="The type of an input that leaves lengths open.")
     ] = None,
     alias: Annotated[str | None, typer.Option(help="Moved to the version, if its gate lets it through.")] = None,
     note: str = "",
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="Run the folder's model.py: for admins, on record.")] = False,
     project: ProjectName = None,
     as_json: Json = False,
 ) -> None:
     """Make a version of a model that was made elsewhere, proved by a worker."""
     inputs = {key: dtype for key, _, dtype in (one.partition("=") for one in given or ())}
-    show(open_project(project).model(name).add(path, inputs=inputs, alias=alias, note=note).record, as_json)
+    made = open_project(project).model(name).add(path, inputs=inputs, alias=alias, note=note, allow_code=allow_code)
+    show(made.record, as_json)
 
 
 @command(

@@ -181,6 +181,7 @@ class ModelClient:
         inputs: Mapping[str, str] | None = None,
         alias: str | None = None,
         note: str = "",
+        allow_code: bool = False,
         timeout_s: float | None = None,
     ) -> VersionClient:
         """Make a version of a model that was made elsewhere; wait until a worker has proved it and return it.
@@ -189,17 +190,21 @@ class ModelClient:
         ----------
         path
             An ONNX file; a folder that MLflow saved, of the flavour onnx, xgboost, lightgbm or sklearn (by skops); a `.ubj`
-            or `.json` of XGBoost, a `.lgb` of LightGBM, a `.skops`. Pickles are refused.
+            or `.json` of XGBoost, a `.lgb` of LightGBM, a `.skops`. Pickles are refused. With `allow_code` a folder with
+            `model.py`, whose `load(folder)` returns an object with `inputs`, `outputs` and `predict(**arrays)`.
         inputs
             Types of inputs whose lengths the model leaves open, as in `{"pixels": "Array[Float32, 3x224x224]"}`.
         alias
             Moved to the version when its gate lets it through.
 
+        allow_code
+            Run what the folder's maker wrote, when it is imported and whenever it answers: for admins, on record.
+
         Raises
         ------
         Problem
             `file.missing`; `model.invalid` and `import.refused` for what cannot be served, saying why; `gate.refused` when the
-            version is there but the alias did not move.
+            version is there but the alias did not move; `action.forbidden` for who may not allow code.
         """
         found = files_of(Path(path))
         digests = upload(self._connection, self._project, list(found.values()))
@@ -209,6 +214,7 @@ class ModelClient:
             "inputs": dict(inputs or {}),
             "alias": alias,
             "note": note,
+            "allow_code": allow_code,
         }
         job = self._connection.post(f"{self._path}/imports", Job, body)
         done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
@@ -323,14 +329,18 @@ def _reference(version: str | VersionClient) -> str:
     return version if isinstance(version, str) else version.ref
 
 
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
+
+
 def files_of(path: Path) -> dict[str, bytes]:
-    """Return the contents of a file, or of a folder's files by their paths in it; hidden ones are left out."""
+    """Return the contents of a file, or of a folder's files by their paths in it; hidden and compiled ones are left out."""
     try:
         if not path.is_dir():
             return {path.name: path.read_bytes()}
         inside = sorted(one for one in path.rglob("*") if one.is_file())
         names = {one.relative_to(path).as_posix(): one for one in inside}
-        return {name: one.read_bytes() for name, one in names.items() if not any(p.startswith(".") for p in name.split("/"))}
+        return {name: one.read_bytes() for name, one in names.items() if not any(_is_left_out(p) for p in name.split("/"))}
     except OSError as error:
         raise Problem(
             "file.missing", f"{path} cannot be read", error.strerror or str(error), "name a file or a folder"

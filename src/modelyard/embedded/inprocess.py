@@ -3,6 +3,7 @@
 import atexit
 import threading
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,8 @@ from modelyard.embedded.service_token import service_token
 from modelyard.embedded.supervisor import Child, stop_all
 from modelyard.gateway.app import Gateway
 from modelyard.gateway.follow import Follower as CatalogueFollower
+from modelyard.gateway.isolation import Isolation
+from modelyard.gateway.keeper import Bounds
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.process import BODY_LIMIT, SHIP_EVERY_S
 from modelyard.gateway.replicas import alone_in
@@ -25,7 +28,7 @@ from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import LakeCarrier, Shipper
 from modelyard.jobs import JobState
 from modelyard.serving import ServedDeployment, ServedForm
-from modelyard.serving.infer import LoadedVersion, fetch_version, open_version
+from modelyard.serving.infer import LoadedVersion, is_makers_code, open_version
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import find_projects, local_owner
 from modelyard.wiring import Follower, Platform, Settings, open_platform
@@ -143,8 +146,11 @@ class GatewayTransport(httpx.BaseTransport):
             ids = IdMaker(system_clock)
             writer = SegmentWriter(folder / "ledger", ids)
             shipper = Shipper(writer, LakeCarrier(self._platform.lake, folder / "ledger"), SHIP_EVERY_S)
+            metrics = Metrics()
+            isolation = Isolation(self._platform, Bounds(), metrics.restarted)
+            ends.callback(isolation.close)
             gateway = Gateway(
-                writer=writer, shipper=shipper, metrics=Metrics(), clock=self._platform.clock, boot=ids("req"),
+                writer=writer, shipper=shipper, metrics=metrics, clock=self._platform.clock, boot=ids("req"),
                 body_limit=BODY_LIMIT,
             )  # fmt: skip
             ends.callback(gateway.close)
@@ -153,7 +159,9 @@ class GatewayTransport(httpx.BaseTransport):
                 gateway.table = table
 
             client = ends.enter_context(httpx.Client(transport=self._control, base_url=ADDRESS))
-            follower = CatalogueFollower(folder, Residents(self._bring, self._open_version, memory_budget_mb()), client, swap)
+            follower = CatalogueFollower(
+                folder, Residents(isolation.bring, partial(self._load, isolation), memory_budget_mb()), client, swap
+            )
             gateway.reports.follower_status = follower.status
             follower.start()
             ends.callback(follower.stop)
@@ -163,9 +171,8 @@ class GatewayTransport(httpx.BaseTransport):
             self._ends = ends.pop_all()
         return ApplicationTransport(gateway, self._loop)
 
-    def _bring(self, deployment: ServedDeployment, form: ServedForm, folder: Path) -> None:
-        fetch_version(self._platform.objects, deployment.project, form, folder)
-
-    def _open_version(self, _: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
-        """Load a version into this process: its user's code runs here as it is."""
+    def _load(self, isolation: Isolation, deployment: ServedDeployment, form: ServedForm, folder: Path) -> LoadedVersion:
+        """Load a version: its user's code runs in this process as it is, a stranger's in one of its own."""
+        if is_makers_code(form):
+            return isolation.load(deployment, form, folder)
         return open_version(self._platform.framework, form, folder)

@@ -3,6 +3,7 @@
 from modelyard.registry.store import ModelStore, RegistryTransaction
 from modelyard.registry.types import (
     Alias,
+    Allowance,
     Approval,
     Best,
     Combining,
@@ -25,6 +26,7 @@ from modelyard.registry.types import (
 
 __all__ = [
     "Alias",
+    "Allowance",
     "Approval",
     "Best",
     "Combining",

@@ -74,11 +74,20 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """Somebody's recorded yes to running the code that a model's maker wrote."""
+
+    by: str  # the member
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Origin:
     """What an imported version was made of: who brought it stands in `ModelVersion.created_by`."""
 
     name: str  # of the file or folder, where it came from
     files: Mapping[str, Digest]  # by path within the folder; of a single file its name
+    code: Allowance | None = None  # None: it is data, and runs no code of its maker
 
 
 class Combining(Enum):

@@ -22,7 +22,7 @@ from modelyard.registry import Signature
 from modelyard.serving.combined import combine
 from modelyard.serving.direct import Direct, TensorInputs
 from modelyard.serving.prepared import Prepared, RowInputs
-from modelyard.serving.program import ONNX, Answers, Batch, Columns, Inputs, Program
+from modelyard.serving.program import CODE, ONNX, Answers, Batch, Columns, Inputs, Program
 from modelyard.serving.types import ServedForm
 from modelyard.training import Framework
 
@@ -211,6 +211,11 @@ def holds_code(served: ServedForm, folder: Path) -> bool:
     if served.pipeline is None:
         return False
     return any(isinstance(step, FunctionStep) for step in _pipeline(served, served.pipeline, folder).steps)
+
+
+def is_makers_code(served: ServedForm) -> bool:
+    """Return whether what somebody else wrote is run when a version is loaded, itself or a member of it."""
+    return served.framework == CODE or any(is_makers_code(member) for member in served.members)
 
 
 def _may_loop(model: Path) -> bool:

@@ -25,6 +25,7 @@ LEAST_ROLE = {
     "run.write": Role.TRAINER,
     "model.read": Role.VIEWER,
     "model.write": Role.TRAINER,
+    "model.allow_code": Role.ADMIN,
     "alias.move": Role.APPROVER,
     "gate.write": Role.APPROVER,
     "gate.approve": Role.APPROVER,

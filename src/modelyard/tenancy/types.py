@@ -17,7 +17,7 @@ class Role(Enum):
     VIEWER = "viewer"  # reads everything, asks for predictions
     TRAINER = "trainer"  # writes datasets, runs, models, labels, deployments short of production
     APPROVER = "approver"  # moves gated aliases, approves, undoes decisions, writes policies
-    ADMIN = "admin"  # members, tokens, break-glass
+    ADMIN = "admin"  # members, tokens, break-glass, strangers' code
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class SqlDeploymentStore:
         self._session = session
         self._deployments = TypedTable(DEPLOYMENT, Deployment, "deployment")
         self._revisions = TypedTable(REVISION, Revision, "revision", key=("deployment", "number"))
-        self._rollouts = TypedTable(ROLLOUT, Rollout, "rollout")
+        self._rollouts = TypedTable(ROLLOUT, Rollout, "rollout", shown_by="yard deployment list")
 
     def add(self, project: ProjectId, deployments: Sequence[Deployment]) -> None:
         """Insert; Problem `deployment.exists` on a taken name."""

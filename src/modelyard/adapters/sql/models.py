@@ -15,7 +15,9 @@ class SqlModelStore:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._models = TypedTable(MODEL, Model, "model")
-        self._versions = TypedTable(MODEL_VERSION, ModelVersion, "version", key=("model", "number"))
+        self._versions = TypedTable(
+            MODEL_VERSION, ModelVersion, "version", key=("model", "number"), shown_by="yard model show {model}"
+        )
         self._aliases = TypedTable(ALIAS, Alias, "alias", key=("model", "name"))
         self._approvals = TypedTable(APPROVAL, Approval, "approval", key=("position",))
 

@@ -41,6 +41,8 @@ class TypedTable(Generic[T]):
         The columns that, with the scope, name a row.
     left_out
         Fields that are kept in another table.
+    shown_by
+        The command that shows which rows there are, with the names of key columns in braces; None: `yard NOUN list`.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class TypedTable(Generic[T]):
         key: tuple[str, ...] = ("id",),
         scope: str | None = "project",
         left_out: Iterable[str] = (),
+        shown_by: str | None = None,
     ) -> None:
         self.table = table
         self.noun = noun
         self._kind = kind
         self._key = key
+        self._shown_by = shown_by or f"yard {noun} list"
         self._scope = scope
         self._columns = [f.name for f in fields(kind) if f.name in table.c]
         self._rest = [f.name for f in fields(kind) if f.name not in table.c and f.name not in left_out]
@@ -136,7 +140,8 @@ class TypedTable(Generic[T]):
             if key not in found:
                 name = " ".join(str(part) for part in key)
                 why = f"no {self.noun} of this {self._scope} has that id"
-                raise Problem(f"{self.noun}.missing", f"There is no {self.noun} '{name}'", why, f"yard {self.noun} list")
+                step = self._shown_by.format(**dict(zip(self._key, key, strict=True)))
+                raise Problem(f"{self.noun}.missing", f"There is no {self.noun} '{name}'", why, step)
 
     def find(self, session: Session, scope: str, *where: ColumnElement[bool], order: Sequence[str]) -> list[T]:
         """Return all that meet the conditions, by the columns of `order`."""

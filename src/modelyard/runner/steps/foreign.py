@@ -12,24 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.core import Digest, PageRequest, Problem, canonical_json
+from modelyard.core.archives import pack
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.prepare import FittedPipeline
 from modelyard.prepare.values import InputColumn
 from modelyard.registry import Form, ModelVersion, Origin, Signature
-from modelyard.registry.imports import Import, add_import
-from modelyard.registry.service import find_versions, promote
+from modelyard.registry.imports import ALLOWING, CODE_ENTRY, Import, add_import, allowance_of
+from modelyard.registry.service import promote
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.forms import onnx_form
 from modelyard.runner.steps.mlmodel import MLMODEL, read_mlmodel
 from modelyard.runner.steps.proof import Proof, median_us, prove
+from modelyard.serving.program import CODE, ONNX
+from modelyard.tenancy import authorise
 from modelyard.training import Framework
 from modelyard.training.matrix import FEATURES
 
-RUNTIME = "onnxruntime"
 # By the end of a file's name: the framework that runs it.
 FILES: Mapping[str, str] = MappingProxyType(
-    {".onnx": RUNTIME, ".ubj": "xgboost", ".json": "xgboost", ".lgb": "lightgbm", ".skops": "sklearn"}
+    {".onnx": ONNX, ".ubj": "xgboost", ".json": "xgboost", ".lgb": "lightgbm", ".skops": "sklearn"}
 )
 MADE_UP_ROWS = 400
 TAKEN = "Its inputs are taken as they are."
@@ -62,6 +64,10 @@ def import_model(context: StepContext) -> Mapping[str, object]:
     payload = context.job.payload
     platform, actor, project = context.platform, context.actor, context.project
     origin = Origin(payload["name"], payload["files"])
+    if payload.get("allow_code"):
+        authorise(actor, "model.allow_code", project)
+        allowance = allowance_of(platform, project, payload["model"], context.job, origin.files)
+        origin = replace(origin, code=allowance)
     version = _imported_before(context, payload["model"], origin)
     if version is None:
         context.progress(0.1, "fetch the files")
@@ -75,7 +81,8 @@ def _imported_before(context: StepContext, model: str, origin: Origin) -> ModelV
     """Return the version that an earlier try of this job made before its worker was lost."""
     if context.job.attempts <= 1:
         return None
-    newest = find_versions(context.platform, context.actor, context.project, model, PageRequest(limit=100)).items
+    with context.platform.reading() as tx:  # the model is not there before its first version
+        newest = tx.models.versions(context.project, model, PageRequest(limit=100)).items
     return next((one for one in newest if one.origin == origin and one.created_at >= context.job.created_at), None)
 
 
@@ -147,7 +154,7 @@ def _answers(cell: Cell, classifies: bool) -> tuple[Column, ...]:
 def _own_form(context: StepContext, foreign: Foreign, proof: Proof) -> Form:
     [digest] = context.platform.objects.put_files(context.project, [foreign.path])
     name = foreign.framework.name
-    form = "onnx" if name == RUNTIME else "native"
+    form = "onnx" if name == ONNX else "native"
     return Form(form, digest, foreign.path.stat().st_size, name, latency_us=proof.latency_us)
 
 
@@ -167,10 +174,17 @@ def _opened(context: StepContext, origin: Origin) -> Foreign:
         to = folder / path
         to.parent.mkdir(parents=True, exist_ok=True)
         platform.objects.fetch(project, digest, to)
+    if origin.code is not None:
+        archive = context.scratch / "code.zip"
+        pack(folder, origin.files, archive)
+        return Foreign(platform.framework(CODE), archive, f"a folder of code, run by its {CODE_ENTRY}")
     if MLMODEL in origin.files:
         flavour = read_mlmodel(folder)
         framework, told = platform.framework(flavour.framework), f"an MLflow model of the flavour {flavour.framework}"
         return Foreign(framework, folder / flavour.path, told, flavour.columns, flavour.classifies)
+    if CODE_ENTRY in origin.files:
+        why = f"its {CODE_ENTRY} would run whatever its maker wrote"
+        raise Problem("import.refused", f"{origin.name} is not imported", why, ALLOWING)
     [only, *more] = [folder / path for path in origin.files]
     suffix = only.suffix.lower()
     if not more and suffix in FILES:
@@ -180,7 +194,7 @@ def _opened(context: StepContext, origin: Origin) -> Foreign:
         f"{origin.name} is not imported",
         f"it is neither an MLflow folder nor a file of one of the kinds {', '.join(FILES)}; pickles would run whatever their "
         "maker wrote",
-        "convert it to ONNX, and import the .onnx file",
+        f"convert it to ONNX, and import the .onnx file; or put what loads it into a folder, as its {CODE_ENTRY}: {ALLOWING}",
     )
 
 
@@ -222,6 +236,7 @@ def _card(context: StepContext, origin: Origin, foreign: Foreign, proved: Proved
             f"Imported on {now:%Y-%m-%d %H:%M} UTC by {context.actor.member}: {foreign.told}. It was trained elsewhere: its "
             f"rows, recipe and metrics are not known here. {TAKEN if proved.pipeline is None else ROUNDED}",
             "",
+            *_code_told(origin),
             "| file | digest |",
             "|---|---|",
             *files,
@@ -252,6 +267,14 @@ def _card(context: StepContext, origin: Origin, foreign: Foreign, proved: Proved
             "",
         ]
     )
+
+
+def _code_told(origin: Origin) -> list[str]:
+    """Return the lines of a card on whose code it is, and who has allowed that."""
+    if origin.code is None:
+        return []
+    by, at = origin.code.by, origin.code.at
+    return [f"**It runs its maker's code**, which {_cell(by)} allowed on {at:%Y-%m-%d %H:%M} UTC.", ""]
 
 
 def _cell(text: str) -> str:
