@@ -264,6 +264,8 @@ HOSTILE = {
     "a number without end": one_tensor(b"wind", b"[1]", b"9" * 200_000),
     "the same with NaN": one_tensor(b"wind", b"[1]", b"NaN, " + b"9" * 200_000),
     "a huge shape": one_tensor(b"image", b"[1000000000000, 2, 2]", b""),
+    "a huge shape of another": one_tensor(b"other", b"[1000000000000]", b"[]"),
+    "a shape without end": one_tensor(b"other", b"[1" + b"7" * 70 + b"]", b"[]"),
     "an empty one": one_tensor(b"image", b"[1000000000000, 0]", b""),
     "shapes that multiply": one_tensor(b"image", b"[2, 4294967296, 4294967296]", b"1, 2"),
     "many names": b'{"inputs": {' + b",".join(b'"n%d": 1' % number for number in range(20_000)) + b"}}",

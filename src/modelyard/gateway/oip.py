@@ -319,9 +319,10 @@ def _tensors(ask: Ask, request: InferRequest, arrays: Arrays, loaded: LoadedVers
     ignored = [name for name in given if name not in loaded.columns and name not in ask.target.beside]
     kept = {tensor.name: (place, tensor) for place, tensor in enumerate(request.inputs) if tensor.name not in ignored}
     columns = {name: arrays.get(place, tensor.data) for name, (place, tensor) in kept.items()}
-    for name, values in columns.items():
-        if len(values) < first.shape[0]:  # before anything is made for each row that a shape names
-            raise _wrong(kept[name][1], f"has {len(values)} values", f"its shape {kept[name][1].shape[:8]} says more")
+    for place, tensor in enumerate(request.inputs):
+        values = len(arrays.get(place, tensor.data))
+        if values < first.shape[0]:  # also of what is passed over: something is made for each row that a shape names
+            raise _wrong(tensor, f"has {values} values", f"its shape {str(tensor.shape)[:40]} says more")
     return _Taken(columns, first.shape[0], ignored, {name: tensor.shape for name, (_, tensor) in kept.items()})
 
 
