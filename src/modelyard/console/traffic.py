@@ -44,7 +44,7 @@ LATENCIES = pl.Schema(
 
 @dataclass(frozen=True)
 class Traffic:
-    """Sums by hour, version and route: `cells` (`loss` and `squares` are sums over labelled rows), and `latencies` by bucket."""
+    """Sums by hour, version and route: `cells` (`loss` and `squares` sum over labelled rows), and `latencies` by bucket."""
 
     cells: pl.DataFrame
     latencies: pl.DataFrame
