@@ -16,8 +16,6 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at its import, see docs/decisions/0009
 
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from modelyard.core import Problem, first_line
 
@@ -41,23 +39,25 @@ class Int8Compactor:
         Problem
             `model.invalid` when it has no such weights, or cannot be quantised.
         """
-        model = onnx.load_from_string(source)
-        weighted = _weighted(model)
-        if not weighted or len(model.graph.input) != 1:
-            raise _invalid("none of its weights is a matrix that its one input flows through")
-        taken = model.graph.input[0].name
         try:
+            model = onnx.load_from_string(source)
+            weighted = _weighted(model)
+            if not weighted or len(model.graph.input) != 1 or not len(rows):
+                raise _invalid("there are no matrices of weights, or no rows to go by")
+            taken = model.graph.input[0].name
             with TemporaryDirectory(prefix="modelyard-int8-") as folder:
                 found = _quantised(model, weighted, _Calibration(taken, rows), Path(folder))
-        except Exception as error:  # the quantiser's exceptions have no common base
+        except Problem:
+            raise
+        except Exception as error:  # those of protobuf and of the quantiser have no common base
             raise _invalid(first_line(error)) from error
         if _needs_whole_rows(source, taken, rows):
             _have_gaps_tell(found, taken)
         return bytes(found.SerializeToString())
 
 
-class _Calibration(CalibrationDataReader):  # type: ignore[misc] # published without types
-    """The rows by which ranges are fixed, all at once."""
+class _Calibration:
+    """The rows by which ranges are fixed, all at once: what the quantiser calls a `CalibrationDataReader`."""
 
     def __init__(self, name: str, rows: Rows) -> None:
         self._left = [{name: rows}]
@@ -76,6 +76,10 @@ def _weighted(model: ModelProto) -> list[str]:
 
 
 def _quantised(model: ModelProto, weighted: list[str], calibration: _Calibration, folder: Path) -> ModelProto:
+    # Imported here: most models have no such weights, and end before.
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
     opsets = {one.domain: one.version for one in model.opset_import}
     if opsets.get("", 0) < _OPSET:
         raise _invalid(f"it is of opset {opsets.get('', 0)}, and {_OPSET} is the least")

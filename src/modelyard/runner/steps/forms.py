@@ -58,17 +58,17 @@ def compact_form(
         Whether answers are probabilities, which may differ by 0.02; else by 2 % of the native answers' standard deviation.
     """
     platform = context.platform
+    compactor, runtime = platform.compactor(COMPACT), platform.framework(onnx.framework)
+    [source] = platform.objects.get(context.project, [onnx.digest])
+    try:
+        content = compactor.compact(source, _calibration(rows))
+    except Problem:  # trees end here, before anything is asked
+        return None
     asked = np.concatenate([rows, end_rows(rows), edge_rows(rows, framework.thresholds(model, rows.shape[1]))])
     asked, native = _answered(framework, model, asked)
     known = np.isfinite(native.reshape(len(native), -1)).all(axis=1)
     asked, native = asked[known], native[known]
     if not len(asked):
-        return None
-    compactor, runtime = platform.compactor(COMPACT), platform.framework(onnx.framework)
-    [source] = platform.objects.get(context.project, [onnx.digest])
-    try:
-        content = compactor.compact(source, _calibration(rows))
-    except Problem:
         return None
     whole, compact = context.scratch / "whole.onnx", context.scratch / "compact.onnx"
     whole.write_bytes(source)
