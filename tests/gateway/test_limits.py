@@ -1,36 +1,27 @@
 """A token with a limit is told so at every door, and hurts no other."""
 
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 
 import grpc
 import httpx
 import polars as pl
 import pytest
 
-from modelyard.serving import Catalogue, Route
+from modelyard.serving import Route
 from modelyard.serving.ledger import failure_table
 from modelyard.tenancy import Limit
 from tests.gateway import doors
 from tests.gateway.control import Control
 from tests.gateway.packages import flights
-from tests.gateway.world import CONTROL_TOKEN, PROJECT, TOKEN, World
+from tests.gateway.world import CONTROL_TOKEN, World
 
 LIMITED = "yard_limited"
 HOUR = 3600.0
 
 
-def hash_of(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
-
-
 def publish(world: World, limit: Limit | None) -> None:
-    """Let both tokens ask, one of them so much, and wait until the gateway knows."""
-    served = world.served(Route(1, 100))
-    world.position += 1
-    hashes = {PROJECT: (hash_of(TOKEN), hash_of(LIMITED))}
-    limits = {} if limit is None else {hash_of(LIMITED): limit}
-    world.control.publish(Catalogue(world.position, (served,), hashes, limits))
+    """Let both tokens ask, one of them so much."""
+    world.publish(world.served(Route(1, 100)), limits={LIMITED: limit})
 
 
 @pytest.fixture(scope="module")

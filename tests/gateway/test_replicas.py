@@ -15,6 +15,7 @@ import pytest
 from modelyard.embedded.listeners import sharing
 from modelyard.embedded.steering import steer
 from modelyard.serving import Route
+from modelyard.tenancy import Limit
 from tests.gateway.packages import flights
 from tests.gateway.world import CONTROL_TOKEN, TOKEN, World
 
@@ -54,10 +55,14 @@ def replica(world: World, number: int, listener: socket.socket) -> subprocess.Po
 def ask(world: World, times: int) -> None:
     """Ask over new connections, so that the system spreads them."""
     for number in range(times):
-        headers = {"authorization": f"Bearer {TOKEN}"}
-        url = f"{world.url}/v2/models/delay/infer"
-        answer = httpx.post(url, json=world.body(flights(1), id=f"r{number}"), headers=headers, timeout=30, trust_env=False)
+        answer = infer(world, number)
         assert answer.status_code == 200, answer.text
+
+
+def infer(world: World, number: int) -> httpx.Response:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    url = f"{world.url}/v2/models/delay/infer"
+    return httpx.post(url, json=world.body(flights(1), id=f"r{number}"), headers=headers, timeout=30, trust_env=False)
 
 
 def requests(client: httpx.Client) -> float:
@@ -87,6 +92,18 @@ def test_both_answer_and_whoever_is_asked_tells_and_ships_for_both(world: World,
             assert requests(client) == CONNECTIONS
             assert client.post("/v1/ledger/flush").json()["rows"] == CONNECTIONS
     assert world.ledger().height == CONNECTIONS
+
+
+def test_both_count_a_tokens_limit_together(world: World, shared: list[socket.socket]) -> None:
+    burst = 10
+    world.publish(world.served(Route(1, 100)), limits={TOKEN: Limit(requests=0.001, burst=burst)})
+    with replicas(world, shared):
+        told = [infer(world, number) for number in range(CONNECTIONS)]
+        written = [
+            len(list((folder / "ledger").glob("*.jsonl"))) for folder in (world.home / "gateway", world.home / "gateway" / "2")
+        ]
+        assert written == [1, 1], "all callers met one replica"
+        assert [answer.status_code for answer in told] == [200] * burst + [429] * (CONNECTIONS - burst)
 
 
 def test_one_that_is_killed_leaves_the_other_answering_and_its_ledger_to_it(world: World, shared: list[socket.socket]) -> None:

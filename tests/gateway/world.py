@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from modelyard.adapters.file import FileObjects
 from modelyard.core import ProjectId
 from modelyard.serving import Catalogue, DeploymentId, Revision, Route, ServedDeployment
 from modelyard.serving.ledger import ledger_table
+from modelyard.tenancy import Limit
 from tests.gateway.control import Control
 from tests.gateway.packages import Package, build, tensors
 
@@ -75,11 +77,13 @@ class World:
             versions=forms if forms is not None else tuple(self.package(route.version).form for route in routes),
         )
 
-    def publish(self, *deployments: ServedDeployment) -> int:
-        """Publish a catalogue of these deployments and return its position."""
+    def publish(self, *deployments: ServedDeployment, limits: Mapping[str, Limit | None] = MappingProxyType({})) -> int:
+        """Publish a catalogue of these deployments and return its position; `limits`: of tokens, which may ask too."""
         self.position += 1
-        hashes: dict[str, tuple[str, ...]] = {PROJECT: (sha256(TOKEN.encode()).hexdigest(),)}
-        self.control.publish(Catalogue(self.position, deployments, hashes))
+        known = {token: sha256(token.encode()).hexdigest() for token in (TOKEN, *limits)}
+        hashes: dict[str, tuple[str, ...]] = {PROJECT: tuple(known.values())}
+        limited = {known[token]: limit for token, limit in limits.items() if limit is not None}
+        self.control.publish(Catalogue(self.position, deployments, hashes, limited))
         return self.position
 
     def start(self, *options: str) -> dict[str, Any]:

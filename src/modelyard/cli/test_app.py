@@ -55,8 +55,8 @@ def test_the_commands_of_the_design_are_there() -> None:
             approve break-glass gate best;
         deployment create list show roll-back push canary split shadow shadows; stream start; label add; monitor list show;
         alert list; policy list apply;
-        decision list show undo; job list show logs cancel retry; schedule list; token create list revoke; member add list;
-        worker start"""
+        decision list show undo; job list show logs cancel retry; schedule list; token create list limit revoke;
+        member add list; worker start"""
     first, *nouns = [part.split() for part in told.split(";")]
     assert set(ALL) == {(name,) for name in first} | {(noun, verb) for noun, *verbs in nouns for verb in verbs}
 
