@@ -32,7 +32,7 @@ def test_two_of_the_same_folder_are_two_packages_and_a_forgotten_one_leaves_noth
     before = set(sys.modules)
     first, second = FRAMEWORK.load(archive), FRAMEWORK.load(archive)
     assert type(first.made) is not type(second.made)
-    assert FRAMEWORK.owns(first)
+    assert not FRAMEWORK.owns(first), "no trainer's model is one"
     assert np.array_equal(FRAMEWORK.run(first, {"pixels": ROWS})["scores"], scores(ROWS))
     FRAMEWORK.save(first, archive.with_name("again"))
     assert archive.with_name("again").read_bytes() == archive.read_bytes()

@@ -27,6 +27,7 @@ from modelyard.training.metrics import DIRECTIONS
 REFERENCE = re.compile(r"^(?P<model>[a-z][a-z0-9_-]*)@(?P<what>[a-z0-9][a-z0-9_-]*)$")
 LATEST = "latest"
 AUTO = "auto"  # of forms: the fastest of those that answer alike
+CODE = "python"  # the framework whose models are what their maker wrote, a stranger perhaps
 FORM_PREFERENCE = ("onnx", "native")  # of forms that are equally fast, or were not measured
 
 
@@ -213,6 +214,16 @@ def check_gate(gate: Gate) -> None:
             known = DIRECTIONS[condition.metric or ""].value
             why = f"of {condition.metric} one wants to {known} it"
             raise Problem("gate.invalid", f"The gate would {condition.direction.value} {condition.metric}", why, f"say {known}")
+
+
+def check_code(version: ModelVersion) -> None:
+    """Return when a version runs its maker's code only where that was allowed. Problem `version.forbidden`."""
+    allowed = version.origin is not None and version.origin.code is not None
+    if not allowed and any(form.framework == CODE for form in version.forms):
+        why = "nobody who may do so has allowed it to run its maker's code"
+        raise Problem(
+            "version.forbidden", f"A version of {version.model} is not registered", why, "import it with --allow-code"
+        )
 
 
 def told_failures(result: GateResult) -> str:

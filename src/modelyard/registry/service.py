@@ -11,7 +11,7 @@ from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
 from modelyard.registry.parts import trained_leaf
-from modelyard.registry.rules import LATEST, barred, check_gate, judge_gate, parse_reference, told_failures, trained
+from modelyard.registry.rules import LATEST, barred, check_code, check_gate, judge_gate, parse_reference, told_failures, trained
 from modelyard.registry.store import RegistryTransaction
 from modelyard.registry.types import (
     Alias,
@@ -227,11 +227,12 @@ def add_version(
 ) -> ModelVersion:
     """Record what `made` gives for the model's next number and the digest of the card; its fact says what is `told`."""
     authorise(actor, "model.write", project)
-    ensure_model(ports, actor, project, model)
     [digest] = ports.objects.put(project, [card.encode()])
     with ports.transaction() as tx:
+        ensure_model(ports, actor, project, model)
         newest = tx.models.versions(project, model, PageRequest(limit=1)).items
         version = made(newest[0].number + 1 if newest else 1, digest)
+        check_code(version)
         tx.models.add_versions(project, [version])
         fact = Fact("version.registered", f"{model}@{version.number}", told)
         tx.events.add(project, [fact], actor=actor.member, at=ports.clock())

@@ -74,6 +74,12 @@ def test_the_bounds_hold_for_the_form_that_serves(bounds: dict[str, Any], allowe
     assert may_stand(replace(LOSS, **bounds), version(1, 0.5, forms=FORMS)) is allowed
 
 
+def test_a_form_that_answers_only_by_name_does_not_bring_a_version_within_the_bounds() -> None:
+    nearly = Form("onnx-int8", DIGEST, 1000, "onnxruntime", latency_us=4.0, tolerance=0.02, approximate=True)
+    for bound in ({"latency_us": 20.0}, {"size_bytes": 3000}):
+        assert not may_stand(replace(LOSS, **bound), version(1, 0.5, forms=(*FORMS, nearly)))
+
+
 def test_what_was_not_measured_may_not_stand() -> None:
     unmeasured = (Form("onnx", DIGEST, 1, "onnxruntime"),)
     assert not may_stand(replace(LOSS, latency_us=1e9), version(1, 0.5, forms=unmeasured))

@@ -9,6 +9,7 @@ from modelyard.core import Digest, Problem, ProjectId
 from modelyard.data import DatasetVersionId
 from modelyard.registry import (
     Alias,
+    Allowance,
     Approval,
     Condition,
     ConditionKind,
@@ -16,9 +17,10 @@ from modelyard.registry import (
     Form,
     Gate,
     ModelVersion,
+    Origin,
     Signature,
 )
-from modelyard.registry.rules import chosen_form, judge_gate, parse_reference, told_failures
+from modelyard.registry.rules import check_code, chosen_form, judge_gate, parse_reference, told_failures
 from modelyard.training import Direction, Recipe, RunId
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -116,6 +118,16 @@ def test_a_form_that_is_only_nearly_the_native_one_says_nothing_for_or_against_a
     assert not verdict(Condition(ConditionKind.LATENCY, 50.0), nearly)
     assert chosen_form(nearly).name == "onnx"
     assert chosen_form(nearly, "onnx-int8").name == "onnx-int8"
+
+
+def test_code_is_registered_only_where_it_was_allowed() -> None:
+    code = replace(a_version(), forms=(Form("native", Digest("sha256:2"), 10, "python"),))
+    for origin in (None, Origin("faces", {})):
+        with pytest.raises(Problem) as told:
+            check_code(replace(code, origin=origin))
+        assert told.value.code == "version.forbidden"
+    check_code(replace(code, origin=Origin("faces", {}, Allowance("mem_ann", NOW))))
+    check_code(a_version())
 
 
 def test_approvals_count_people_not_clicks() -> None:

@@ -19,10 +19,11 @@ from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FittedPipeline, FunctionStep
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.registry import Signature
+from modelyard.registry.rules import CODE
 from modelyard.serving.combined import combine
 from modelyard.serving.direct import Direct, TensorInputs
 from modelyard.serving.prepared import Prepared, RowInputs
-from modelyard.serving.program import CODE, ONNX, Answers, Batch, Columns, Inputs, Program
+from modelyard.serving.program import ONNX, Answers, Batch, Columns, Inputs, Program
 from modelyard.serving.types import ServedForm
 from modelyard.training import Framework
 

@@ -13,7 +13,6 @@ from modelyard.prepare.values import InputColumn, ValueKind
 
 T = TypeVar("T")
 ONNX = "onnxruntime"  # the framework whose models are data
-CODE = "python"  # the one whose models are what their maker wrote, a stranger perhaps
 
 Answers: TypeAlias = Mapping[str, NDArray[Any]]  # by output, in the signature's order; the first axis is the rows
 Rows: TypeAlias = Sequence[Mapping[str, Any]]

@@ -19,12 +19,13 @@ from modelyard.prepare import FittedPipeline
 from modelyard.prepare.values import InputColumn
 from modelyard.registry import Form, ModelVersion, Origin, Signature
 from modelyard.registry.imports import ALLOWING, CODE_ENTRY, Import, add_import, allowance_of
+from modelyard.registry.rules import CODE
 from modelyard.registry.service import promote
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.forms import onnx_form
 from modelyard.runner.steps.mlmodel import MLMODEL, read_mlmodel
 from modelyard.runner.steps.proof import Proof, median_us, prove
-from modelyard.serving.program import CODE, ONNX
+from modelyard.serving.program import ONNX
 from modelyard.tenancy import authorise
 from modelyard.training import Framework
 from modelyard.training.matrix import FEATURES
