@@ -5,13 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from modelyard.api.tracing import trace_of
 from modelyard.core import PageRequest, Problem, ProjectId
 from modelyard.core.pages import MAX_LIMIT
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import get_project, identify
 from modelyard.wiring import Platform
 from modelyard.wiring.cookie import COOKIE
+from modelyard.wiring.tracing import trace_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def caller_of(request: Request) -> Caller:
     """
     platform: Platform = request.app.state.platform
     owner: Actor | None = request.app.state.owner
-    trace = trace_of(request)
+    trace = trace_of(request.scope, request.headers)
     if owner is not None:
         return Caller(platform, replace(owner, trace=trace))
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")

@@ -3,23 +3,13 @@
 from time import perf_counter
 from typing import Any, Final
 
-from starlette.requests import HTTPConnection
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard.core import TraceContext, Tracer
-from modelyard.core.traces import TRACEPARENT, TRACESTATE
+from modelyard.core import Tracer
+from modelyard.wiring.tracing import TRACE, trace_of
 
-TRACE: Final = "modelyard.trace"  # the scope's member that holds the context of the request's span
 _BROKEN: Final = 500
-
-
-def trace_of(connection: HTTPConnection) -> TraceContext | None:
-    """Return the trace that a request belongs to; None where nobody traces it."""
-    own: TraceContext | None = connection.scope.get(TRACE)
-    if own is not None:
-        return own
-    told = connection.headers.get(TRACEPARENT)
-    return None if told is None else TraceContext.parse(told, connection.headers.get(TRACESTATE, ""))
 
 
 class Traced:
@@ -34,7 +24,7 @@ class Traced:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        span = self._tracer.begin(scope["method"], trace_of(HTTPConnection(scope)), perf_counter())
+        span = self._tracer.begin(scope["method"], trace_of(scope, Headers(scope=scope)), perf_counter())
         scope[TRACE] = span.context
         status = _BROKEN
 

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from modelyard.tenancy import Actor, Project
 from modelyard.tenancy.service import find_projects, get_project, identify
 from modelyard.wiring import Follower, Platform
 from modelyard.wiring.cookie import COOKIE
+from modelyard.wiring.tracing import trace_of
 
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 
@@ -68,7 +69,8 @@ def guest_of(request: Request) -> Guest:
         return Guest(console, request, owner, form_token_of(console.key, ""), signed_in=False)
     if not secret:
         raise Problem("token.unauthenticated", "Nobody is signed in", "the browser showed no token", "sign in with a token")
-    return Guest(console, request, identify(console.platform, secret), form_token_of(b"", secret), signed_in=True)
+    actor = replace(identify(console.platform, secret), trace=trace_of(request.scope, request.headers))
+    return Guest(console, request, actor, form_token_of(b"", secret), signed_in=True)
 
 
 def visit_of(project: str, guest: Annotated[Guest, Depends(guest_of)]) -> Visit:
