@@ -98,4 +98,3 @@ def test_a_thousand_models_answer_from_a_little_memory_and_at_once_after_the_sta
     assert versions["in_memory"] + versions["at_rest"] == MANY
     assert 0 < versions["memory_mb"] <= 20
     assert versions["woken"] >= len(set(chosen))
-
