@@ -27,17 +27,26 @@ class Result:
     floor: float
     aim: float
 
+    @property
+    def line(self) -> str:
+        """The row for people."""
+        met = "" if self.ratio >= self.floor else "   BELOW THE FLOOR"
+        found = f"{self.work:<40} {self.ours:>10.3f} {self.theirs:>10.3f} {self.metric:<4} {self.peer}: {self.ratio:.1f} x"
+        return f"{found} (floor {self.floor:g}){met}"
+
+
+def write(file: Path, results: Sequence[Result]) -> None:
+    """Write the rows as JSON."""
+    file.write_text(json.dumps([asdict(row) for row in results], indent=1) + "\n")
+
 
 def show(name: str, results: Sequence[Result], *, versions: dict[str, str], json_file: Path | None, keep: bool) -> int:
     """Print the rows, keep them with command, versions and machine, and return 1 where a floor is not met."""
     for row in results:
-        met = "" if row.ratio >= row.floor else "   BELOW THE FLOOR"
-        line = f"{row.work:<40} {row.ours:>10.3f} {row.theirs:>10.3f} {row.metric:<4} {row.peer}: {row.ratio:.1f} x"
-        line += f" (floor {row.floor:g}){met}"
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(row.line + "\n")
     rows = [asdict(row) for row in results]
     if json_file is not None:
-        json_file.write_text(json.dumps(rows, indent=1) + "\n")
+        write(json_file, results)
     if keep:
         KEPT.mkdir(exist_ok=True)
         document = {

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.results import Result, show
+from bench.results import Result, show, write
 from bench.serving.batch import SPARK
 from bench.serving.contenders import Stage, say
 from bench.serving.load import wrk
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda told, _: sys.exit(128 + told))  # so that every server is ended
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
-        results, left_out = measure(Path(folder), works, beside, quick=options.quick)
+        results, left_out = measure(Path(folder), works, beside, quick=options.quick, json_file=options.json)
     for what, why in left_out.items():
         say(f"left out: {what}: {why}")
     versions = {name: peer.release for name, peer in beside.items() if name not in left_out}
@@ -50,13 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return show("serving", results, versions=versions, json_file=options.json, keep=whole)
 
 
-def measure(folder: Path, works: Sequence[str], beside: dict[str, Peer], *, quick: bool) -> tuple[list[Result], dict[str, str]]:
-    """Return the results of the works, and what was left out with the reason."""
+def measure(
+    folder: Path, works: Sequence[str], beside: dict[str, Peer], *, quick: bool, json_file: Path | None
+) -> tuple[list[Result], dict[str, str]]:
+    """Return the results of the works, and what was left out with the reason. Each work's are told, and written, at once."""
     home = folder / "home"
     say("training and registering the models")
     with up(home, workers=1) as yard:
         made, token = make(yard.project(), folder), yard.token
-    results = []
+    results: list[Result] = []
     with up(home, workers=0, token=token) as yard:
         made = made.at(yard.project())
         stage = Stage(yard, folder)
@@ -64,7 +66,11 @@ def measure(folder: Path, works: Sequence[str], beside: dict[str, Peer], *, quic
             bench = Bench(stage, made, beside, QUICK if quick else FULL)
             for name in works:
                 say(f"{name} …")
-                results += list(WORKS[name](bench))
+                for found in WORKS[name](bench):
+                    results.append(found)
+                    say(found.line)
+                if json_file is not None:
+                    write(json_file, results)
         finally:
             stage.close()
     return results, stage.left_out

@@ -113,9 +113,9 @@ class Stage:
         """Return where a server's output goes."""
         return self.folder / f"{name}.log"
 
-    def dismiss(self, peer: str) -> None:
-        """End every server of a peer."""
-        for key in [key for key in self._kept if key[0] == peer]:
+    def dismiss(self, peer: str | None = None) -> None:
+        """End every server of a peer; of all of them, where none is named: what is held still keeps its memory."""
+        for key in [key for key in self._kept if peer is None or key[0] == peer]:
             end(self._processes[self._kept.pop(key).target.process.pid])
 
     @contextmanager

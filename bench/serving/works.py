@@ -273,6 +273,7 @@ def switched(bench: Bench, contender: Contender, move: Callable[[int], object]) 
 def scored(bench: Bench) -> Iterator[Result]:
     """Answer for millions of rows in files, beside others over the same files."""
     pace = bench.pace
+    bench.stage.dismiss()
     found = batch(bench.stage, bench.model("churn", "columns-sklearn").file, rows=pace.batch_rows, rounds=min(pace.rounds, 3))
     work = f"batch, churn, {pace.batch_rows:,} rows"
     mine, goals = found.ours, {"scikit-learn": (3.0, 4.0), "Spark": (5.0, 6.0)}

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LOCK = "carrying.lock"
 NICE = 5  # answers go first
 STOP_S = 5.0
+ONE_THREAD = {"POLARS_MAX_THREADS": "1", "TOKIO_WORKER_THREADS": "1"}  # the cores are for answers
 
 
 class ProcessCarrier:
@@ -74,7 +75,9 @@ class ProcessCarrier:
     def _running(self) -> "subprocess.Popen[str]":
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-P", "-m", "modelyard.gateway.carrying", *self._arguments]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD}
+            )
         return self._process
 
 
@@ -84,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the gateway ends it when all is carried
     os.nice(NICE)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # it waits for its turn, and interrupts nobody who answers
     parser = argparse.ArgumentParser(prog="python -m modelyard.gateway.carrying", description="Carry a ledger to the lake.")
     parser.add_argument("--lake", required=True)
     parser.add_argument("--folder", type=Path, required=True)
