@@ -2,10 +2,8 @@
 
 import os
 import resource
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event
 from typing import Any
 
 import httpx
@@ -192,40 +190,6 @@ def test_a_package_that_rotted_on_the_disk_is_fetched_anew(world: World) -> None
     world.start()
     with world.client() as client:
         assert ask(client, world, flights(1))["model_version"] == "1"
-
-
-def test_flips_under_traffic_lose_no_request_and_mix_no_answer(world: World) -> None:
-    world.publish(world.served(Route(1, 100)))
-    world.start()
-    frame = flights(8, seed=5)
-    expected = {str(version): world.package(version).expected(frame) for version in (1, 2, 3)}
-    over = Event()
-
-    def traffic(number: int) -> tuple[Counter[str], int]:
-        seen: Counter[str] = Counter()
-        mixed = asked = 0
-        with world.client() as client:
-            while not over.is_set():
-                told = ask(client, world, frame, id=f"{number}-{asked}")
-                asked += 1
-                seen[told["model_version"]] += 1
-                mixed += not np.allclose(told["outputs"][0]["data"], expected[told["model_version"]], atol=1e-6, rtol=0)
-        return seen, mixed
-
-    with ThreadPoolExecutor(4) as pool:
-        runs = [pool.submit(traffic, number) for number in range(4)]
-        for flip in range(30):
-            live = flip % 3 + 1
-            routes = (Route(live, 60), Route(live % 3 + 1, 40, RouteKind.CANARY)) if flip % 2 else (Route(live, 100),)
-            world.taken_up(world.publish(world.served(*routes)))
-        over.set()
-        found = [run.result() for run in runs]
-    seen = sum((one for one, _ in found), Counter())
-    assert sum(mixed for _, mixed in found) == 0
-    assert set(seen) == {"1", "2", "3"}
-    with world.client() as client:
-        client.post("/v1/ledger/flush")
-    assert world.ledger().height == 8 * seen.total()
 
 
 def test_a_canary_gets_its_share_by_key_and_keeps_its_keys(world: World) -> None:

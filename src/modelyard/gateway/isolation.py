@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,12 @@ from threading import Event, Lock, Thread
 from typing import Any
 from weakref import finalize
 
-from modelyard.data.cell import Cell
 from modelyard.gateway.children import Forks
 from modelyard.gateway.frames import Order
 from modelyard.gateway.keeper import Bounds, Keeper, Named
-from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.serving import ServedDeployment, ServedForm
 from modelyard.serving.infer import LoadedVersion, Ports, fetch_version, holds_code, inputs_of, open_version
-from modelyard.serving.program import Answers, Batch, Columns, Inputs
+from modelyard.serving.program import Answers, Batch, ByInputs, Inputs
 
 log = logging.getLogger(__name__)
 
@@ -28,27 +26,12 @@ LOOK_S = 0.5  # between two looks at all processes
 
 
 @dataclass(frozen=True, eq=False)
-class Isolated:
+class Isolated(ByInputs):
     """The program of a version that answers in a process of its own. When nobody holds it any more, the process is ended."""
 
     inputs: Inputs
     outputs: tuple[str, ...]
     keeper: Keeper
-
-    @property
-    def columns(self) -> Mapping[str, InputColumn]:
-        """The inputs."""
-        return self.inputs.columns
-
-    @property
-    def kinds(self) -> Mapping[str, ValueKind]:
-        """Their kinds of value, where they are raw columns."""
-        return self.inputs.kinds
-
-    @property
-    def cells(self) -> Mapping[str, Cell]:
-        """Their cells, where they are tensors."""
-        return self.inputs.cells
 
     @property
     def runs_code(self) -> bool:
@@ -59,14 +42,6 @@ class Isolated:
     def is_apart(self) -> bool:
         """True."""
         return True
-
-    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
-        """Return one request's columns as what `infer` takes."""
-        return self.inputs.batch(columns, shapes)
-
-    def joined(self, batches: Sequence[Batch]) -> Batch:
-        """Return several batches as one."""
-        return self.inputs.joined(batches)
 
     def infer(self, batch: Batch) -> Answers:
         """Return the process' answers. Raises as `Keeper.infer`."""

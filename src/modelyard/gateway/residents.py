@@ -4,7 +4,7 @@ A version that rests costs its contents on the disk alone. Who asks it waits unt
 small model, and is answered then; the version that nobody has asked for longest makes room.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,11 @@ from weakref import WeakSet
 import psutil
 
 from modelyard.core import Problem
-from modelyard.data.cell import Cell
 from modelyard.gateway.isolation import Isolated
 from modelyard.gateway.loads import Load
-from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.serving import ServedDeployment, ServedForm
 from modelyard.serving.infer import LoadedVersion, content_file, inputs_of
-from modelyard.serving.program import Answers, Batch, Columns, Inputs, Program
+from modelyard.serving.program import Answers, Batch, ByInputs, Inputs, Program
 
 # What ONNX Runtime holds for a model, as measured: 0.1 to 0.6 MiB for a small one, 3 to 7 times the file for trees.
 OWN_MB = 0.3
@@ -31,7 +29,7 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 _MIB = 1 << 20
 
 
-class Resident:
+class Resident(ByInputs):
     """The program of a version that may rest. Safe to share between threads.
 
     Parameters
@@ -51,7 +49,7 @@ class Resident:
         make_room: "Callable[[Resident], None]",
         cost_mb: Callable[[LoadedVersion], float],
     ) -> None:
-        self._inputs = inputs
+        self.inputs = inputs
         self.outputs = outputs
         self._wake = wake
         self._make_room = make_room
@@ -60,21 +58,6 @@ class Resident:
         self._program: Program | None = None
         self.used = 0.0  # monotonic seconds
         self.held_mb = 0.0
-
-    @property
-    def columns(self) -> Mapping[str, InputColumn]:
-        """The inputs."""
-        return self._inputs.columns
-
-    @property
-    def kinds(self) -> Mapping[str, ValueKind]:
-        """Their kinds of value, where they are raw columns."""
-        return self._inputs.kinds
-
-    @property
-    def cells(self) -> Mapping[str, Cell]:
-        """Their cells, where they are tensors."""
-        return self._inputs.cells
 
     @property
     def runs_code(self) -> bool:
@@ -92,14 +75,6 @@ class Resident:
     def rests(self) -> bool:
         """Whether it is not in memory."""
         return self._program is None
-
-    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
-        """Return one request's columns as what `infer` takes."""
-        return self._inputs.batch(columns, shapes)
-
-    def joined(self, batches: Sequence[Batch]) -> Batch:
-        """Return several batches as one."""
-        return self._inputs.joined(batches)
 
     def infer(self, batch: Batch) -> Answers:
         """Return the version's answers, loaded if it rests. Raises what it raises, and what is wrong with it."""

@@ -12,11 +12,10 @@ from modelyard.core import Problem, missing
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.prepare.inputs import check_row
-from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.registry import Combining, Composition, Signature
 from modelyard.registry.composition import made_columns, matched, router_output
 from modelyard.serving.direct import TensorInputs
-from modelyard.serving.program import Answers, Batch, Columns, Inputs, Program
+from modelyard.serving.program import Answers, Batch, ByInputs, Inputs, Program
 
 Numbers = NDArray[np.float64]
 
@@ -62,29 +61,14 @@ _WORDS: Mapping[str, str] = {"f": "Float64", "i": "Int64", "u": "Int64", "b": "B
 
 
 @dataclass(frozen=True, eq=False)
-class Combined:
+class Combined(ByInputs):
     """A composition and its parts, loaded. What is computed of a row does not depend on the rows beside it."""
 
     version: int
     composition: Composition
     signature: Signature
-    inputs: Inputs
+    inputs: Inputs  # those of all parts, but for what a stack's head takes from the members
     parts: tuple[LoadedPart, ...]  # in the order of `composition.parts`
-
-    @property
-    def columns(self) -> Mapping[str, InputColumn]:
-        """The inputs: those of all parts, but for what a stack's head takes from the members."""
-        return self.inputs.columns
-
-    @property
-    def kinds(self) -> Mapping[str, ValueKind]:
-        """The kinds of value of the inputs, where they are raw columns."""
-        return self.inputs.kinds
-
-    @property
-    def cells(self) -> Mapping[str, Cell]:
-        """What a cell of each input holds, where all parts take tensors."""
-        return self.inputs.cells
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -100,14 +84,6 @@ class Combined:
     def is_apart(self) -> bool:
         """Whether all that runs somebody's code answers in processes of their own."""
         return self.runs_code and all(part.program.is_apart for part in self.parts if part.program.runs_code)
-
-    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
-        """Return one request's columns as what `infer` takes."""
-        return self.inputs.batch(columns, shapes)
-
-    def joined(self, batches: Sequence[Batch]) -> Batch:
-        """Return several batches as one, in their order."""
-        return self.inputs.joined(batches)
 
     def infer(self, batch: Batch) -> Answers:
         """Return the answers.

@@ -48,6 +48,35 @@ class Inputs(Protocol):
         ...
 
 
+class ByInputs:
+    """The inputs of a program that hands to others what it takes: all of it follows from `inputs`."""
+
+    inputs: Inputs
+
+    @property
+    def columns(self) -> Mapping[str, InputColumn]:
+        """The inputs, in the signature's order."""
+        return self.inputs.columns
+
+    @property
+    def kinds(self) -> Mapping[str, ValueKind]:
+        """Their kinds of value, where they are raw columns."""
+        return self.inputs.kinds
+
+    @property
+    def cells(self) -> Mapping[str, Cell]:
+        """Their cells, where they are tensors."""
+        return self.inputs.cells
+
+    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Batch:
+        """Return one request's columns as what `infer` takes."""
+        return self.inputs.batch(columns, shapes)
+
+    def joined(self, batches: Sequence[Batch]) -> Batch:
+        """Return several batches as one, in their order."""
+        return self.inputs.joined(batches)
+
+
 class Program(Inputs, Protocol):
     """One way to answer: `Prepared` or `Direct`, or one of them in another process. Safe to share between threads."""
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import polars as pl
 
-from modelyard.core import PageRequest
 from modelyard.data import DatasetVersion
 from modelyard.registry import Combining, Composition, Evaluation, Form, ModelVersion, Signature
 from modelyard.registry.combining import Combined, add_combination, keep_composition
 from modelyard.registry.composition import compose, roles
 from modelyard.registry.parts import leaves_of, members_of
 from modelyard.registry.rules import chosen_form, told_parts, trained
-from modelyard.registry.service import find_versions, promote
+from modelyard.registry.service import promote
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.comparison import LEAST_ROWS, measure_loaded, was_fitted_on
 from modelyard.runner.steps.fitting import dataset_of, rows_of, version_of
+from modelyard.runner.steps.made_before import made_before
 from modelyard.runner.steps.packaging import LATENCY_ROUNDS, table
 from modelyard.serving import ServedForm
 from modelyard.serving.infer import LoadedVersion, load_version
@@ -59,18 +59,10 @@ def combine_versions(context: StepContext) -> Mapping[str, object]:
     payload = context.job.payload
     platform, actor, project = context.platform, context.actor, context.project
     wish = msgspec.convert(payload["composition"], Composition)
-    version = _combined_before(context, payload["model"], wish) or _combine(context, wish)
+    version = made_before(context, payload["model"], lambda one: one.composition == wish) or _combine(context, wish)
     if payload.get("alias"):
         promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
     return {"model": version.model, "version": version.number}
-
-
-def _combined_before(context: StepContext, model: str, wish: Composition) -> ModelVersion | None:
-    """Return the version that an earlier try of this job made before its worker was lost."""
-    if context.job.attempts <= 1:
-        return None
-    newest = find_versions(context.platform, context.actor, context.project, model, PageRequest(limit=100)).items
-    return next((one for one in newest if one.composition == wish and one.created_at >= context.job.created_at), None)
 
 
 def _combine(context: StepContext, wish: Composition) -> ModelVersion:

@@ -11,18 +11,19 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard.core import Digest, PageRequest, Problem, canonical_json
+from modelyard.core import Digest, Problem, canonical_json
 from modelyard.core.archives import pack
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.prepare import FittedPipeline
 from modelyard.prepare.values import InputColumn
-from modelyard.registry import Form, ModelVersion, Origin, Signature
+from modelyard.registry import Form, Origin, Signature
 from modelyard.registry.imports import ALLOWING, CODE_ENTRY, Import, add_import, allowance_of
 from modelyard.registry.rules import CODE
 from modelyard.registry.service import promote
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.forms import onnx_form
+from modelyard.runner.steps.made_before import made_before
 from modelyard.runner.steps.mlmodel import MLMODEL, read_mlmodel
 from modelyard.runner.steps.proof import Proof, median_us, prove
 from modelyard.serving.program import ONNX
@@ -69,22 +70,13 @@ def import_model(context: StepContext) -> Mapping[str, object]:
         authorise(actor, "model.allow_code", project)
         allowance = allowance_of(platform, project, payload["model"], context.job, origin.files)
         origin = replace(origin, code=allowance)
-    version = _imported_before(context, payload["model"], origin)
+    version = made_before(context, payload["model"], lambda one: one.origin == origin)
     if version is None:
         context.progress(0.1, "fetch the files")
         version = add_import(platform, actor, project, payload["model"], _prepare(context, origin))
     if payload.get("alias"):
         promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
     return {"model": version.model, "version": version.number}
-
-
-def _imported_before(context: StepContext, model: str, origin: Origin) -> ModelVersion | None:
-    """Return the version that an earlier try of this job made before its worker was lost."""
-    if context.job.attempts <= 1:
-        return None
-    with context.platform.reading() as tx:  # the model is not there before its first version
-        newest = tx.models.versions(context.project, model, PageRequest(limit=100)).items
-    return next((one for one in newest if one.origin == origin and one.created_at >= context.job.created_at), None)
 
 
 def _prepare(context: StepContext, origin: Origin) -> Import:

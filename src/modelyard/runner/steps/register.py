@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from modelyard.core import PageRequest
 from modelyard.prepare import FittedPipeline, Transform
 from modelyard.registry import Evaluation, ModelVersion
-from modelyard.registry.service import find_versions, promote, register
+from modelyard.registry.service import promote, register
 from modelyard.runner.context import StepContext
 from modelyard.runner.steps.fitting import load_json, make_part, rows_of, split_rows, version_of
+from modelyard.runner.steps.made_before import made_before
 from modelyard.runner.steps.packaging import build_package
 from modelyard.training import Run
 from modelyard.training.metrics import measure
@@ -19,19 +19,10 @@ def register_run(context: StepContext) -> Mapping[str, object]:
     payload = context.job.payload
     platform, actor, project = context.platform, context.actor, context.project
     run = get_run(platform, actor, project, payload["run"])
-    version = registered_by(context, payload["model"], run) or _register(context, run)
+    version = made_before(context, payload["model"], lambda one: one.run == run.id) or _register(context, run)
     if payload.get("alias"):
         promote(platform, actor, project, payload["model"], version.number, payload["alias"], cause=f"job:{context.job.id}")
     return {"model": version.model, "version": version.number}
-
-
-def registered_by(context: StepContext, model: str, run: Run) -> ModelVersion | None:
-    """Return the version that an earlier try of this job made of a run before its worker was lost."""
-    if context.job.attempts <= 1:
-        return None
-    newest = find_versions(context.platform, context.actor, context.project, model, PageRequest(limit=100)).items
-    since = context.job.created_at
-    return next((one for one in newest if one.run == run.id and one.created_at >= since), None)
 
 
 def _register(context: StepContext, run: Run) -> ModelVersion:
