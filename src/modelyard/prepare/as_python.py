@@ -6,7 +6,7 @@ made in. An operand that a text names twice is given a variable first.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -32,9 +32,11 @@ from modelyard.prepare.expressions import (
     Truncate,
 )
 from modelyard.prepare.per_value import function_of
+from modelyard.prepare.scope import Assignment, Call
 from modelyard.prepare.values import ValueKind
 
 _NAN: Final = float("nan")
+_INDICATED: Final = 32  # columns by one lookup: its table has as many rows as columns
 _PARTS: Final = MappingProxyType(
     {
         "year": "float({0}.year)",
@@ -52,10 +54,12 @@ _PARTS: Final = MappingProxyType(
 class RowWriter:
     """The body of one row function while it is written.
 
-    `lines` are its statements so far, `names` the objects it reaches by name, `variables` the variable of each column id.
+    `lines` are its statements so far, `names` the objects it reaches by name, `variables` the variable of each column id;
+    `taken` are the variables that a row's values come in, in their order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.taken = tuple(variables.values())
         self.lines: list[str] = []
         self.names: dict[str, object] = {
             "NAN": _NAN,
@@ -68,11 +72,22 @@ class RowWriter:
             "sin": _sin,
             "cos": _cos,
         }
-        self.variables: dict[str, str] = {}
+        self.variables = dict(variables)
 
     def assign(self, column_id: str, value: Expression) -> None:
         """Write the statement that gives a column its value."""
         self.variables[column_id] = self.variable(self.text(value))
+
+    def assign_indicators(self, column_id: str, parts: Sequence[Assignment]) -> None:
+        """Write the statements that give columns their 0 or 1 by what one text is: a lookup for many, not one a comparison."""
+        for start in range(0, len(parts), _INDICATED):
+            some = parts[start : start + _INDICATED]
+            texts = [_text_of(part) for part in some]
+            table = {text: tuple([float(text == other) for other in texts]) for text in texts}
+            names = [f"v{len(self.lines)}_{place}" for place in range(len(some))]
+            get, none = self.name(table.get), self.name((0.0,) * len(some))
+            self.lines.append(f"{', '.join(names)}, = {get}({self.variables[column_id]}, {none})")
+            self.variables |= {part.target.id: name for part, name in zip(some, names, strict=True)}
 
     def variable(self, text: str) -> str:
         """Write a statement that keeps `text`'s value, and return the variable's name."""
@@ -94,6 +109,22 @@ class RowWriter:
         """Return the expression as a text that may be repeated."""
         text = self.text(expression)
         return text if text.isidentifier() else self.variable(text)
+
+
+def indicated_text(part: Assignment | Call) -> str | None:
+    """Return the id of the text column whose being equal to a constant is all that a part tells, as 0 or 1; else None."""
+    if isinstance(part, Assignment) and isinstance(part.value, ToNumber) and isinstance(part.value.of, Compare):
+        compared = part.value.of
+        if compared.operator == "==" and isinstance(compared.of, Column) and compared.of.kind is ValueKind.TEXT:
+            return compared.of.id
+    return None
+
+
+def _text_of(part: Assignment) -> object:
+    """Return the constant of a part that `indicated_text` tells of."""
+    assert isinstance(part.value, ToNumber)  # noqa: S101 - as told there
+    assert isinstance(part.value.of, Compare)  # noqa: S101
+    return part.value.of.constant
 
 
 def _column(row: RowWriter, node: Column) -> str:

@@ -1,23 +1,25 @@
-"""A fitted pipeline as generated Python functions of a row: about a microsecond where a frame costs a millisecond.
+"""A fitted pipeline as generated Python, row by row: about a microsecond a row where a frame costs a millisecond.
 
 User functions take frames: what comes before, between and after them is generated all the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, TypeAlias
 
-from modelyard.prepare.as_python import RowWriter
+from modelyard.prepare.as_python import RowWriter, indicated_text
+from modelyard.prepare.columnar import Row, row_reader
 from modelyard.prepare.expressions import Column
-from modelyard.prepare.functions import Function, Table, TableFunction, table_function
+from modelyard.prepare.functions import Function, Table, TableFunction, TableRow, table_function
 from modelyard.prepare.inputs import WrongValueError, check_row, coerce, wrong_value
 from modelyard.prepare.plan import Plan, plan
 from modelyard.prepare.scope import Assignment, Call
 from modelyard.prepare.types import FittedPipeline
 from modelyard.prepare.values import InputColumn, ValueKind
 
-RowFunction = Callable[[Any], list[Any]]
+# Appends what it makes of each row's values: where it raises, those that it has appended are the rows that were fine.
+RowsFunction: TypeAlias = Callable[[Iterable[Sequence[Any]], list[Any]], None]
 
 # What a value may be taken as it stands; anything else goes through `inputs.coerce`.
 _PLAIN: Final = {
@@ -34,14 +36,34 @@ class RowCompiled:
 
     Parameters
     ----------
+    inputs
+        The raw columns.
+    values
+        From raw rows to the values of those columns.
     first
-        From a raw row to what the first call reads; to the features where there is no call.
+        From these to what the first call reads; to the features where there is no call.
     rest
         The calls and the row functions after them, each from the rows of the one before; the last gives the features.
     """
 
-    first: RowFunction
+    inputs: tuple[InputColumn, ...]
+    values: Callable[[Sequence[Row]], Iterable[tuple[Any, ...]]]
+    first: RowsFunction
     rest: tuple[TableFunction, ...]
+
+    def read(self, rows: Sequence[Row], made: list[TableRow]) -> None:
+        """Append what `first` makes of raw rows to `made`.
+
+        Raises
+        ------
+        Problem
+            `column.invalid`, which calls every row 0; `column.missing` and `row.invalid`, which tell the row.
+        """
+        try:
+            self.first(self.values(rows), made)
+        except (KeyError, TypeError, IndexError):
+            check_row(rows[len(made)], len(made), self.inputs)
+            raise
 
     def finish(self, rows: Table) -> Table:
         """Return the features of rows that have been through `first`, as float64 before the one rounding to float32."""
@@ -50,55 +72,69 @@ class RowCompiled:
         return rows
 
 
-def compile_python(fitted: FittedPipeline) -> RowFunction | None:
+def compile_python(fitted: FittedPipeline) -> Callable[[Row], Sequence[Any]] | None:
     """Return the function from a raw row to its features in order, as float64 before the one rounding to float32.
 
     None when the pipeline has a function step, which takes frames only. Rounded to float32 the numbers are those of
     `compile_polars`, bit for bit. The function raises `Problem` as that of `compile_polars` does, and calls every row 0.
     """
     planned = plan(fitted)
-    return None if planned.calls else row_compiled(planned, ()).first
+    if planned.calls:
+        return None
+    compiled = row_compiled(planned, ())
+
+    def function(row: Row) -> Sequence[Any]:
+        made: list[TableRow] = []
+        compiled.read([row], made)
+        return made[0]
+
+    return function
 
 
 def row_compiled(planned: Plan, functions: Sequence[Function]) -> RowCompiled:
     """Return a plan compiled for a few rows; `functions` are those of its calls."""
-    row, head = _from_raw(planned.inputs)
-    made: list[RowFunction] = []
+    row = _from_raw(planned.inputs)
+    made: list[RowsFunction] = []
     waiting = iter(functions)
     rest: list[TableFunction] = []
-    for part in planned.parts:
-        if isinstance(part, Assignment):
-            row.assign(part.target.id, part.value)
-        else:
-            made.append(_made(row, head, [_shown(row, column) for column in part.reads.values()]))
-            rest.append(table_function(next(waiting), part.reads, part.writes))
-            row, head = _from_call(part)
-    made.append(_made(row, head, [row.text(value) for value in planned.features.values()]))
-    after = [partial(_each, function) for function in made[1:]]
-    return RowCompiled(made[0], tuple(stage for pair in zip(rest, after, strict=True) for stage in pair))
+    for column, parts in groupby(planned.parts, indicated_text):
+        if column is not None:
+            row.assign_indicators(column, [part for part in parts if isinstance(part, Assignment)])
+            continue
+        for part in parts:
+            if isinstance(part, Assignment):
+                row.assign(part.target.id, part.value)
+            else:
+                made.append(_made(row, [_shown(row, column) for column in part.reads.values()]))
+                rest.append(table_function(next(waiting), part.reads, part.writes))
+                row = _from_call(part)
+    made.append(_made(row, [row.text(value) for value in planned.features.values()]))
+    after = [_whole(function) for function in made[1:]]
+    values = row_reader([column.name for column in planned.inputs])
+    stages = tuple(stage for pair in zip(rest, after, strict=True) for stage in pair)
+    return RowCompiled(planned.inputs, values, made[0], stages)
 
 
-def _each(function: RowFunction, rows: Table) -> Table:
-    return [function(row) for row in rows]
+def _whole(function: RowsFunction) -> TableFunction:
+    def stage(rows: Table) -> Table:
+        made: list[TableRow] = []
+        function(rows, made)
+        return made
+
+    return stage
 
 
-def _from_raw(inputs: tuple[InputColumn, ...]) -> tuple[RowWriter, list[str]]:
-    """Return the writer of a function of raw rows, and the function's first lines."""
-    row = RowWriter()
-    row.names |= {"refuse": _refuse(inputs)}
-    reads = []
-    for number, column in enumerate(inputs):
-        reads.append(f"    r{number} = row[{column.name!r}]")
-        row.variables[column.name] = f"r{number}"
-        row.lines.append(_taken(row, column, f"r{number}"))
-    return row, ["try:", *(reads or ["    pass"]), "except (KeyError, TypeError, IndexError):", "    refuse(row)", "    raise"]
+def _from_raw(inputs: tuple[InputColumn, ...]) -> RowWriter:
+    """Return the writer of a function of raw rows."""
+    row = RowWriter({column.name: f"r{number}" for number, column in enumerate(inputs)})
+    for column in inputs:
+        row.lines.append(_taken(row, column, row.variables[column.name]))
+    return row
 
 
-def _from_call(call: Call) -> tuple[RowWriter, list[str]]:
-    """Return the writer of a function of what a call has written, and the function's first line."""
-    row = RowWriter()
-    row.variables = {column.id: f"r{number}" for number, column in enumerate(call.writes.values())}
-    return row, [f"{', '.join(row.variables.values())}, = row"]
+def _from_call(call: Call) -> RowWriter:
+    """Return the writer of a function of what a call has written."""
+    return RowWriter({column.id: f"r{number}" for number, column in enumerate(call.writes.values())})
 
 
 def _shown(row: RowWriter, column: Column) -> str:
@@ -106,11 +142,12 @@ def _shown(row: RowWriter, column: Column) -> str:
     return f"(None if {value} != {value} else {value})" if column.kind is ValueKind.NUMBER else value
 
 
-def _made(row: RowWriter, head: list[str], answers: list[str]) -> RowFunction:
-    body = "\n    ".join([*head, *row.lines, f"return [{', '.join(answers)}]"])
-    source = f"def function(row):\n    {body}\n"
+def _made(row: RowWriter, answers: list[str]) -> RowsFunction:
+    body = "\n        ".join([*row.lines, f"append([{', '.join(answers)}])"])
+    head = "def function(rows, made):\n    append = made.append\n"
+    source = f"{head}    for {', '.join(row.taken)}, in rows:\n        {body}\n"
     exec(compile(source, "<row function>", "exec"), row.names)  # noqa: S102 - our own text: columns and tables come in as objects
-    function: RowFunction = row.names["function"]  # type: ignore[assignment]  # the text defines it
+    function: RowsFunction = row.names["function"]  # type: ignore[assignment]  # the text defines it
     return function
 
 
@@ -132,7 +169,3 @@ def _checked(column: InputColumn) -> Callable[[object], object]:
             raise wrong_value(column, 0, raw) from None
 
     return checked
-
-
-def _refuse(columns: tuple[InputColumn, ...]) -> Callable[[object], None]:
-    return lambda row: check_row(row, 0, columns)

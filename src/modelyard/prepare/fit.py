@@ -10,7 +10,7 @@ import polars as pl
 from modelyard.core import Problem, missing
 from modelyard.prepare.compile_polars import evaluate, frame_function, load_functions
 from modelyard.prepare.compile_python import row_compiled
-from modelyard.prepare.functions import learn_function, shown
+from modelyard.prepare.functions import TableRow, learn_function, shown
 from modelyard.prepare.inputs import working_frame
 from modelyard.prepare.plan import Plan, apply, trimmed
 from modelyard.prepare.scope import Assignment, Scope
@@ -152,7 +152,9 @@ def _check(fitting: _Fitting, planned: Plan, frame: pl.DataFrame) -> None:
         ]
     )
     by_row = row_compiled(planned, functions)
-    numbers = np.array(by_row.finish([by_row.first(row) for row in told.to_dicts()]), dtype=np.float64)
+    read: list[TableRow] = []
+    by_row.read(told.to_dicts(), read)
+    numbers = np.array(by_row.finish(read), dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         single = numbers.astype(np.float32)
     if not (np.array_equal(single, found.to_numpy(), equal_nan=True) and found.equals(expected)):

@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from modelyard.core import Problem, missing
+from modelyard.prepare.columnar import ColumnarRows
 from modelyard.prepare.expressions import Value
 from modelyard.prepare.per_value import FIRST_DAY, LAST_DAY, iso_time, usable_date
 from modelyard.prepare.values import DTYPES, InputColumn, ValueKind
@@ -109,7 +110,7 @@ def raw_frame(rows: Sequence[Mapping[str, object]], columns: Sequence[InputColum
 def _cells(rows: Sequence[Mapping[str, object]], column: InputColumn) -> list[object]:
     name = column.name
     try:
-        return [row[name] for row in rows]
+        return rows.column(name) if isinstance(rows, ColumnarRows) else [row[name] for row in rows]
     except (KeyError, TypeError, IndexError):
         for number, row in enumerate(rows):
             check_row(row, number, (column,))

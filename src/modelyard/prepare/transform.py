@@ -1,6 +1,8 @@
 """The one door to a fitted pipeline: the trainer, the servers, batch and streams all prepare rows through it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from struct import pack_into
 from typing import Final
 
 import numpy as np
@@ -12,7 +14,7 @@ from modelyard.prepare.compile_polars import frame_function, load_functions
 from modelyard.prepare.compile_python import row_compiled
 from modelyard.prepare.fit import fit
 from modelyard.prepare.functions import Table, TableRow
-from modelyard.prepare.inputs import check_row, raw_frame, working_frame, wrong_value
+from modelyard.prepare.inputs import raw_frame, working_frame, wrong_value
 from modelyard.prepare.plan import plan
 from modelyard.prepare.types import FittedPipeline, Pipeline, Step
 from modelyard.prepare.values import InputColumn
@@ -83,25 +85,17 @@ class Transform:
             return _matrix(self._by_frame(raw_frame(rows, self._plan.inputs)))
         read: list[TableRow] = []
         try:
-            for row in rows:
-                read.append(self._by_row.first(row))
+            self._by_row.read(rows, read)
         except Problem as problem:
             raise self._in_row(problem, rows, len(read)) from None
         return _rounded(self._by_row.finish(read), len(self.fitted.features))
 
     def _in_row(self, problem: Problem, rows: Sequence[Mapping[str, object]], number: int) -> Problem:
-        """Return the problem of the row function, which calls each row 0, with the row's number."""
-        if number == 0:
+        """Return a problem of the row function, which calls each row of a wrong value 0, with the row's number."""
+        if number == 0 or problem.code != "column.invalid":
             return problem
-        name = problem.detail.get("column")
-        if problem.code == "column.invalid":
-            column = next(column for column in self._plan.inputs if column.name == name)
-            return wrong_value(column, number, rows[number][column.name])
-        try:
-            check_row(rows[number], number, self._plan.inputs)
-        except Problem as told:
-            return told
-        return problem
+        column = next(column for column in self._plan.inputs if column.name == problem.detail.get("column"))
+        return wrong_value(column, number, rows[number][column.name])
 
 
 def preview(*steps: Step, label: str | None = None, **columns: Sequence[object]) -> dict[str, list[float]]:
@@ -120,5 +114,10 @@ def _matrix(features: pl.DataFrame) -> NDArray[np.float32]:
 
 
 def _rounded(answers: Table, width: int) -> NDArray[np.float32]:
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, as in a frame
-        return np.array(answers, dtype=np.float64).reshape(len(answers), width).astype(np.float32)
+    found = np.empty((len(answers), width), dtype=np.float32)
+    try:
+        pack_into(f"{found.size}f", found.data, 0, *chain.from_iterable(answers))  # a quarter of what an array of lists costs
+    except OverflowError:  # beyond float32 is infinite, as in a frame
+        with np.errstate(over="ignore", invalid="ignore"):
+            found[:] = np.array(answers, dtype=np.float64)
+    return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from modelyard.core import Problem, missing
 from modelyard.data import Column
 from modelyard.data.cell import Cell
+from modelyard.prepare.columnar import ColumnarRows
 from modelyard.prepare.inputs import check_row
 from modelyard.registry import Combining, Composition, Signature
 from modelyard.registry.composition import made_columns, matched, router_output
@@ -137,6 +138,7 @@ class Combined(ByInputs):
     def _route(self, batch: Batch) -> Answers:
         """Return each row's answer from the member that the router's number chooses; no other is asked about it."""
         *members, router = self.parts
+        batch = list(batch) if isinstance(batch, ColumnarRows) else batch  # its rows are asked for one by one
         self._check_columns(batch)
         routed = router.answers(batch)
         numbers = np.asarray(routed[router.counted[0]], dtype=np.float64)

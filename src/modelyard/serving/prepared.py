@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from modelyard.core import Problem
 from modelyard.data.cell import Cell
+from modelyard.prepare.columnar import ColumnarRows
 from modelyard.prepare.transform import Transform
 from modelyard.prepare.values import InputColumn, ValueKind
 from modelyard.serving.program import ONNX, Answers, Batch, Columns, Rows, guarded
@@ -40,19 +41,16 @@ class RowInputs:
         """None: its inputs are raw columns."""
         return {}
 
-    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> Rows:
+    def batch(self, columns: Columns, shapes: Mapping[str, Sequence[int]]) -> ColumnarRows:
         """Return columns as rows; what they hold is looked at when they are prepared."""
-        names = list(columns)
-        if names and len(columns[names[0]]) == 1:
-            return [{name: values[0] for name, values in columns.items()}]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return ColumnarRows.of(columns)
 
     def joined(self, batches: Sequence[Batch]) -> Rows:
         """Return the rows of all batches, in their order."""
-        found: list[Mapping[str, Any]] = []
-        for batch in batches:
-            found += _as_rows(batch)
-        return found
+        columnar = [batch for batch in batches if isinstance(batch, ColumnarRows)]
+        if len(columnar) == len(batches):
+            return ColumnarRows.joined(columnar)
+        return [row for batch in batches for row in _as_rows(batch)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +147,7 @@ class Prepared(RowInputs):
 
 
 def _as_rows(batch: Batch) -> Rows:
-    if isinstance(batch, list):  # nearly always: asked first, for it is asked with every request
+    if type(batch) is ColumnarRows:  # nearly always: asked first, and so, for it is asked with every request
         return batch
     if isinstance(batch, pl.DataFrame):
         return batch.to_dicts()

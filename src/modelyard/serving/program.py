@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from modelyard.core import Problem
 from modelyard.data.cell import Cell
+from modelyard.prepare.columnar import ColumnarRows
 from modelyard.prepare.values import InputColumn, ValueKind
 
 T = TypeVar("T")
@@ -122,6 +123,6 @@ def guarded(version: int, part: str, work: Callable[[], T]) -> T:
 
 def rows_in(batch: Batch) -> int:
     """Return how many rows a batch has."""
-    if not isinstance(batch, list) and isinstance(batch, Mapping):
+    if type(batch) is not ColumnarRows and isinstance(batch, Mapping):
         return len(next(iter(batch.values()), ()))
     return len(batch)
