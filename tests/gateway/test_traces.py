@@ -7,9 +7,8 @@ import httpx
 import polars as pl
 import pytest
 
-from modelyard.core import ProjectId, TraceContext
+from modelyard.core import TraceContext
 from modelyard.gateway.messages import SERVICE
-from modelyard.gateway.shipping import read_segment
 from modelyard.serving import Route
 from modelyard.serving.ledger import META, ledger_table, read_ledger
 from tests.collector import Collector, Told, collecting
@@ -114,22 +113,6 @@ def test_a_ledger_of_before_takes_traces_up(world: World) -> None:
     with world.client() as client:
         ask_oip(client, world, "new", {"traceparent": CALLER.traceparent}).raise_for_status()
     assert traces_of(world, ["old", "new"]) == {"old": None, "new": CALLER.trace_id}
-
-
-def test_a_segment_of_before_is_shipped(world: World) -> None:
-    world.publish(world.served(Route(1, 100)))
-    world.start("--ship-every-s", "3600")
-    with world.client() as client:
-        ask_oip(client, world, "new", {"traceparent": CALLER.traceparent}).raise_for_status()
-    world.kill()
-    segments = sorted((world.home / "gateway" / "ledger").glob("*.jsonl"))
-    frames: dict[tuple[ProjectId, str], pl.DataFrame] = {}
-    for segment in segments:
-        segment.write_bytes(segment.read_bytes().replace(f',"trace":"{CALLER.trace_id}"'.encode(), b""))
-        found, unreadable = read_segment(segment)
-        assert not unreadable
-        frames.update(found)
-    assert frames[PROJECT, ledger_table("delay")].select("id", "trace").rows() == [("new", None)]
 
 
 @pytest.fixture

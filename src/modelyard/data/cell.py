@@ -100,8 +100,10 @@ class Cell:
         >>> Cell.parse("Array[Float32, 2]").series("x", [[1, None], [2.5, 3]]).dtype
         List(Float32)
         """
-        same = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "fib"
-        return pl.Series(name, values if same or not isinstance(values, np.ndarray) else values.tolist(), dtype=self.kept)
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or self.element == "UInt64":
+            return pl.Series(name, values.tolist() if isinstance(values, np.ndarray) else values, dtype=self.kept)
+        whole = values.astype(np.float32) if values.dtype == np.float16 else np.ascontiguousarray(values)
+        return pl.Series(name, whole).cast(self.kept)
 
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Return whether a cell may have this shape."""

@@ -245,8 +245,7 @@ class Plane:
                 continue
             call.loaded, call.route, call.problem = live, FALLBACK, None
             call.answered_at, call.seconds = self._clock(), perf_counter() - call.ask.begun
-        answered = [call for call in again if call.problem is None]
-        if answered:
+        for answered in _by_version([call for call in again if call.problem is None]).values():
             self._writer.write(answered)
             self._metrics.answered(answered)
 

@@ -9,18 +9,22 @@ from threading import Event, Lock, Thread
 from time import time
 from typing import Any, Protocol
 
+import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.core import Problem, ProjectId
 from modelyard.data import TableStore
-from modelyard.gateway.segments import SegmentWriter
+from modelyard.gateway.segments import REQUEST, SegmentWriter, unpacked
 from modelyard.prepare.values import InputColumn
 from modelyard.serving import RouteKind
 from modelyard.serving.ledger import (
     LEDGER,
     META,
     STAMP,
+    answer_series,
+    as_list,
     failure_rows,
     failure_table,
     fit_to_table,
@@ -34,6 +38,7 @@ log = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable.txt"
 PAUSE_AFTER_FAILURE_S = 5.0
+_ROUTE = REQUEST.index("route")
 
 
 @dataclass(frozen=True)
@@ -47,64 +52,74 @@ class Shipment:
 
 @dataclass
 class _Stretch:
-    """The answers of one version in one segment, column by column."""
+    """The answers of one version in one segment."""
 
     types: Mapping[str, str]
     outputs: Mapping[str, str]
-    fixed: Mapping[str, str]
-    meta: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    answers: list[list[Any]] = field(default_factory=list)  # by output
+    fixed: Mapping[str, object]
+    requests: tuple[list[Any], ...] = field(default_factory=lambda: tuple([] for _ in REQUEST))  # its columns
+    ids: list[str] = field(default_factory=list)  # by row
+    times: list[str] = field(default_factory=list)
+    inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))  # see `_take`
+    answers: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> "_Stretch":
         """Begin with the line that says a version's types."""
-        fixed = {"deployment": line["d"], "model": line["model"], "form": line["form"]}
-        return cls(line["types"], line["outputs"], fixed, answers=[[] for _ in line["outputs"]])
+        fixed = {"deployment": line["d"], "model": line["model"], "version": line["v"], "form": line["form"]}
+        return cls(line["types"], line["outputs"], fixed)
 
     def add(self, line: Mapping[str, Any]) -> None:
-        rows = len(line["ids"])
-        self.meta["id"] += line["ids"]
-        self.meta["time"] += line["times"]
-        for name, key in _OF_REQUEST.items():
-            self.meta[name] += [line.get(key)] * rows
-        for name, values in line["inputs"].items():
-            self.inputs[name] += values
-        for kept, values in zip(self.answers, line["answers"], strict=True):
-            kept.extend(values)
+        """Take a line in."""
+        requests, ids, times, inputs, answers = [line[key] for key in ("requests", "ids", "times", "inputs", "answers")]
+        for kept, told in zip(self.requests, zip(*requests, strict=True), strict=True):
+            kept.extend(told)
+        self.ids += ids
+        self.times += times
+        _take(inputs, self.inputs)
+        _take(answers, self.answers)
 
     def frame(self) -> pl.DataFrame:
-        rows = len(self.meta["id"])
+        """Return the rows as the ledger has them."""
+        rows, *told = self.requests
+        columns = {name: _meta(name, values) for name, values in zip(REQUEST[1:], told, strict=True)}
+        if len(self.ids) > len(rows):
+            request = np.repeat(np.arange(len(rows)), rows)
+            columns = {name: values.gather(request) for name, values in columns.items()}
+        columns |= {"id": _meta("id", self.ids), "time": _meta("time", self.times)}
+        columns |= {name: _meta(name, [value]).new_from_index(0, len(self.ids)) for name, value in self.fixed.items()}
+        outputs = {name: _whole(self.answers[name]) for name in self.outputs}
         single = list(self.outputs.values()) in (["Float64"], ["Float32"])
-        kept = {
-            **self.meta,
-            **{name: [value] * rows for name, value in self.fixed.items()},
-            "answer": self.answers[0] if single else [None] * rows,
-        }
-        columns = [_meta_series(name, dtype, kept[name]) for name, dtype in META.items()]
-        columns += [input_series(InputColumn(name, dtype), self.inputs[name]) for name, dtype in self.types.items()]
-        if not single:
-            parts = zip(self.outputs.items(), self.answers, strict=True)
-            columns += [output_series(name, dtype, values) for (name, dtype), values in parts]
-        return pl.DataFrame(columns)
+        columns["answer"] = answer_series(outputs[next(iter(outputs))] if single else [None] * len(self.ids))
+        given = [] if single else [output_series(name, self.outputs[name], values) for name, values in outputs.items()]
+        taken = [input_series(InputColumn(name, dtype), _whole(self.inputs[name])) for name, dtype in self.types.items()]
+        return pl.DataFrame([*(columns[name] for name in META), *taken, *given])
 
 
-_OF_REQUEST = {
-    "request": "request",
-    "revision": "revision",
-    "version": "v",
-    "route": "route",
-    "answered_at": "at",
-    "latency_us": "latency_us",
-    "caller": "caller",
-    "trace": "trace",
-}
-
-
-def _meta_series(name: str, dtype: pl.DataType, values: list[Any]) -> pl.Series:
+def _meta(name: str, values: Sequence[Any]) -> pl.Series:
+    dtype = META[name]
     if dtype == STAMP:
         return pl.Series(name, values, dtype=pl.String()).str.to_datetime(time_unit="us", time_zone="UTC")
     return pl.Series(name, values, dtype=dtype)
+
+
+def _take(parts: Sequence[Mapping[str, Any]], kept: Mapping[str, list[Any]]) -> None:
+    """Add what parts have by name: a list's values, and an array as one of several."""
+    for part in parts:
+        for name, values in part.items():
+            if type(values) is list:
+                kept[name] += values
+            else:
+                kept[name].append(unpacked(values))
+
+
+def _whole(kept: list[Any]) -> Sequence[Any] | NDArray[Any]:
+    """Return what `_take` has kept under one name, one entry a row."""
+    if not kept or not isinstance(kept[0], np.ndarray):
+        return kept
+    if len({values.shape[1:] for values in kept}) == 1:
+        return np.concatenate(kept)
+    return [row for values in kept for row in as_list(values)]
 
 
 def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame], list[bytes]]:
@@ -129,10 +144,10 @@ def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame],
                 types[key] = line
                 continue
             place = line["p"], _table_of(line), line["v"]
-            if place not in stretches:
-                stretches[place] = _Stretch.of(types[key])
-            stretches[place].add(line)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            stretch = stretches.get(place) or _Stretch.of(types[key])
+            stretch.add(line)
+            stretches[place] = stretch
+        except (ValueError, KeyError, TypeError, IndexError):
             unreadable.append(raw)
     frames: dict[tuple[ProjectId, str], pl.DataFrame] = {}
     for (project, table, _), stretch in stretches.items():
@@ -148,7 +163,8 @@ def read_segment(path: Path) -> tuple[dict[tuple[ProjectId, str], pl.DataFrame],
 
 def _table_of(line: Mapping[str, Any]) -> str:
     deployment: str = line["d"]
-    return shadow_table(deployment) if line["route"] == RouteKind.SHADOW.value else ledger_table(deployment)
+    is_shadow = line["requests"][0][_ROUTE] == RouteKind.SHADOW.value  # then all are
+    return shadow_table(deployment) if is_shadow else ledger_table(deployment)
 
 
 class Carrier(Protocol):

@@ -11,7 +11,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch, TableStore
@@ -39,7 +41,7 @@ META: Mapping[str, pl.DataType] = MappingProxyType(
         "latency_us": pl.Int64(),  # of the whole request
         "caller": pl.String(),
         "trace": pl.String(),  # its id (W3C Trace Context); null: nobody traced the request
-        "answer": pl.Float64(),  # null for a model with several outputs
+        "answer": pl.Float64(),  # null for a model with several outputs, and for what is no finite number
     }
 )
 
@@ -153,10 +155,13 @@ def kept_dtype(column: InputColumn) -> pl.DataType:
     return STAMP if column.kind is ValueKind.DATETIME and column.zone else DTYPES[column.kind]
 
 
-def input_series(column: InputColumn, values: Sequence[Any]) -> pl.Series:
-    """Return raw values, as a caller sent them, as the ledger's column. They were answered for, so they are well-formed."""
+def input_series(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> pl.Series:
+    """Return what a version took as the ledger's column: raw values as a caller sent them, cells as tensors.
+
+    It was answered for, so it is well-formed.
+    """
     if not column.is_known:
-        return Cell.parse(column.dtype).series(INPUT_PREFIX + column.name, values)
+        return _cells(INPUT_PREFIX + column.name, column.dtype, values)
     series = _as_they_stand(column, values)
     if series is None:
         series = pl.Series(INPUT_PREFIX + column.name, map(coerce(column), values), dtype=DTYPES[column.kind])
@@ -165,12 +170,39 @@ def input_series(column: InputColumn, values: Sequence[Any]) -> pl.Series:
     return series.dt.replace_time_zone("UTC") if kept_dtype(column) == STAMP else series
 
 
-def output_series(name: str, dtype: str, values: Sequence[Any]) -> pl.Series:
+def output_series(name: str, dtype: str, values: Sequence[Any] | NDArray[Any]) -> pl.Series:
     """Return the answers of one output as the ledger's column."""
-    return Cell.parse(dtype).series(OUTPUT_PREFIX + name, values)
+    return _cells(OUTPUT_PREFIX + name, dtype, values)
 
 
-def _as_they_stand(column: InputColumn, values: Sequence[Any]) -> pl.Series | None:
+def answer_series(values: Sequence[Any] | NDArray[Any]) -> pl.Series:
+    """Return the answers of the only output as the ledger's column."""
+    if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+        values = as_list(np.where(np.isfinite(values), values, np.nan))
+    return pl.Series("answer", values, dtype=META["answer"])
+
+
+def as_list(values: Sequence[Any] | NDArray[Any]) -> Sequence[Any]:
+    """Return cells as Python has them, a NaN of an array as None."""
+    if not isinstance(values, np.ndarray):
+        return values
+    found: NDArray[Any] = values
+    if _has_gaps(values):
+        found = values.astype(object)
+        found[np.isnan(values)] = None
+    listed: list[Any] = found.tolist()
+    return listed
+
+
+def _has_gaps(values: NDArray[Any]) -> bool:
+    return values.dtype.kind == "f" and bool(np.isnan(values).any())
+
+
+def _cells(name: str, dtype: str, values: Sequence[Any] | NDArray[Any]) -> pl.Series:
+    return Cell.parse(dtype).series(name, as_list(values) if isinstance(values, np.ndarray) and _has_gaps(values) else values)
+
+
+def _as_they_stand(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> pl.Series | None:
     """Return values that are of the column's own type already, by far the most, at a tenth of the cost; None otherwise."""
     plain = _PLAIN.get(column.kind)
     if plain is None or column.is_single or not set(map(type, values)) <= plain:
