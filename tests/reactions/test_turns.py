@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from queue import Empty, Queue
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import polars as pl
@@ -24,9 +25,11 @@ from modelyard.serving import RolloutState
 from modelyard.serving.service import deploy
 from modelyard.tenancy.service import create_project
 from modelyard.wiring import Follower, Platform
+from modelyard.wiring.follower import IDLE_S
 from tests.living import ALL, DAY_S, ON_ALARM, PERFORMANCE, START, WEEKLY, Living, copy, opened
 
 MANY = 4
+TIMEOUT_S = 30
 
 
 def at_a_busy_moment(living: Living) -> None:
@@ -292,3 +295,40 @@ def test_an_idle_turn_asks_seven_short_questions_and_writes_nothing(living: Livi
     assert len(under_canary) == 7
     assert all(one.startswith("SELECT") for one in [*while_retraining, *under_canary])
     assert not look(living.platform, living.project)
+
+
+def test_the_follower_rests_until_something_changes_the_clock_moves_or_somebody_waits(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, stop, turns = Follower(living.platform), Event(), Queue[int]()
+    turn_all = follower.turn_all
+
+    def counted() -> bool:
+        busy = turn_all()
+        turns.put(1)
+        return busy
+
+    def rested() -> None:
+        """Wait until it turns no more."""
+        with pytest.raises(Empty):
+            while True:
+                turns.get(timeout=4 * IDLE_S)
+
+    monkeypatch.setattr(follower, "turn_all", counted)
+    thread = Thread(target=follower.run, args=(stop,))
+    thread.start()
+    try:
+        rested()
+        living.version(1.0)
+        promote(living.platform, living.actor, living.project, "delay", 2, "champion")
+        assert turns.get(timeout=TIMEOUT_S)
+        rested()
+        living.clock.advance(seconds=2)
+        assert turns.get(timeout=TIMEOUT_S)
+        rested()
+        follower.hurried.set()
+        assert turns.get(timeout=TIMEOUT_S)
+        rested()
+    finally:
+        stop.set()
+        thread.join()

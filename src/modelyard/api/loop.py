@@ -47,6 +47,8 @@ def loop(call: InProject, request: Request) -> LoopState:
     now = call.platform.clock()
     under_way = tuple(pending(call.platform, call.project))
     turned = follower.turned.get(call.project) if follower else None
+    if follower is not None and (turned is None or turned < now):
+        follower.hurried.set()
     with call.platform.transaction() as tx:
         newest = tx.events.read(call.project, limit=1, newest_first=True)
     return LoopState(

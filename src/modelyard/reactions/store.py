@@ -69,6 +69,13 @@ class Metadata(Protocol):
         """
         ...
 
+    def changes(self) -> int | None:
+        """Return a number that is another one once anybody has committed a change; None where that costs as much as to look.
+
+        For whoever waits for news. It says nothing of how much has changed, and is of use only beside one of this very object.
+        """
+        ...
+
     def upgrade(self) -> None:
         """Bring the tables to this version's form. Safe to repeat and to race."""
         ...

@@ -6,6 +6,7 @@ run them with pytest.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from threading import Barrier, Event
 
@@ -55,6 +56,27 @@ class MetadataContract(StoreContract):
         with other.transaction() as tx:
             assert tx.datasets.find(FLIGHTS) == [examples.dataset()]
         other.close()
+
+    def test_changes_tell_that_somebody_has_committed(self, metadata: Metadata, opener: Opener) -> None:
+        first = metadata.changes()
+        if first is None:  # it cannot tell
+            return
+        with metadata.reading() as tx:
+            tx.events.read(FLIGHTS)
+        with metadata.transaction():
+            pass
+        assert metadata.changes() == metadata.changes() == first
+        with suppress(ZeroDivisionError), metadata.transaction() as tx:
+            tx.events.add(FLIGHTS, [Fact("undone", "x")], actor=ANN, at=NOON)
+            raise ZeroDivisionError
+        assert metadata.changes() == first
+        for number, writer in enumerate((metadata, opener())):
+            before = metadata.changes()
+            with writer.transaction() as tx:
+                tx.events.add(FLIGHTS, [Fact("told", str(number))], actor=ANN, at=NOON)
+            assert metadata.changes() != before
+            if writer is not metadata:
+                writer.close()
 
     def test_a_transaction_that_raises_leaves_nothing(self, metadata: Metadata) -> None:
         with pytest.raises(ZeroDivisionError), metadata.transaction() as tx:

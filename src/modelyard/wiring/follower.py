@@ -6,9 +6,9 @@ Each consumer goes on from where it stood; a turn that is cut off is done again 
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Event as Flag
-from typing import TYPE_CHECKING
 
 from modelyard.core import Effort, MemberId, Problem, ProjectId
 from modelyard.events import Event
@@ -21,10 +21,8 @@ from modelyard.tenancy.service import actor_of
 from modelyard.training.service import follow as follow_training
 from modelyard.wiring.platform import Platform
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-IDLE_S = 0.1
+IDLE_S = 0.1  # between two looks whether anything has changed
+REST = timedelta(seconds=1)  # between two turns while nothing has
 BATCH = 500
 logger = logging.getLogger(__name__)
 Consumer = Callable[[Platform, Callable[[MemberId], Actor], ProjectId, list[Event]], object]
@@ -37,14 +35,24 @@ class Follower:
         self._platform = platform
         self.turned: dict[ProjectId, datetime] = {}  # project → the clock's time of its last whole turn
         self.failing: dict[ProjectId, str] = {}  # project → what its last turn broke on
+        self.hurried = Flag()  # somebody waits for the next turn
         self._heard: dict[ProjectId, list[int]] = {}  # project → the newest event, once no consumer had anything left to do
 
     def run(self, stop: Flag) -> None:
-        """Turn until `stop` is set."""
+        """Turn until `stop` is set. While nothing changes, a turn a second finds what time alone has made due."""
         while not stop.is_set():
+            self.hurried.clear()
+            changes, now = self._changes(), self._platform.clock()
             busy = self.turn_all()
-            if not busy:
-                stop.wait(IDLE_S)
+            while not busy and not stop.wait(IDLE_S):
+                busy = changes is None or self._changes() != changes or abs(self._platform.clock() - now) >= REST
+                busy |= self.hurried.is_set()
+
+    def _changes(self) -> int | None:
+        try:
+            return self._platform.metadata.changes()
+        except Problem:  # the database is away: the turn tells
+            return None
 
     def turn_all(self) -> bool:
         """Do one turn of every project, and return whether there was anything to do. One that fails never stops the others."""

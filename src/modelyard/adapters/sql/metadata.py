@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +14,9 @@ from modelyard.adapters.sql.problems import busy, problem_of
 from modelyard.adapters.sql.session import Session
 from modelyard.adapters.sql.transaction import SqlTransaction
 from modelyard.adapters.sql.upgrade import upgrade
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import PoolProxiedConnection
 
 
 @dataclass
@@ -52,6 +56,8 @@ class SqlMetadata:
         """Make what belongs to this process alone."""
         self._process = os.getpid()
         self._thread = _ThisThread()
+        self._watching = threading.Lock()
+        self._watch: PoolProxiedConnection | None = None  # the one that `changes` asks: what it tells is its own count
         # SQLite has one writer at a time. Threads of this process wait for it here, and are woken as soon as they may go on;
         # SQLite's own waiting, in sleeps between looks, is left to other processes.
         self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else None
@@ -94,6 +100,19 @@ class SqlMetadata:
                 with self._outermost(read_only=True) as tx:
                     yield tx
 
+    def changes(self) -> int | None:
+        """Return a number that is another one once anybody has committed a change; None where that costs as much as to look.
+
+        For whoever waits for news. It says nothing of how much has changed, and is of use only beside one of this very object.
+        """
+        self._joined()  # in a forked process: makes what is its own
+        if self._engine.dialect.name != "sqlite":
+            return None
+        with self._telling(), self._watching:
+            if self._watch is None:
+                self._watch = self._engine.raw_connection()
+            return int(self._watch.driver_connection.execute("PRAGMA data_version").fetchone()[0])  # type: ignore[union-attr]
+
     def upgrade(self) -> None:
         """Bring the tables to this version's form. Safe to repeat and to race; one query when there is nothing to do.
 
@@ -107,6 +126,10 @@ class SqlMetadata:
 
     def close(self) -> None:
         """Give back all connections."""
+        with self._watching:
+            if self._watch is not None and self._process == os.getpid():
+                self._watch.close()
+            self._watch = None
         self._engine.dispose()
 
     def _joined(self) -> _Open | None:
