@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> None:
     if not line:
         return
     order = json.loads(line)
+    os.nice(told["nice"])
     threading.Thread(target=_watch, args=(start,), name="parent", daemon=True).start()
     os.environ.update(order["environment"])
     sys.argv = [told["module"], *order["arguments"]]

@@ -24,6 +24,7 @@ from modelyard.wiring.extras import NO_GRPC, has_grpc
 START_S = 60.0
 LIVES = 4  # of the gateway at the start: one of before, killed, may still be bringing its ledger home
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+NICE = 5  # of all but the gateways: on a short core, answers go first
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def _control(plan: Plan, listener: socket.socket, gateway: str, grpc: str | None
         order=lambda: Order(arguments),
         log=plan.home / "logs" / "control.log",
         descriptors=(listener.fileno(),),
+        nice=NICE,
     )
 
 
@@ -183,6 +185,7 @@ def worker_program(home: Path, name: str) -> Program:
         module="modelyard.runner.worker",
         order=lambda: Order(("--home", str(home), "--name", name), threads),
         log=home / "logs" / f"{name}.log",
+        nice=NICE,
     )
 
 

@@ -53,6 +53,8 @@ class Program:
         Modules to import before the order comes.
     descriptors
         Inherited by it.
+    nice
+        How far it stands back where cores are short, as `os.nice` has it.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Program:
     log: Path
     preload: tuple[str, ...] = ()
     descriptors: tuple[int, ...] = ()
+    nice: int = 0
 
 
 class Child:
@@ -178,6 +181,7 @@ class Child:
         read, write = os.pipe()
         told = {
             "parent": os.getpid(), "start": read, "module": self.program.module, "preload": list(self.program.preload),
+            "nice": self.program.nice,
         }  # fmt: skip
         command = [sys.executable, "-P", "-m", "modelyard.embedded.child", json.dumps(told)]
         with self._lock, open_log(self.program.log) as log:
