@@ -75,14 +75,12 @@ class Call:
         of_version = self.problem is not None and self.problem.kind is ProblemKind.FAILED
         return of_version and self.route == RouteKind.CANARY.value and self.loaded is not self.ask.target.live
 
-    def instants(self) -> Sequence[datetime]:
-        """Return each answered row's event time: as told, else the deployment's time column, else the time of answering."""
+    def instants(self) -> Sequence[datetime] | None:
+        """Return each answered row's event time: as told, else by the deployment's time column; None: the time of answering."""
         if self.times is not None:
             return self.times
         column = self.loaded.columns.get(self.ask.target.served.time or "")
-        if column is None:
-            return [self.answered_at] * self.count
-        return instants_of(column, self.columns[column.name], self.answered_at)
+        return None if column is None else instants_of(column, self.columns[column.name], self.answered_at)
 
     def told(self) -> Answers:
         """Return the answers that the caller wants, or raise the problem."""

@@ -160,7 +160,7 @@ def _answers_line(calls: Sequence[Call]) -> bytes:
     is_direct, width = loaded.is_direct, len(loaded.columns)
     requests: list[tuple[object, ...]] = []
     ids: list[str] = []
-    times: list[datetime] = []
+    times: list[Sequence[datetime] | None] = []
     inputs: list[Any] = []
     answers: list[Any] = []
     for call in calls:
@@ -178,7 +178,7 @@ def _answers_line(calls: Sequence[Call]) -> bytes:
             )
         )
         ids += call.ids
-        times += call.instants()
+        times.append(call.instants())
         assert call.answers is not None  # noqa: S101 - only what was answered is written
         if is_direct:
             inputs.append(call.rows)

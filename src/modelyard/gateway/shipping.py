@@ -59,7 +59,7 @@ class _Stretch:
     fixed: Mapping[str, object]
     requests: tuple[list[Any], ...] = field(default_factory=lambda: tuple([] for _ in REQUEST))  # its columns
     ids: list[str] = field(default_factory=list)  # by row
-    times: list[str] = field(default_factory=list)
+    times: list[Sequence[str] | None] = field(default_factory=list)  # by request; None: when it was answered
     inputs: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))  # see `_take`
     answers: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
 
@@ -81,12 +81,16 @@ class _Stretch:
 
     def frame(self) -> pl.DataFrame:
         """Return the rows as the ledger has them."""
-        rows, *told = self.requests
-        columns = {name: _meta(name, values) for name, values in zip(REQUEST[1:], told, strict=True)}
+        rows, *others = self.requests
+        columns = {name: _meta(name, values) for name, values in zip(REQUEST[1:], others, strict=True)}
         if len(self.ids) > len(rows):
             request = np.repeat(np.arange(len(rows)), rows)
             columns = {name: values.gather(request) for name, values in columns.items()}
-        columns |= {"id": _meta("id", self.ids), "time": _meta("time", self.times)}
+        columns |= {"id": _meta("id", self.ids), "time": columns["answered_at"].alias("time")}
+        if any(times is not None for times in self.times):
+            nothing: Sequence[str | None] = [None] * max(rows)
+            told = _meta("time", [time for own, count in zip(self.times, rows, strict=True) for time in own or nothing[:count]])
+            columns["time"] = told.zip_with(told.is_not_null(), columns["time"])
         columns |= {name: _meta(name, [value]).new_from_index(0, len(self.ids)) for name, value in self.fixed.items()}
         outputs = {name: _whole(self.answers[name]) for name in self.outputs}
         single = list(self.outputs.values()) in (["Float64"], ["Float32"])

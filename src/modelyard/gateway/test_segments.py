@@ -91,6 +91,15 @@ def test_requests_of_several_rows_are_told_row_by_row(tmp_path: Path) -> None:
     assert same.unique().rows() == [("d", 3, "m", 7, "onnx", "live", NOW, 250_000, "token:" + "c" * 12, None)]
 
 
+def test_a_row_without_a_time_of_its_own_has_that_of_its_answer(tmp_path: Path) -> None:
+    loaded = asked({"a": "Float64"}, {"p": "Float64"}, direct=False)
+    own, plain = (call(loaded, number, {"a": [1.0, 2.0]}, {"p": np.array([0.1, 0.2])}) for number in (1, 2))
+    plain.times = None
+    kept = read(tmp_path / "both", [own, plain])[PLACE]
+    assert kept["time"].to_list() == [NOW.replace(hour=0), NOW.replace(hour=1), NOW, NOW]
+    assert read(tmp_path / "none", [plain])[PLACE]["time"].to_list() == [NOW, NOW]
+
+
 def test_arrays_come_back_to_the_last_bit_and_their_gaps_as_nulls(tmp_path: Path) -> None:
     inputs = {name: f"Array[{name}, 2x3]" for name in ("Float16", "Float32", "Float64", "Int8", "UInt32", "UInt64", "Boolean")}
     inputs |= {"plain": "Float32", "words": "Array[String, 2]", "single": "Array[Float32, 1]"}
