@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
 
 import pytest
 
 from modelyard.adapters.kafka import Address, KafkaBroker
 from modelyard.core import Problem
+from modelyard.core.stop import Stop
 from modelyard.serving.broker import Broker, Link, Record
 from modelyard.testing.broker import BrokerContract
 from tests.topics import Topics
@@ -35,7 +35,7 @@ class KafkaBench:
 
     def _open(self, source: str, worker: str) -> Broker:
         url = self._topics.url
-        return KafkaBroker(Link(url(source), url(self._topics.target), None, f"group-{self._topics.name}", worker, Event()))
+        return KafkaBroker(Link(url(source), url(self._topics.target), None, f"group-{self._topics.name}", worker, Stop()))
 
 
 class TestKafka(BrokerContract):
@@ -61,7 +61,7 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
 
 def test_no_secret_is_told() -> None:
     found = Address.parse("kafka://ada:secret@one:9093/requests?ssl.key.password=secret")
-    link = Link("kafka://ada:secret@one:9093/a", "kafka://one:9093/b", None, "group", "worker", Event())
+    link = Link("kafka://ada:secret@one:9093/a", "kafka://one:9093/b", None, "group", "worker", Stop())
     assert "secret" not in f"{found} {found!r} {link!r}"
     with pytest.raises(Problem) as caught:
         Address.parse("kafka://ada:secret@one:9093/?ssl.key.password=secret")
@@ -89,11 +89,11 @@ def test_what_is_no_topic_is_refused(url: str) -> None:
 )
 def test_links_that_cannot_be_exact_are_refused(source: str, target: str, why: str) -> None:
     with pytest.raises(Problem, match=why) as caught:
-        KafkaBroker(Link(source, target, None, "group", "worker", Event()))
+        KafkaBroker(Link(source, target, None, "group", "worker", Stop()))
     assert caught.value.code == "broker.invalid"
 
 
 def test_a_setting_that_there_is_not_is_told() -> None:
-    broker = KafkaBroker(Link("kafka://127.0.0.1:1/a?no.such=1", "kafka://127.0.0.1:1/b", None, "group", "worker", Event()))
+    broker = KafkaBroker(Link("kafka://127.0.0.1:1/a?no.such=1", "kafka://127.0.0.1:1/b", None, "group", "worker", Stop()))
     with pytest.raises(Problem, match=r"no\.such"):
         broker.claim()

@@ -3,7 +3,6 @@
 import json
 import signal
 import sys
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,12 +52,13 @@ def up(
 
     The first start in a home prints a token; make others with `yard token create`, on this machine and with this home.
     """
+    from modelyard.core.stop import Stop
     from modelyard.embedded.family import Full, Plan, running
 
     check_host(host, open_to_network=open_to_network)
     scale, full = read_scale(gateways, quiet_s), Full(full_cpu, latency_aim_ms)
     plan = Plan(_home(home), host, port, gateway_port, workers, grpc_port, scale, full, memory_mb)
-    stop = threading.Event()
+    stop = Stop()
     stopping: list[int] = []
 
     def ask(number: int, frame: Any) -> None:

@@ -10,12 +10,12 @@ What cannot be answered goes to the dead letters as it came, with the reason in 
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from threading import Event
 from time import perf_counter
 
 import orjson
 
 from modelyard.core import Problem, TraceContext, Tracer
+from modelyard.core.stop import Stop
 from modelyard.core.traces import TRACEPARENT, TRACESTATE
 from modelyard.gateway import json_rows
 from modelyard.gateway.calls import Ask, Call, in_utc
@@ -72,7 +72,7 @@ class Stream:
         target: Callable[[], Target],
         caller: str,
         instance: str,
-        ending: Event,
+        ending: Stop,
         tracer: Tracer | None = None,
     ) -> None:
         self._broker = broker
@@ -103,7 +103,7 @@ class Stream:
         """
         self._transact([])
         ready()
-        while not self._ending.is_set():
+        while not self._ending.asked:
             try:
                 messages = self._broker.poll(1 if self._single else BATCH_ROWS, WAIT_S)
             except Problem as problem:

@@ -13,7 +13,6 @@ import argparse
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +21,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from threading import Event
 from urllib.parse import quote
 
 import httpx
 
 from modelyard.adapters import BROKER, FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import Clock, IdMaker, Problem, system_clock
+from modelyard.core.stop import Stop
 from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.exposition import exposed
 from modelyard.gateway.follow import FIRST_RETRY_S, RETRY_S, Follower
@@ -82,7 +81,7 @@ class Choice:
         table = self.table
         return table.find(self._project, self._model, frozenset(one.served.project for one in table.targets.values()))
 
-    def wait(self, follower: Follower, ending: Event) -> bool:
+    def wait(self, follower: Follower, ending: Stop) -> bool:
         """Wait until it can be answered for; return whether it can, or the end came first.
 
         Raises
@@ -92,7 +91,7 @@ class Choice:
         """
         follower.settled.wait(FIRST_CATALOGUE_S)
         pause, told = FIRST_RETRY_S, False
-        while not ending.is_set():
+        while not ending.asked:
             try:
                 self.target()
             except Problem:
@@ -113,9 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = read_options(arguments)
-    ending = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    ending = Stop()
+    ending.heed()
     try:
         run(options, read_settings(home=options.home), os.environ, ending)
     except Problem as problem:
@@ -138,7 +136,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     return Options(**vars(parser.parse_args(arguments)))
 
 
-def run(options: Options, settings: Settings, environment: Mapping[str, str], ending: Event) -> None:
+def run(options: Options, settings: Settings, environment: Mapping[str, str], ending: Stop) -> None:
     """Answer until the end comes, then ship the ledger.
 
     Raises
@@ -225,7 +223,7 @@ def _answer(parts: _Parts, token: str) -> None:
             if tracer is not None:
                 tracer.close()
     except Problem as problem:
-        if problem.code != "transaction.unavailable" or not ending.is_set():
+        if problem.code != "transaction.unavailable" or not ending.asked:
             raise
     finally:
         parts.broker.close()

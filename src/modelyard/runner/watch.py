@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelyard.core import Problem, ProblemKind, TraceContext
+from modelyard.core.stop import Stop
 from modelyard.jobs import Job, Lease, Progress, lease
 from modelyard.jobs.rules import problem_from_json, problem_to_json
 from modelyard.jobs.service import Ports
@@ -16,7 +17,6 @@ from modelyard.runner.assignment import Assignment
 from modelyard.runner.launcher import Launcher
 from modelyard.runner.lines import LineBatch
 from modelyard.runner.masking import Mask
-from modelyard.runner.stop import Stop
 from modelyard.runner.tries import Try
 
 LINES_AT_ONCE = 500

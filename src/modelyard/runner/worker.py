@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelyard.core import Problem, Tracer, system_clock, to_text
+from modelyard.core.stop import Stop
 from modelyard.core.traces import Fact
 from modelyard.jobs import Job, JobState, Lease, lease
 from modelyard.jobs.service import lapse
 from modelyard.runner.launcher import Launcher
 from modelyard.runner.masking import Mask
-from modelyard.runner.stop import Stop
 from modelyard.runner.watch import Pace, Say, Watch, is_passing
 from modelyard.wiring import Platform, Settings, open_platform, read_settings
 from modelyard.wiring.settings import PREFIX

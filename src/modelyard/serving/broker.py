@@ -7,8 +7,9 @@ place in the topic, a mark) is seen whole or not at all by readers of committed 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Event
 from typing import Protocol, TypeAlias
+
+from modelyard.core.stop import Stop
 
 Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]  # in order; a name may come twice
 
@@ -68,7 +69,7 @@ class Link:
     dead: str | None = field(repr=False)
     group: str
     worker: str
-    ending: Event
+    ending: Stop
 
 
 class Broker(Protocol):

@@ -1,4 +1,7 @@
-"""A request to end, as a signal leaves it: something that a wait wakes from at once."""
+"""A request to end, as a signal leaves it: something that a wait wakes from at once.
+
+Not `threading.Event`: a handler that sets one while its thread is at `wait` waits for ever, for a lock that this thread holds.
+"""
 
 import os
 import select
