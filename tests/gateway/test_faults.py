@@ -140,6 +140,15 @@ def shadow_rows(client: httpx.Client, world: World, count: int) -> pl.DataFrame:
     raise AssertionError(f"{found.height} of {count} rows")
 
 
+def failed_requests(client: httpx.Client, world: World, count: int) -> pl.DataFrame:
+    for _ in range(2000):
+        assert client.post("/v1/ledger/flush").status_code == 200
+        found = world.table(failure_table("delay"))
+        if not found.is_empty() and found["requests"].sum() >= count:
+            return found
+    raise AssertionError(f"{found} for {count} requests")
+
+
 def test_a_shadow_is_asked_what_callers_ask_and_they_never_hear_of_it(world: World) -> None:
     shadowed = world.served(Route(1, 100), Route(2, 100, RouteKind.SHADOW))
     world.publish(shadowed)
@@ -167,17 +176,19 @@ def test_a_shadow_is_asked_what_callers_ask_and_they_never_hear_of_it(world: Wor
 
 
 def test_a_shadow_that_fails_costs_no_answer_and_one_of_a_share_meets_the_same_requests(world: World) -> None:
-    world.publish(world.served(Route(1, 100), Route(2, 30, RouteKind.SHADOW), Route(3, 100, RouteKind.SHADOW)))
-    world.packages[3, False, "onnx"] = world.package(3, function=True)  # its function divides by seats: none, no answer
+    world.packages[3, False, "onnx"] = build(world.objects, PROJECT, world.folder / "moody", 3, moody=True)
     world.publish(world.served(Route(1, 100), Route(2, 30, RouteKind.SHADOW), Route(3, 100, RouteKind.SHADOW)))
     world.start()
-    rows = flights(60, seed=4).with_columns(seats=pl.lit(None, dtype=pl.Int64))
+    rows = flights(60, seed=4).with_columns(distance=pl.lit(4500))
     with world.client() as client:
         for n in range(60):
             ask(client, world, rows[n : n + 1], id=f"r{n}")
         expected = {f"r{n}-0" for n in range(60) if mirrored(Route(2, 30, RouteKind.SHADOW), f"r{n}")}
-        kept = shadow_rows(client, world, len(expected)).filter(pl.col("version") == 2)
+        kept = shadow_rows(client, world, len(expected))
+        failed = failed_requests(client, world, 60)
+    assert set(kept["version"]) == {2}
     assert set(kept["id"]) == expected
+    assert set(failed.select("version", "route", "code").rows()) == {(3, "shadow", "code.failed")}
     assert 5 < len(expected) < 40
 
 
