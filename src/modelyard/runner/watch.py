@@ -35,7 +35,7 @@ class Pace:
     heartbeat_s: float = 1.0
     first_retry_s: float = 1.0  # the pause after a first failed try
     poll_s: float = 0.05  # between two looks for work, of about 2 ms each; doubled up to the next while there is none
-    longest_poll_s: float = 0.5
+    longest_poll_s: float = 0.5  # a database that can tell whether anything has changed is asked that every `poll_s` meanwhile
     limits_s: float = 0.25
     log_s: float = 0.5
     away_s: float = 0.5  # before a database that did not answer is asked again

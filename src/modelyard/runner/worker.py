@@ -62,6 +62,7 @@ class Worker:
         lapse_at = 0.0
         while not self.stop.asked:
             try:
+                changes = self.platform.metadata.changes()
                 held = lease.take(self.platform, self.name, lease_s=self.pace.lease_s, kinds=self.kinds)
                 if held is not None:
                     self._work(held)
@@ -70,7 +71,7 @@ class Worker:
                 if time.monotonic() >= lapse_at:
                     lapse(self.platform)
                     lapse_at = time.monotonic() + self.pace.lease_s
-                self.stop.wait(pause_s)
+                self._rest(pause_s, changes)
                 pause_s, away_s = min(2 * pause_s, self.pace.longest_poll_s), self.pace.away_s
             except Problem as problem:
                 self.say("database.away" if is_passing(problem) else "worker.problem", why=str(problem), code=problem.code)
@@ -81,6 +82,13 @@ class Worker:
                 self._recover(away_s)
                 away_s = min(2 * away_s, LONGEST_AWAY_S)
         self.launcher.close()
+
+    def _rest(self, pause_s: float, changes: int | None) -> None:
+        """Wait: not for so long where the database can tell that something has changed since, which may be a new job."""
+        until = time.monotonic() + pause_s
+        while not self.stop.wait(min(self.pace.poll_s, max(0.0, until - time.monotonic()))) and time.monotonic() < until:
+            if changes is not None and self.platform.metadata.changes() != changes:
+                return
 
     def _recover(self, wait_s: float) -> None:
         """Leave no try running that nobody watches, and wait."""
