@@ -104,17 +104,16 @@ class NewLabels:
 @router.get("/catalogue")
 async def serve_catalogue(call: Call, after: int = -1, wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0) -> Response:
     """Return what gateways serve; when nothing is newer than `after`, wait up to `wait_s` and answer 304."""
-    until = time.monotonic() + wait_s
+    until, seen = time.monotonic() + wait_s, None
     while True:
         changes = call.platform.metadata.changes()
-        if await run_in_threadpool(catalogue_position, call.platform, call.actor) > after:
+        is_new = changes is None or changes != seen
+        if is_new and await run_in_threadpool(catalogue_position, call.platform, call.actor) > after:
             break
-        while True:
-            if time.monotonic() >= until:
-                return Response(status_code=304)
-            await asyncio.sleep(LOOK_EVERY_S)
-            if changes is None or call.platform.metadata.changes() != changes:
-                break
+        if time.monotonic() >= until:
+            return Response(status_code=304)
+        seen = changes
+        await asyncio.sleep(LOOK_EVERY_S)
     found = await run_in_threadpool(catalogue, call.platform, call.actor)
     return Response(msgspec.json.encode(found), media_type="application/json")
 

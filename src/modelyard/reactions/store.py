@@ -70,9 +70,10 @@ class Metadata(Protocol):
         ...
 
     def changes(self) -> int | None:
-        """Return a number that is another one once anybody has committed a change; None where that costs as much as to look.
+        """Return a number that is another one once anybody has committed a change; None: whoever wants to know has to look.
 
         For whoever waits for news. It says nothing of how much has changed, and is of use only beside one of this very object.
+        It never raises: what is wrong with the database is told to who looks.
         """
         ...
 

@@ -40,19 +40,14 @@ class Follower:
 
     def run(self, stop: Flag) -> None:
         """Turn until `stop` is set. While nothing changes, a turn a second finds what time alone has made due."""
+        platform = self._platform
         while not stop.is_set():
             self.hurried.clear()
-            changes, now = self._changes(), self._platform.clock()
+            changes, now = platform.metadata.changes(), platform.clock()
             busy = self.turn_all()
             while not busy and not stop.wait(IDLE_S):
-                busy = changes is None or self._changes() != changes or abs(self._platform.clock() - now) >= REST
+                busy = changes is None or platform.metadata.changes() != changes or abs(platform.clock() - now) >= REST
                 busy |= self.hurried.is_set()
-
-    def _changes(self) -> int | None:
-        try:
-            return self._platform.metadata.changes()
-        except Problem:  # the database is away: the turn tells
-            return None
 
     def turn_all(self) -> bool:
         """Do one turn of every project, and return whether there was anything to do. One that fails never stops the others."""

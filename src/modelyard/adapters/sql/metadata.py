@@ -1,6 +1,7 @@
 """The metadata database."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,6 +18,8 @@ from modelyard.adapters.sql.upgrade import upgrade
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
+
+_VERSION_BITS = 32  # of SQLite's `data_version`
 
 
 @dataclass
@@ -58,6 +61,7 @@ class SqlMetadata:
         self._thread = _ThisThread()
         self._watching = threading.Lock()
         self._watch: PoolProxiedConnection | None = None  # the one that `changes` asks: what it tells is its own count
+        self._watches = 0  # that were lost
         # SQLite has one writer at a time. Threads of this process wait for it here, and are woken as soon as they may go on;
         # SQLite's own waiting, in sleeps between looks, is left to other processes.
         self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else None
@@ -101,17 +105,28 @@ class SqlMetadata:
                     yield tx
 
     def changes(self) -> int | None:
-        """Return a number that is another one once anybody has committed a change; None where that costs as much as to look.
+        """Return a number that is another one once anybody has committed a change; None: whoever wants to know has to look.
 
         For whoever waits for news. It says nothing of how much has changed, and is of use only beside one of this very object.
+        It never raises: what is wrong with the database is told to who looks.
         """
         self._joined()  # in a forked process: makes what is its own
         if self._engine.dialect.name != "sqlite":
             return None
-        with self._telling(), self._watching:
-            if self._watch is None:
-                self._watch = self._engine.raw_connection()
-            return int(self._watch.driver_connection.execute("PRAGMA data_version").fetchone()[0])  # type: ignore[union-attr]
+        with self._watching:
+            try:
+                if self._watch is None:
+                    self._watch = self._engine.raw_connection()
+                cursor = self._watch.cursor()
+                cursor.execute("PRAGMA data_version")
+                [[found]] = cursor.fetchall()
+            except (sqlite3.Error, SQLAlchemyError):  # the driver's own, since it is asked past SQLAlchemy
+                watch, self._watch = self._watch, None
+                self._watches += 1
+                if watch is not None:
+                    watch.invalidate()
+                return None
+            return int(found) + (self._watches << _VERSION_BITS)
 
     def upgrade(self) -> None:
         """Bring the tables to this version's form. Safe to repeat and to race; one query when there is nothing to do.

@@ -335,3 +335,16 @@ def test_two_transactions_that_wait_for_each_other_are_parted(postgresql_url: st
     with ThreadPoolExecutor(2) as threads:
         assert sorted(threads.map(cross, range(2))) == ["done", "metadata.conflict"]
     metadata.close()
+
+
+def test_what_cannot_be_told_of_changes_is_not_told_and_later_it_is_again(tmp_path: Path) -> None:
+    metadata = SqlMetadata(f"sqlite:///{tmp_path / 'metadata.sqlite'}")
+    metadata.upgrade()
+    before = metadata.changes()
+    assert before is not None
+    assert metadata._watch is not None
+    assert metadata._watch.driver_connection is not None
+    metadata._watch.driver_connection.close()  # as a disk that goes: its very driver raises
+    assert metadata.changes() is None
+    assert metadata.changes() not in {None, before}, "another connection counts anew: whoever remembers has to look"
+    metadata.close()
