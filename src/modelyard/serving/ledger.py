@@ -182,11 +182,9 @@ def answer_series(values: Sequence[Any] | NDArray[Any]) -> pl.Series:
     return pl.Series("answer", values, dtype=META["answer"])
 
 
-def as_list(values: Sequence[Any] | NDArray[Any]) -> Sequence[Any]:
-    """Return cells as Python has them, a NaN of an array as None."""
-    if not isinstance(values, np.ndarray):
-        return values
-    found: NDArray[Any] = values
+def as_list(values: NDArray[Any]) -> list[Any]:
+    """Return an array of cells as Python has them, NaN as None."""
+    found = values
     if _has_gaps(values):
         found = values.astype(object)
         found[np.isnan(values)] = None
