@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
@@ -19,21 +20,21 @@ class Telling:
         """Open a stage."""
         self.said.append((title, []))
         self.console.print()
-        self.console.print(f"[bold cyan]{number}  {title}[/]  [dim]{words}[/]")
+        self.console.print(f"[bold cyan]{number}  {escape(title)}[/]  [dim]{escape(words)}[/]")
 
     def fact(self, text: str) -> None:
         """Say what was found."""
         if self.said:
             self.said[-1][1].append(text)
-        self.console.print(f"   [green]•[/] {text}", highlight=False)
+        self.console.print(f"   [green]•[/] {escape(text)}", highlight=False)
 
     def detail(self, text: str) -> None:
         """Say a lesser thing."""
-        self.console.print(f"     [dim]{text}[/]", highlight=False)
+        self.console.print(f"     [dim]{escape(text)}[/]", highlight=False)
 
     def mark(self, style: str, text: str) -> None:
         """Say a mark of the timeline: a notice, an alarm, a decision."""
-        self.console.print(f"   [{style}]{text}[/]", highlight=False)
+        self.console.print(f"   [{style}]{escape(text)}[/]", highlight=False)
 
     @contextmanager
     def bar(self, total: int, words: str) -> Iterator["Bar"]:
