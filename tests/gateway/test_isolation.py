@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 import psutil
 import pytest
 
+from modelyard.gateway.plane import BATCH_ROWS
 from modelyard.serving import Route, RouteKind
 from modelyard.serving.ledger import failure_table, shadow_table
 from tests.gateway import faulty
@@ -110,12 +111,23 @@ def test_whatever_a_version_does_the_others_answer_on_and_it_is_up_again(world: 
 def test_those_who_were_asked_together_with_the_row_that_ends_it_are_answered(world: World) -> None:
     three(world)
     world.start()
-    body = [world.body(told_to("segfault")), *(world.body(flights(1, seed=seed)) for seed in range(7))]
-    with world.client() as client, ThreadPoolExecutor(len(body)) as pool:
-        os.kill(process_of(client, "wild")["pid"], signal.SIGSTOP)  # so that they wait for one another
-        answers = [pool.submit(client.post, "/v2/models/wild/infer", json=one) for one in body]
-        world.wait(lambda _status: "modelyard_waiting_rows 7.0" in client.get("/metrics").text)
+    one_by_one = [world.body(flights(BATCH_ROWS, seed=seed)) for seed in (8, 9)]  # too large to be asked together
+    together = [world.body(told_to("segfault")), *(world.body(flights(1, seed=seed)) for seed in range(7))]
+    with world.client() as client, ThreadPoolExecutor(len(one_by_one) + len(together)) as pool:
+
+        def ask(body: dict[str, Any]) -> Future[httpx.Response]:
+            return pool.submit(client.post, "/v2/models/wild/infer", json=body)
+
+        def waiting(rows: int) -> Callable[[dict[str, Any]], bool]:
+            return lambda _status: f"modelyard_waiting_rows {rows}.0" in client.get("/metrics").text
+
+        os.kill(process_of(client, "wild")["pid"], signal.SIGSTOP)
+        before = [ask(body) for body in one_by_one]
+        world.wait(waiting(BATCH_ROWS))  # one is with the stopped process
+        answers = [ask(body) for body in together]
+        world.wait(waiting(BATCH_ROWS + len(together)))
         os.kill(process_of(client, "wild")["pid"], signal.SIGCONT)
+        assert [answer.result().status_code for answer in before] == [200, 200]
         statuses = [answer.result().status_code for answer in answers]
     assert statuses == [500, *[200] * 7]
 

@@ -177,9 +177,9 @@ def run(options: Options, settings: Settings, token: str) -> None:
             gateway.reports.follower_status = follower.status
             gateway.reports.processes = isolation.status
             gateway.reports.versions = residents.status
+            siblings.begin()  # before the shipper, which holds the folders of those that ended while it adopts their ledgers
             follower.start()
             shipper.start()
-            siblings.begin()
             siblings.tell(f"http://127.0.0.1:{inner.getsockname()[1]}")
             serve(gateway, follower, [listener, inner], _rpc(options))
             siblings.leave(metrics.text())
