@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelyard.core.objects import ObjectStore
     from modelyard.core.places import Place
     from modelyard.core.traces import Tracer
-    from modelyard.data import SourceReader, TableStore
+    from modelyard.data import Source, TableStore
     from modelyard.serving.broker import Broker, Link
     from modelyard.training import Compactor, Framework, Sampler
 
@@ -38,7 +38,7 @@ METADATA: "Port[Callable[[str], SqlMetadata]]" = Port("metadata", "metadata data
 OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
 PLACES: "Port[Callable[[str], Place]]" = Port("places", "place of files")
 LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
-SOURCES: "Port[Callable[[], SourceReader]]" = Port("sources", "source reader")
+SOURCES: "Port[Callable[[str], Source]]" = Port("sources", "source")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
 COMPACTOR: "Port[Callable[[], Compactor]]" = Port("compactor", "compactor of models")
 BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
@@ -49,7 +49,18 @@ TABLE: Mapping[str, str] = {
     "metadata.sqlite": "modelyard.adapters.sql:SqlMetadata",
     "metadata.postgresql": "modelyard.adapters.sql:SqlMetadata [postgresql]",
     "lake.file": "modelyard.adapters.delta:DeltaLake.from_url",
-    "sources.files": "modelyard.adapters.files:FileSources",
+    "sources.file": "modelyard.adapters.files:PlacedSource",
+    "sources.s3": "modelyard.adapters.files:PlacedSource",
+    "sources.http": "modelyard.adapters.files:DownloadedSource",
+    "sources.https": "modelyard.adapters.files:DownloadedSource",
+    "sources.delta": "modelyard.adapters.delta_source:DeltaSource",
+    "sources.postgresql": "modelyard.adapters.adbc:AdbcSource [postgresql]",
+    "sources.sqlite": "modelyard.adapters.sql_source:SqlSource",
+    "sources.mysql": "modelyard.adapters.sql_source:SqlSource",
+    "sources.mariadb": "modelyard.adapters.sql_source:SqlSource",
+    "sources.mssql": "modelyard.adapters.sql_source:SqlSource",
+    "sources.oracle": "modelyard.adapters.sql_source:SqlSource",
+    "sources.kafka": "modelyard.adapters.kafka_source:KafkaSource [kafka]",
     "framework.sklearn": "modelyard.adapters.sklearn:SklearnFramework [sklearn]",
     "framework.xgboost": "modelyard.adapters.xgboost:XgboostFramework [xgboost]",
     "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",
@@ -111,6 +122,11 @@ def connect(port: Port[Callable[[str], T]], url: str) -> T:
             "adapter.invalid", f"'{url}' is no URL of a {port.noun}", "it has no scheme", f"begin it with one of {names}"
         )
     return resolve(port, scheme.partition("+")[0].lower())(url)
+
+
+def open_source(url: str) -> "Source":
+    """Return the source that a URL names; a path or pattern of this machine is one of files. Raises as `connect`."""
+    return connect(SOURCES, url) if "://" in url else resolve(SOURCES, "file")(url)
 
 
 def _rows(port: Port[object]) -> Iterator[EntryPoint]:

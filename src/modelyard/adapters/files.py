@@ -1,60 +1,179 @@
-"""Sources in files: CSV, Parquet, NDJSON and Arrow, by path, glob or `file://` URL."""
+"""Sources in files, of any place: folders and buckets by name or pattern, and single files over HTTP by their digest."""
 
-from urllib.parse import parse_qs, unquote, urlsplit
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+import httpx
 import polars as pl
 
-from modelyard.core import Problem
-from modelyard.core.places import local_files
-from modelyard.data.table_files import ENDINGS, look, readable, together
+from modelyard.adapters import PLACES, connect
+from modelyard.core import Problem, first_line
+from modelyard.core.files import whole_file
+from modelyard.data.placed_files import Files, FileTables, found_files, named_files
+from modelyard.data.sources import Ask, Plain, Reading, Undecoded, wanted
+from modelyard.data.table_files import ending_of
+
+_CHUNK_BYTES: Final = 1 << 20
+_TIMEOUT_S: Final = 60.0  # for each step of a download, not for all of it
+_FORBIDDEN: Final = frozenset({401, 403, 407})
+_GONE: Final = frozenset({404, 410})
+_DIGEST: Final = "sha256"
+_AS_IT_IS: Final = {"accept-encoding": "identity"}  # the digest is of the file, not of how it is sent
 
 
-class FileSources:
-    """Reads what a path, a glob (`**` for any depth) or a `file://` URL names; files of one glob in order of their names.
+class PlacedSource:
+    """What a path, a pattern (`**` for any depth) or a URL of files names; files of one pattern in order of their names.
 
-    The form goes by the ending: `.csv`, `.csv.gz`, `.csv.zip` (one file in it), `.parquet`, `.ndjson`, `.jsonl`, `.arrow`,
-    `.ipc`.
-
-    In a CSV file an empty field is null; a further text that means null is said in the URL: `file:///data/flights.csv?null=NA`.
-    The types of its columns are found from all their values; see `data.csv_types`.
+    The form goes by the ending: `.csv`, `.ndjson` and `.jsonl` (each also `.gz` or `.zst`), `.csv.zip` (one file in it),
+    `.parquet`, `.arrow`, `.ipc`, `.avro`. In a CSV file an empty field is null; a further text that means null is said in the
+    URL: `file:///data/flights.csv?null=NA`. The types of its columns are found from all their values; see `data.csv_types`.
     """
 
-    def scan(self, url: str) -> pl.LazyFrame:
-        """Return its rows lazily.
+    reads_on = False
 
-        Raises
-        ------
-        Problem
-            `source.missing` when no file is there; `source.invalid` for another form of URL or file, for files of one glob that
-            differ in form or columns, and for content that cannot be read.
-        """
-        pattern, nulls = _parse(url)
-        paths = local_files(pattern)
-        if not paths:
+    def __init__(self, url: str) -> None:
+        self._named = named_files(url)
+        self._place = connect(PLACES, self._named.root)
+
+    def read(self, ask: Ask) -> AbstractContextManager[Reading]:
+        """Read the files that are there now."""
+        return _reading(found_files(self._place, self._named), ask, self._named.nulls)
+
+
+class DownloadedSource:
+    """A file behind an `http://` or `https://` URL, whose content is known: `https://data.example/flights.csv.gz#sha256=9f2a…`.
+
+    Options of the reader, `null=NA`, stand behind the digest: `…#sha256=9f2a…&null=NA`. Whoever changes the file behind the URL
+    changes no dataset: another content is refused.
+
+    Raises
+    ------
+    Problem
+        `source.invalid` for a URL without a host, with a password, or with other options.
+    """
+
+    reads_on = False
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        told = dict(parse_qsl(parts.fragment, keep_blank_values=True))
+        self._url = urlunsplit(parts._replace(fragment=""))
+        self._digest = told.pop(_DIGEST, None)
+        self._nulls = tuple(value for name, value in parse_qsl(parts.fragment, keep_blank_values=True) if name == "null")
+        unknown = sorted(told.keys() - {"null"})
+        if not parts.hostname or parts.password is not None or unknown:
+            why = f"'{unknown[0]}' is not known behind its #" if unknown else "it needs a host, and no password in it"
             raise Problem(
-                "source.missing", f"There is no file {pattern}", "the path or pattern matches nothing", "look at the path"
+                "source.invalid", f"The source {parts.hostname}{parts.path} cannot be read", why, f"{self._told}#{_DIGEST}=…"
             )
-        tables = together([path.name for path in paths], [look(path, nulls) for path in paths], nulls)
-        with readable(paths[0]):
-            rows = pl.concat([tables.scan(path) for path in paths])
-            rows.collect_schema()
-        return rows
+        self._name = unquote(parts.path).rpartition("/")[2]
+        ending_of(self._name)
+
+    def read(self, ask: Ask) -> AbstractContextManager[Reading]:
+        """Download the file, whole, and read it."""
+        return _reading(_Downloaded(self), ask, self._nulls)
+
+    @property
+    def url(self) -> str:
+        """The address, without what is known of the content."""
+        return self._url
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._name
+
+    @property
+    def _told(self) -> str:
+        """The URL without what may be a secret in it."""
+        parts = urlsplit(self._url)
+        return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", ""))
+
+    def download(self, to: Path) -> Path:
+        """Write the content that is known to a file. Problem `source.invalid` where it is another one."""
+        found = sha256()
+        try:
+            with (
+                whole_file(to) as write,
+                httpx.stream("GET", self._url, headers=_AS_IT_IS, timeout=_TIMEOUT_S, follow_redirects=True) as answer,
+            ):
+                self._check(answer)
+                for chunk in answer.iter_raw(_CHUNK_BYTES):
+                    found.update(chunk)
+                    write(chunk)
+        except httpx.HTTPError as error:
+            why = first_line(error) or type(error).__name__
+            raise Problem("source.unavailable", f"{self._told} cannot be had", why, "try again when it answers") from error
+        if found.hexdigest() != self._digest:
+            self._refuse(found.hexdigest())
+        return to
+
+    def _check(self, answer: httpx.Response) -> None:
+        status = f"the server answers {answer.status_code} {answer.reason_phrase}"
+        if answer.status_code in _GONE:
+            raise Problem("source.missing", f"There is no {self._told}", status, "look at the address")
+        if answer.status_code in _FORBIDDEN:
+            raise Problem("source.forbidden", f"{self._told} is not given to us", status, "put the file where it can be read")
+        if not answer.is_success:
+            raise Problem("source.unavailable", f"{self._told} cannot be had", status, "try again later")
+
+    def _refuse(self, found: str) -> None:
+        if self._digest is None:
+            what, why = f"{self._told} could be another file tomorrow", "its digest is not known"
+            step = f"if what is there now is right, name it so: {self._told}#{_DIGEST}={found}"
+        else:
+            what, why = f"{self._told} is not the file that is known", f"its digest is {found}, and {self._digest} is expected"
+            step = "find out who changed it; name the new digest if it is right"
+        raise Problem("source.invalid", what, why, step, {_DIGEST: found})
 
 
-def _parse(url: str) -> tuple[str, list[str]]:
-    """Return the path or pattern that `url` names, and the texts that mean null."""
-    if "://" not in url:
-        return url, []
-    parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc not in {"", "localhost"}:
-        raise _invalid(url, "only file:///absolute/path and paths are read here")
-    options = parse_qs(parts.query, keep_blank_values=True)
-    unknown = sorted(set(options) - {"null"})
-    if unknown:
-        raise _invalid(url, f"the option '{unknown[0]}' is not known; there is: null")
-    return unquote(parts.path), options.get("null", [])
+@dataclass(frozen=True)
+class _Downloaded:
+    """A download as the one file of a place."""
+
+    source: DownloadedSource
+
+    @property
+    def names(self) -> list[str]:
+        return [self.source.name]
+
+    def mark(self, number: int) -> str:
+        del number
+        return self.source.url
+
+    def bring(self, number: int, folder: Path) -> Path:
+        del number
+        return self.source.download(folder / self.source.name)
+
+    def confirm(self, number: int) -> None:
+        """Return: what was downloaded is a copy."""
 
 
-def _invalid(url: str, why: str) -> Problem:
-    step = f"name files that end in one of {' '.join(ENDINGS)}"
-    return Problem("source.invalid", f"The source {url} cannot be read", why, step)
+@dataclass(frozen=True)
+class _OfFiles:
+    """A reading of one file after the other."""
+
+    files: FileTables
+    ask: Ask
+    bookmark: str = ""
+    undecoded: list[Undecoded] = field(default_factory=list)
+    waiting: int = 0
+
+    @property
+    def frames(self) -> Iterator[pl.DataFrame]:
+        for number in range(len(self.files.looks)):
+            with self.files.rows(number) as rows:
+                yield from Plain(wanted(rows, self.ask)).frames
+
+
+@contextmanager
+def _reading(files: Files, ask: Ask, nulls: tuple[str, ...]) -> Iterator[Reading]:
+    texts = [name for name, dtype in ask.types.items() if dtype == pl.String]
+    with TemporaryDirectory(prefix="modelyard-source-") as folder:
+        yield _OfFiles(FileTables(files, Path(folder), nulls, texts), ask)

@@ -4,8 +4,9 @@ from modelyard.data import quality
 from modelyard.data.asof import last_before
 from modelyard.data.lineage import Edge, Graph, Node
 from modelyard.data.profile import CategoryProfile, NumericProfile, Profile
+from modelyard.data.sources import Source
 from modelyard.data.split import split_frame
-from modelyard.data.store import DatasetStore, DataTransaction, SourceReader, Stretch, TableStore
+from modelyard.data.store import DatasetStore, DataTransaction, Stretch, TableStore
 from modelyard.data.types import (
     Admission,
     Check,
@@ -42,7 +43,7 @@ __all__ = [
     "Profile",
     "Schema",
     "Severity",
-    "SourceReader",
+    "Source",
     "Split",
     "SplitKind",
     "Stretch",

@@ -1,6 +1,8 @@
 """The types that a lake's tables hold, and casts to them that never change a value."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -31,6 +33,13 @@ _SIMPLE = (
     pl.Binary,
     pl.Date,
 )
+_DECIMAL = re.compile(r"Decimal\((precision=)?(?P<precision>[0-9]{1,2}), ?(scale=)?(?P<scale>[0-9]{1,2})\)")
+_WORDS: Mapping[str, pl.DataType] = {
+    **{type_.__name__: type_() for type_ in _SIMPLE if type_ is not pl.Decimal},
+    "Datetime": pl.Datetime("us"),
+    "Datetime[UTC]": pl.Datetime("us", "UTC"),
+}
+_NAMED = {**_WORDS, **{str(dtype): dtype for dtype in _WORDS.values()}}
 
 
 def schema_of(frame: pl.DataFrame) -> Schema:
@@ -63,6 +72,27 @@ def stored_type(dtype: pl.DataType) -> pl.DataType | None:
     if isinstance(dtype, _SIMPLE):
         return dtype
     return _STORED.get(type(dtype))
+
+
+def dtype_of(text: str) -> pl.DataType:
+    """Return the type that a word names, of those that a table holds.
+
+    Raises
+    ------
+    Problem
+        `dtype.invalid`, with the words that there are.
+
+    >>> dtype_of("Int64"), dtype_of("Datetime[UTC]"), dtype_of("Decimal(10, 2)"), dtype_of(str(pl.Datetime("us", "UTC")))
+    (Int64, Datetime(time_unit='us', time_zone='UTC'), Decimal(precision=10, scale=2), Datetime(time_unit='us', time_zone='UTC'))
+    """
+    decimal = _DECIMAL.fullmatch(text)
+    if decimal:
+        return pl.Decimal(int(decimal["precision"]), int(decimal["scale"]))
+    if text not in _NAMED:
+        near = nearest(text, _NAMED)
+        why = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(_WORDS)}, Decimal(PRECISION, SCALE)"
+        raise Problem("dtype.invalid", f"'{text[:100]}' is no type of a dataset's column", why, "write it as in day:Date")
+    return _NAMED[text]
 
 
 def conform(frame: pl.DataFrame, expected: pl.Schema | None = None) -> pl.DataFrame:

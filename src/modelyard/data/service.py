@@ -1,6 +1,6 @@
 """Use cases of data: datasets, their versions, admission of batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +16,8 @@ from modelyard.data.profile import Profile
 from modelyard.data.quality import verify
 from modelyard.data.rules import check_columns_of, check_dataset_name, check_stop_share, quarantine_of
 from modelyard.data.schema import column_missing, conform, refuse_reserved
-from modelyard.data.store import DataTransaction, SourceReader, TableStore
+from modelyard.data.sources import Ask, Source, lies_within, moment
+from modelyard.data.store import DataTransaction, Stretch, TableStore
 from modelyard.data.types import Admission, Check, Dataset, DatasetId, DatasetVersion, Parent
 from modelyard.data.writing import Batch, Origin, record, write_quarantine, write_version
 from modelyard.events import Fact
@@ -49,8 +50,8 @@ class Ports(Protocol):
         ...
 
     @property
-    def sources(self) -> SourceReader:
-        """The reader of sources."""
+    def source(self) -> Callable[[str], Source]:
+        """A source by URL, or by the path of a file."""
         ...
 
     def transaction(self) -> AbstractContextManager[DataTransaction]:

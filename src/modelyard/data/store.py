@@ -1,4 +1,4 @@
-"""The ports of data: the catalogue of datasets, the lake's tables, and sources to read from."""
+"""The ports of data: the catalogue of datasets, and the lake's tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,14 +95,6 @@ class TableStore(Protocol):
 
     def version(self, project: ProjectId, table: str) -> int | None:
         """Return the latest version; None: no such table."""
-        ...
-
-
-class SourceReader(Protocol):
-    """Reads what a source URL names."""
-
-    def scan(self, url: str) -> pl.LazyFrame:
-        """Return its rows lazily. Problem `source.missing`, `source.invalid`."""
         ...
 
 

@@ -4,9 +4,9 @@ What is looked at before any row is given: that the files can be read, and that 
 are typed from the values of all files, NDJSON takes the types that hold all of them; nothing is kept in memory but a stretch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,11 @@ import polars as pl
 from modelyard.core import Problem, first_line
 from modelyard.data.csv_types import TEXT, TextType, find_types, joined
 
-ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".parquet", ".ndjson", ".jsonl", ".arrow", ".ipc")
+_PACKED = (".gz", ".zst")
+_PLAIN = (".csv", ".ndjson", ".jsonl")  # forms that others compress as whole files
+ENDINGS = (
+    *_PLAIN, *(plain + packed for plain in _PLAIN for packed in _PACKED), ".csv.zip", ".parquet", ".arrow", ".ipc", ".avro"
+)  # fmt: skip
 STRETCH_ROWS = 50_000
 SAMPLE_ROWS = 1_000
 
@@ -42,6 +46,14 @@ class Tables:
     row_bytes: float
     texts: Mapping[str, TextType]
     nulls: tuple[str, ...]
+
+    def with_texts(self, columns: Collection[str]) -> "Tables":
+        """Return the same with those columns of a CSV file left as text, whatever was found in them."""
+        known = {name: TEXT for name in columns if name in self.texts}
+        if not known:
+            return self
+        schema = pl.Schema({name: TEXT.dtype if name in known else dtype for name, dtype in self.schema.items()})
+        return replace(self, schema=schema, texts={**self.texts, **known})
 
     def scan(self, path: Path) -> pl.LazyFrame:
         """Return the rows of one of the files, lazily, in the columns and types of all."""
@@ -89,11 +101,11 @@ def together(names: Sequence[str], looks: Sequence[Look], nulls: Sequence[str] =
     Problem
         `source.invalid` when their forms or columns differ, naming file and column.
     """
-    forms = {ending_of(name).removesuffix(".gz").removesuffix(".zip") for name in names}
+    forms = {_form(name) for name in names}
     if len(forms) > 1:
         raise _invalid(names[0], f"its files have different forms: {', '.join(sorted(forms))}")
     rows, row_bytes = tuple(one.rows for one in looks), max((one.row_bytes for one in looks), default=0.0)
-    if forms & {".ndjson", ".jsonl"}:
+    if forms == {"ndjson"}:
         return Tables(_widest(names, looks), rows, row_bytes, {}, tuple(nulls))
     for name, one in zip(names, looks, strict=True):
         _check_columns(names[0], looks[0].schema, name, one.schema)
@@ -111,6 +123,16 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, OSError, BadZipFile, EOFError) as error:
         raise _invalid(path.name, first_line(error)) from error
+
+
+def _form(name: str) -> str:
+    """Return what a file holds, packed or not.
+
+    >>> _form("a.csv.gz"), _form("a.jsonl"), _form("a.ipc")
+    ('csv', 'ndjson', 'arrow')
+    """
+    form = ending_of(name).split(".")[1]
+    return {"jsonl": "ndjson", "ipc": "arrow"}.get(form, form)
 
 
 def _check_columns(first: str, known: pl.Schema, name: str, found: pl.Schema) -> None:
@@ -132,7 +154,8 @@ def _widest(names: Sequence[str], looks: Sequence[Look]) -> pl.Schema:
 
 
 def _scan(path: Path, nulls: Sequence[str], schema: pl.Schema | None = None) -> pl.LazyFrame:
-    return _SCANS[ending_of(path.name)](path, nulls, schema)
+    scan = _zipped_csv if ending_of(path.name) == ".csv.zip" else _SCANS[_form(path.name)]
+    return scan(path, nulls, schema)
 
 
 def _csv(path: Path, nulls: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
@@ -160,18 +183,19 @@ def _arrow(path: Path, nulls: Sequence[str], schema: pl.Schema | None) -> pl.Laz
     return pl.scan_ipc(path, glob=False, hive_partitioning=False)
 
 
+def _avro(path: Path, nulls: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
+    return pl.read_avro(path).lazy()  # Polars reads it as a whole
+
+
 def _invalid(name: str, why: str, step: str = "") -> Problem:
     known = f"name files that end in one of {' '.join(ENDINGS)}"
     return Problem("source.invalid", f"{name} cannot be read", why, step or known)
 
 
 _SCANS: Mapping[str, Callable[[Path, Sequence[str], Any], pl.LazyFrame]] = {
-    ".csv": _csv,
-    ".csv.gz": _csv,
-    ".csv.zip": _zipped_csv,
-    ".parquet": _parquet,
-    ".ndjson": _json_lines,
-    ".jsonl": _json_lines,
-    ".arrow": _arrow,
-    ".ipc": _arrow,
+    "csv": _csv,
+    "ndjson": _json_lines,
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "avro": _avro,
 }

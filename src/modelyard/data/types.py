@@ -66,6 +66,8 @@ class Dataset:
     checks: tuple[Check, ...]
     created_at: datetime
     stop_share: float = 0.05  # a batch with a larger share of bad rows is stopped as a whole
+    columns: tuple[Column, ...] = ()  # what a snapshot reads, in these types; (): what the source has, in its own
+    bookmark: str = ""  # where the next snapshot reads on, of a source that can; "": from its beginning
 
 
 @dataclass(frozen=True)
@@ -128,3 +130,4 @@ class Admission:
     quarantined: int
     outcomes: tuple[CheckOutcome, ...]
     quarantine: str | None  # name of the lake table with the rows and their reasons
+    waiting: int = 0  # messages of a stream that were there beyond this batch: its lag

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelyard.adapters import COMPACTOR, FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, SOURCES, connect, resolve
+from modelyard.adapters import COMPACTOR, FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, connect, open_source, resolve
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
-from modelyard.data import SourceReader, TableStore
+from modelyard.data import Source, TableStore
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
 from modelyard.wiring.settings import Settings
@@ -25,7 +25,7 @@ class Platform:
     metadata: Metadata
     objects: ObjectStore
     lake: TableStore
-    sources: SourceReader
+    source: Callable[[str], Source]  # by URL: file:///…, s3://…, https://…, postgresql://…, kafka://…
     framework: Callable[[str], Framework]  # by name: sklearn, onnxruntime
     compactor: Callable[[str], Compactor]  # by name: int8
     sampler: Callable[[str], Sampler]  # by name: tpe, random, qmc
@@ -63,7 +63,7 @@ def open_platform(settings: Settings) -> Platform:
         metadata=metadata,
         objects=connect(OBJECTS, settings.objects),
         lake=connect(LAKE, settings.lake),
-        sources=resolve(SOURCES, "files")(),
+        source=open_source,
         framework=lambda name: resolve(FRAMEWORK, name)(),
         compactor=lambda name: resolve(COMPACTOR, name)(),
         sampler=lambda name: resolve(SAMPLER, name)(name),
