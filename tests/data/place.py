@@ -1,6 +1,6 @@
 """A project whose datasets a test fills."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,14 +9,15 @@ from typing import Any
 
 import polars as pl
 
+from modelyard.adapters import open_source
 from modelyard.adapters.delta import DeltaLake
 from modelyard.adapters.file import FileObjects
-from modelyard.adapters.files import FileSources
 from modelyard.adapters.sql import SqlMetadata, SqlTransaction
 from modelyard.core import IdMaker, ManualClock, PageRequest, ProjectId
-from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent
+from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Source
 from modelyard.data.reading import newest_first
-from modelyard.data.service import append, create_dataset, get_version, quarantined, read, snapshot
+from modelyard.data.service import append, create_dataset, get_version, quarantined, read
+from modelyard.data.snapshots import snapshot
 from modelyard.events import Event
 from modelyard.tenancy import Actor
 
@@ -32,7 +33,7 @@ class Ports:
     metadata: SqlMetadata
     objects: FileObjects
     lake: DeltaLake
-    sources: FileSources
+    source: Callable[[str], Source]
 
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
         """Open or join a transaction."""
@@ -42,7 +43,7 @@ class Ports:
 def open_ports(metadata_url: str, folder: Path, clock: ManualClock) -> Ports:
     """Return ports on a database and a folder, which several processes may share."""
     lake = DeltaLake(folder / "lake")
-    return Ports(clock, IdMaker(clock), SqlMetadata(metadata_url), FileObjects(folder / "objects"), lake, FileSources())
+    return Ports(clock, IdMaker(clock), SqlMetadata(metadata_url), FileObjects(folder / "objects"), lake, open_source)
 
 
 def flights(start: int, stop: int) -> pl.DataFrame:

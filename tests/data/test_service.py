@@ -24,9 +24,9 @@ from modelyard.data.service import (
     profile_of,
     quarantined,
     read,
-    snapshot,
     versions,
 )
+from modelyard.data.snapshots import snapshot
 from modelyard.tenancy import Role
 from modelyard.tenancy.service import create_project
 from tests.data.place import START, Place, flights, made

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, Problem
-from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.lineage import Graph, lineage
 from modelyard.data.profile import to_json
 from modelyard.data.service import (
@@ -25,9 +25,9 @@ from modelyard.data.service import (
     profile_of,
     quarantined,
     read,
-    snapshot,
     versions,
 )
+from modelyard.data.snapshots import snapshot
 from modelyard.tenancy import authorise
 
 router = APIRouter(prefix="/v1/projects/{project}/datasets", tags=["data"], route_class=SnapshotRoute)
@@ -44,14 +44,16 @@ class NewDataset:
     source: str | None = None
     checks: tuple[Check, ...] = ()
     stop_share: float = 0.05
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """What to take from the source: rows of [since, until)."""
+class NewSnapshot:
+    """What to take from the source: rows of [since, until); whether those of a known key stand in for those held."""
 
     since: datetime | None = None
     until: datetime | None = None
+    replacing: bool = False
     note: str = ""
 
 
@@ -89,6 +91,7 @@ def make_dataset(call: InProject, new: NewDataset) -> Dataset:
         source=new.source,
         checks=new.checks,
         stop_share=new.stop_share,
+        columns=new.columns,
     )
 
 
@@ -99,16 +102,17 @@ def dataset(call: InProject, name: str) -> Dataset:
 
 
 @router.post("/{name}/snapshot", status_code=201)
-def take_snapshot(call: InProject, name: str, stretch: Stretch) -> Admission:
+def take_snapshot(call: InProject, name: str, new: NewSnapshot) -> Admission:
     """Read the source and make a version of its new rows."""
     return snapshot(
         call.platform,
         call.actor,
         call.project,
         name,
-        since=stretch.since,
-        until=stretch.until,
-        note=stretch.note,
+        since=new.since,
+        until=new.until,
+        replacing=new.replacing,
+        note=new.note,
     )
 
 

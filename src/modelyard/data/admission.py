@@ -7,10 +7,11 @@ from datetime import datetime
 import polars as pl
 
 from modelyard.core import Problem, digest_json
-from modelyard.data.content import batch_digest
 from modelyard.data.findings import failing, find, joined
 from modelyard.data.quality import check_columns
 from modelyard.data.rules import is_stopped, promises
+from modelyard.data.schema import RESERVED
+from modelyard.data.sources import Undecoded
 from modelyard.data.types import Check, CheckOutcome, Dataset, DatasetVersion, Severity
 
 STOPPED = "batch stopped"
@@ -81,9 +82,13 @@ def is_sound(rows: pl.LazyFrame, dataset: Dataset, now: datetime) -> bool:
     return not find(rows.select(sorted(named)).collect(), errors, now=now).failed.height if errors else True
 
 
-def batch_id(dataset: Dataset, before: DatasetVersion | None, rows: pl.DataFrame, judgement: Judgement) -> str:
-    """Return the id of a batch upon a version and what was found in it; a retry has it again, a batch judged anew has not."""
-    found = [batch_digest(rows), batch_digest(judgement.reasons)]
+def nothing_judged(rows: pl.DataFrame) -> Judgement:
+    """Return the judgement of a batch without rows."""
+    return Judgement(rows, rows, pl.DataFrame(schema={"row": pl.Int64, "reasons": pl.List(pl.String)}), (), stopped=False)
+
+
+def batch_id(dataset: Dataset, before: DatasetVersion | None, found: Sequence[str]) -> str:
+    """Return the id of a batch upon a version, by what was found in it: a retry has it again, a batch judged anew has not."""
     told = digest_json([dataset.id, before.id if before else None, *found])
     return f"batch_{told.partition(':')[2][:26]}"
 
@@ -102,10 +107,33 @@ def quarantine_rows(judgement: Judgement, batch: str, now: datetime) -> pl.DataF
     )
 
 
+def undecoded_rows(found: Sequence[Undecoded], batch: str, now: datetime) -> pl.DataFrame:
+    r"""Return what could not be decoded, as a quarantine keeps it: `_content` is its text, or `\x` and hexadecimal digits."""
+    return pl.DataFrame(
+        {
+            "_content": [_content(one.content) for one in found],
+            "_place": [one.place for one in found],
+            "_reasons": [[one.why] for one in found],
+            "_batch": batch,
+            "_at": now,
+            "_row": None,
+        },
+        schema={"_content": pl.String(), "_place": pl.String(), **QUARANTINE_COLUMNS},
+    )
+
+
+def _content(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return "\\x" + raw.hex()
+    return text if not text.startswith("\\x") else "\\x" + raw.hex()
+
+
 def without_quarantined(rows: pl.DataFrame, quarantine: pl.LazyFrame) -> pl.DataFrame:
     """Return those rows that the quarantine does not hold, but for rows of stopped batches, which get another try."""
-    names = [name for name in quarantine.collect_schema().names() if name not in QUARANTINE_COLUMNS]
-    held = quarantine.filter(~pl.col("_reasons").list.contains(STOPPED)).select(names)
+    names = [name for name in quarantine.collect_schema().names() if name not in RESERVED]
+    held = quarantine.filter(~pl.col("_reasons").list.contains(STOPPED), pl.col("_row").is_not_null()).select(names)
     texts = as_texts(rows)
     both = [name for name in names if name in texts.columns]
     found = texts.with_row_index("_row").lazy().join(held, on=both, how="semi", nulls_equal=True).select("_row").collect()

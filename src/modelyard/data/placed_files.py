@@ -1,4 +1,4 @@
-"""Files of one form in a place, as rows: named by a URL, looked at before a row is given, copied here where they lie elsewhere."""
+"""Files of one form in a place, as rows: named by a URL, looked at before a row is given, copied here from elsewhere."""
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -139,10 +139,10 @@ def named_files(text: str) -> NamedFiles:
     Raises
     ------
     Problem
-        `source.invalid` for a path that is not absolute.
+        `source.invalid` for a path that is not absolute, and for options of a local file other than `null`.
 
-    >>> named_files("s3://lake/in/2013-*.csv?region=eu-central-1&null=NA")
-    NamedFiles(url='s3://lake/in/2013-*.csv?region=eu-central-1&null=NA', root='s3://lake/in?region=eu-central-1', pattern='2013-*.csv', nulls=('NA',))
+    >>> named_files("s3://lake/a/*.csv?null=NA")
+    NamedFiles(url='s3://lake/a/*.csv?null=NA', root='s3://lake/a', pattern='*.csv', nulls=('NA',))
     """
     if "://" not in text:
         if not text.startswith("/"):
@@ -153,7 +153,11 @@ def named_files(text: str) -> NamedFiles:
     parts = urlsplit(text)
     options = parse_qsl(parts.query, keep_blank_values=True)
     nulls = tuple(value for name, value in options if name == "null")
-    rest = urlencode([(name, value) for name, value in options if name != "null"])
+    others = [(name, value) for name, value in options if name != "null"]
+    if parts.scheme == "file" and others:
+        why = f"the option '{others[0][0]}' is not known; there is: null"
+        raise Problem("source.invalid", f"The source {text} cannot be read", why, "write a ? of the name as %3F")
+    rest = urlencode(others)
     return NamedFiles(text, *split_pattern(urlunsplit(parts._replace(query=rest))), nulls)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from modelyard.core import Problem, check_name
 from modelyard.data.quality import not_null, unique
-from modelyard.data.types import Check, Dataset
+from modelyard.data.schema import dtype_of, refuse_reserved
+from modelyard.data.types import Check, Column, Dataset
 
 VERSION_PREFIX = "dsv"
 LATEST = "latest"
@@ -25,6 +26,20 @@ def check_columns_of(key: Sequence[str], time: str | None) -> None:
         raise Problem(
             "dataset.invalid", f"The key {list(key)} or the time {time!r} cannot be", "a name is empty or there twice"
         )
+
+
+def check_declared(columns: Sequence[Column], key: Sequence[str], time: str | None) -> None:
+    """Return when columns can be declared so. Problem `dataset.invalid`, `dtype.invalid`."""
+    names = [column.name for column in columns]
+    refuse_reserved(names)
+    for column in columns:
+        dtype_of(column.dtype)
+    folded = {name.casefold() for name in names}
+    lacking = [name for name in [*key, *([time] if time else [])] if names and name not in names]
+    if len(folded) < len(names) or not all(name.strip() for name in names) or lacking:
+        why = f"'{lacking[0]}' is of its key or time, and not among them" if lacking else "a name is empty or there twice"
+        step = "declare each column once, with those of the key"
+        raise Problem("dataset.invalid", "The columns cannot be declared so", why, step)
 
 
 def check_stop_share(share: float) -> None:

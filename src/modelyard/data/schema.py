@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.core import Problem, nearest
 from modelyard.data.types import Column, Schema
 
-RESERVED = ("_commit", "_reasons", "_batch", "_at", "_row")
+RESERVED = ("_commit", "_reasons", "_batch", "_at", "_row", "_content", "_place")
 
 _STORED: dict[type[pl.DataType], pl.DataType] = {
     pl.Categorical: pl.String(),
@@ -82,8 +82,8 @@ def dtype_of(text: str) -> pl.DataType:
     Problem
         `dtype.invalid`, with the words that there are.
 
-    >>> dtype_of("Int64"), dtype_of("Datetime[UTC]"), dtype_of("Decimal(10, 2)"), dtype_of(str(pl.Datetime("us", "UTC")))
-    (Int64, Datetime(time_unit='us', time_zone='UTC'), Decimal(precision=10, scale=2), Datetime(time_unit='us', time_zone='UTC'))
+    >>> dtype_of("Int64"), dtype_of("Datetime[UTC]"), dtype_of("Decimal(10, 2)")
+    (Int64, Datetime(time_unit='us', time_zone='UTC'), Decimal(precision=10, scale=2))
     """
     decimal = _DECIMAL.fullmatch(text)
     if decimal:

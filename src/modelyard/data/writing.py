@@ -1,20 +1,22 @@
 """Writing what was decided of a batch: first the content, which nobody sees, then the record that makes it a version."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Protocol
 
 import polars as pl
 
-from modelyard.core import Digest, IdMaker, ObjectStore, ProjectId, canonical_json, to_text
+from modelyard.core import Digest, IdMaker, ObjectStore, Problem, ProjectId, canonical_json, to_text
+from modelyard.core.digests import digest_bytes
 from modelyard.data import reading
-from modelyard.data.admission import Judgement, quarantine_rows
+from modelyard.data.admission import Judgement, batch_id, quarantine_rows, undecoded_rows
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile, merge, profile, to_json
 from modelyard.data.rules import VERSION_PREFIX, quarantine_of, table_of
 from modelyard.data.schema import schema_of
+from modelyard.data.sources import Undecoded
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId, Parent
 from modelyard.events import Fact
@@ -44,12 +46,22 @@ class Ports(Protocol):
 
 
 @dataclass(frozen=True)
+class Move:
+    """How far a source was read on: from one bookmark to another."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Origin:
     """What the sender of a batch says of it."""
 
     parents: tuple[Parent, ...]
     note: str
     replacing: bool = False  # rows of a known key stand in for those held
+    move: Move | None = None  # of a source that is read on
+    undecoded: tuple[Undecoded, ...] = ()  # what lay among the rows and is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +72,27 @@ class Batch:
     before: DatasetVersion | None
     held: pl.LazyFrame | None  # the rows of `before`
     judgement: Judgement
-    id: str  # a retry upon the same version has it again; "" where no row is bad
     member: str
     now: datetime
     origin: Origin
+
+    @cached_property
+    def id(self) -> str:
+        """What a retry upon the same version has again. A stopped one of a source that is read on goes by where it began."""
+        if self.judgement.stopped and self.origin.move is not None:
+            return batch_id(self.dataset, self.before, [self.origin.move.before])
+        found = [batch_digest(self.judgement.bad), batch_digest(self.judgement.clean), batch_digest(self.judgement.reasons)]
+        return batch_id(self.dataset, self.before, [*found, *(digest_bytes(one.content) for one in self.undecoded)])
+
+    @property
+    def undecoded(self) -> tuple[Undecoded, ...]:
+        """What goes to quarantine undecoded; what lay in a stopped batch will be read again."""
+        return () if self.judgement.stopped else self.origin.undecoded
+
+    @property
+    def refused(self) -> int:
+        """How many rows, and things that are none, do not enter."""
+        return self.judgement.bad.height + len(self.undecoded)
 
     @property
     def project(self) -> ProjectId:
@@ -92,10 +121,13 @@ class Batch:
 
 def write_quarantine(lake: TableStore, batch: Batch) -> str | None:
     """Write the bad rows, and return the table they are in; None: there are none."""
-    if not batch.judgement.bad.height:
+    if not batch.refused:
         return None
     table = quarantine_of(batch.dataset.name)
-    lake.append(batch.project, table, quarantine_rows(batch.judgement, batch.id, batch.now), commit=batch.id)
+    bad = quarantine_rows(batch.judgement, batch.id, batch.now)
+    if batch.undecoded:
+        bad = pl.concat([bad, undecoded_rows(batch.undecoded, batch.id, batch.now)], how="diagonal")
+    lake.append(batch.project, table, bad, commit=batch.id)
     return table
 
 
@@ -136,17 +168,36 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
 
 
 def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
-    """Make the version seen, and say what became of the batch. Problem `dataset.conflict` when another came first."""
+    """Make the version seen, move the bookmark, and say what became of the batch.
+
+    The bookmark of a stopped batch stays: it is read again when its checks, or its rows, were mended.
+
+    Raises
+    ------
+    Problem
+        `dataset.conflict` when another version came first; `bookmark.conflict` when the source was read on meanwhile.
+    """
     facts = []
-    bad, name = batch.judgement.bad.height, batch.dataset.name
+    bad, name = batch.refused, batch.dataset.name
     if bad:
         kind = "batch.stopped" if batch.judgement.stopped else "batch.quarantined"
         facts.append(Fact(kind, name, {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height}))
     with ports.transaction() as tx:
+        if batch.origin.move is not None and not batch.judgement.stopped:
+            _move(ports, tx, batch.dataset, batch.origin.move)
         if version is not None:
             tx.datasets.add_versions(batch.project, [version])
             facts.append(Fact("dataset_version.created", name, _told(version)))
         tx.events.add(batch.project, facts, actor=batch.member, at=batch.now)
+
+
+def _move(ports: Ports, tx: DataTransaction, dataset: Dataset, move: Move) -> None:
+    now = reading.find_dataset(ports, dataset.project, dataset.name)
+    if now.bookmark != move.before:
+        what, why = f"The source of '{dataset.name}' was read on meanwhile", "another snapshot was quicker"
+        raise Problem("bookmark.conflict", what, why, "take the snapshot again")
+    if now.bookmark != move.after:
+        tx.datasets.save(dataset.project, [replace(now, bookmark=move.after)])
 
 
 def _told(version: DatasetVersion) -> dict[str, object]:

@@ -13,6 +13,7 @@ from modelyard.data.schema import conform
 from modelyard.data.sources import Ask, Source
 
 START = datetime(2013, 1, 1, 5, tzinfo=UTC)
+MIDDLE = START + timedelta(hours=10)
 TYPES = pl.Schema(
     {
         "id": pl.Int64(),
@@ -23,7 +24,7 @@ TYPES = pl.Schema(
         "day": pl.Date(),
     }
 )
-ORIGINS = ("JFK", "Łódź ✈", None, "00501", "NA, \"x\"\n")
+ORIGINS = ("JFK", "Łódź ✈", None, "00501", 'NA, "x"\n')
 
 
 def numbered(start: int, stop: int) -> pl.DataFrame:
@@ -110,9 +111,7 @@ class SourceContract:
         assert told.value.code == "column.missing"
         assert "delay" in told.value.why
 
-    @pytest.mark.parametrize(
-        ("since", "until"), [(None, None), (START + timedelta(hours=10), None), (None, START + timedelta(hours=10)), (START, START)]
-    )
+    @pytest.mark.parametrize(("since", "until"), [(None, None), (MIDDLE, None), (None, MIDDLE), (START, START)])
     def test_a_stretch_holds_its_beginning_and_not_its_end(
         self, bench: Bench, since: datetime | None, until: datetime | None
     ) -> None:

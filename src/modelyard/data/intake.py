@@ -1,0 +1,125 @@
+"""Taking a batch in: judged, its bad rows to quarantine, its clean ones a version, and all of it seen at once."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+import polars as pl
+
+from modelyard.core import Clock, IdMaker, ObjectStore, PageRequest, Problem
+from modelyard.data import reading
+from modelyard.data.admission import beyond_held, judge, nothing_judged, without_quarantined
+from modelyard.data.content import batch_digest, chain
+from modelyard.data.rules import quarantine_of
+from modelyard.data.schema import conform, dtype_of
+from modelyard.data.sources import Source
+from modelyard.data.store import DataTransaction, TableStore
+from modelyard.data.types import Admission, Dataset, DatasetVersion
+from modelyard.data.writing import Batch, Origin, record, write_quarantine, write_version
+from modelyard.tenancy import Actor
+
+ROUNDS = 20
+
+
+class Ports(Protocol):
+    """What taking in needs of the platform."""
+
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        ...
+
+    @property
+    def ids(self) -> IdMaker:
+        """The maker of ids."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store."""
+        ...
+
+    @property
+    def lake(self) -> TableStore:
+        """The lake."""
+        ...
+
+    @property
+    def source(self) -> Callable[[str], Source]:
+        """A source by URL, or by the path of a file."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[DataTransaction]:
+        """Open or join a transaction."""
+        ...
+
+
+def take_in(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin) -> Admission:
+    """Take in a batch; of several at once each makes a version of its own, judged against the one before it.
+
+    Raises
+    ------
+    Problem
+        As `service.append`, and `bookmark.conflict` when the source was read on from elsewhere meanwhile.
+    """
+    for _ in range(ROUNDS):
+        try:
+            return _admit(ports, actor, dataset, frame, origin)
+        except Problem as problem:
+            if problem.code != "dataset.conflict":
+                raise
+    what = f"The batch could not enter '{dataset.name}'"
+    raise Problem("dataset.conflict", what, f"{ROUNDS} others came first", "append it again")
+
+
+def types_of(dataset: Dataset, held: pl.LazyFrame | None) -> pl.Schema:
+    """Return the columns whose types are known before a batch comes: those held, else those that were declared."""
+    if held is not None:
+        return held.collect_schema()
+    return pl.Schema({column.name: dtype_of(column.dtype) for column in dataset.columns})
+
+
+def beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that are not in the dataset's quarantine, but for those of stopped batches."""
+    table = quarantine_of(dataset.name)
+    if ports.lake.version(dataset.project, table) is None:
+        return rows
+    return without_quarantined(rows, ports.lake.scan(dataset.project, table))
+
+
+def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin) -> Admission:
+    before = reading.latest_version(ports, dataset.project, dataset.name)
+    held = None if before is None else reading.read(ports, dataset.project, before)
+    rows = frame if origin.move is not None and not frame.width else conform(frame, types_of(dataset, held))
+    if origin.replacing and held is not None:
+        rows = beyond_quarantine(ports, dataset, beyond_held(rows, held, dataset.key))
+    if not rows.height and not origin.undecoded and before is None:
+        raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
+    now = ports.clock()
+    judgement = judge(rows, dataset, None if origin.replacing else held, now) if rows.height else nothing_judged(rows)
+    if judgement.stopped and before is not None and dataset.key and not origin.replacing and origin.move is None:
+        repeated = _repeated(ports, dataset, before, rows, now)
+        if repeated is not None:
+            return repeated
+    batch = Batch(dataset, before, held, judgement, actor.member, now, origin)
+    quarantine = write_quarantine(ports.lake, batch)
+    version = write_version(ports, batch) if judgement.clean.height else None
+    record(ports, batch, version)
+    shown = None if judgement.stopped else version or before
+    told = rows.height + len(batch.undecoded)
+    return Admission(shown, told, judgement.clean.height, batch.refused, judgement.outcomes, quarantine)
+
+
+def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.DataFrame, now: datetime) -> Admission | None:
+    """Return what became of a batch that made the newest version, should its sender not have heard so. None: it did not."""
+    with ports.transaction() as tx:
+        known = tx.datasets.versions(dataset.project, PageRequest(limit=2), name=dataset.name).items
+    before = next((one for one in known if one.number == newest.number - 1), None)
+    held = None if before is None else reading.read(ports, dataset.project, before)
+    judgement = judge(rows, dataset, held, now)
+    if newest.digest != chain(before.digest if before else None, batch_digest(judgement.clean)):
+        return None
+    bad = judgement.bad.height
+    table = quarantine_of(dataset.name) if bad else None
+    return Admission(newest, rows.height, judgement.clean.height, bad, judgement.outcomes, table)

@@ -1,0 +1,136 @@
+"""Snapshots: what is new in a dataset's source becomes a version."""
+
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import polars as pl
+
+from modelyard.core import Problem, ProjectId
+from modelyard.data import reading
+from modelyard.data.content import batch_digest, chain
+from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of
+from modelyard.data.schema import column_missing, conform
+from modelyard.data.sources import Ask, moment
+from modelyard.data.store import Stretch
+from modelyard.data.types import Admission, Dataset, DatasetVersion, Parent
+from modelyard.data.writing import Move, Origin
+from modelyard.tenancy import Actor, authorise
+
+
+def snapshot(
+    ports: Ports,
+    actor: Actor,
+    project: ProjectId,
+    name: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    replacing: bool = False,
+    note: str = "",
+) -> Admission:
+    """Read the dataset's source, those rows of [since, until) by event time, and admit what is new of them.
+
+    A source that reads on (a stream, or a table with a watermark) gives what came after the snapshot before, unless a stretch
+    is named; its bookmark moves with the version, in one transaction. Of any source those rows are new whose key the dataset
+    does not hold (without a key: whose time is after the last one held; all rows of a source that reads on) and that were not
+    quarantined before; rows without a key or time are always looked at. Where nothing is new, the latest version comes back.
+    With `replacing` rows of a known key stand in for those held, where they tell something else.
+
+    The rows of a snapshot stand in the order of time and key, as far as the dataset names them: the same rows make the same
+    version, wherever they came from.
+
+    Raises
+    ------
+    Problem
+        `source.missing` and what else sources raise; `dataset.invalid` for a stretch of a dataset without time;
+        `dataset.conflict` when the dataset has neither key nor time to know new rows by; and as `service.append`.
+    """
+    authorise(actor, "dataset.write", project)
+    for _ in range(ROUNDS):
+        try:
+            return _snapshot(ports, actor, reading.find_dataset(ports, project, name), since, until, note, replacing=replacing)
+        except Problem as problem:
+            if problem.code != "bookmark.conflict":
+                raise
+    why = f"{ROUNDS} other snapshots came first"
+    raise Problem("dataset.conflict", f"The source of '{name}' could not be read on", why, "let one take them")
+
+
+def _snapshot(
+    ports: Ports, actor: Actor, dataset: Dataset, since: datetime | None, until: datetime | None, note: str, *, replacing: bool
+) -> Admission:
+    if dataset.source is None:
+        raise Problem("source.missing", f"The dataset '{dataset.name}' has no source", "rows are appended to it", "append them")
+    source = ports.source(dataset.source)
+    latest = reading.latest_version(ports, dataset.project, dataset.name)
+    held = None if latest is None else reading.read(ports, dataset.project, latest)
+    types = types_of(dataset, held)
+    stretch = _stretch(dataset, since, until)
+    reads_on = source.reads_on and stretch is None
+    columns = tuple(column.name for column in dataset.columns) or None
+    ask = Ask(columns, stretch, dataset.bookmark if reads_on else "", types)
+    with source.read(ask) as found:
+        rows = pl.concat(list(found.frames), how="diagonal_relaxed")
+        undecoded, bookmark, waiting = tuple(found.undecoded), found.bookmark, found.waiting
+    if rows.width:
+        _check_named(dataset, rows)
+        rows = conform(rows, types)
+        if held is not None and latest is not None and not (replacing and dataset.key):
+            rows = _beyond(dataset, latest, held, rows, reads_on=reads_on)
+        rows = _in_order(dataset, beyond_quarantine(ports, dataset, rows))
+    parent = Parent("source", dataset.source, told_source(dataset.source))
+    move = Move(dataset.bookmark, bookmark) if reads_on else None
+    origin = Origin((parent,), note, replacing, move, undecoded)
+    return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
+
+
+def told_source(url: str) -> str:
+    """Return what a person calls a source.
+
+    >>> told_source("postgresql://ann@db/shop?table=public.orders&watermark=id"), told_source("/data/flights%201.csv")
+    ('public.orders', 'flights%201.csv')
+    >>> told_source("kafka://one:9092,two:9092/orders?format=json"), told_source("s3://lake/in/*.csv?region=eu")
+    ('orders', '*.csv')
+    """
+    if "://" not in url:
+        return url.rpartition("/")[2]
+    parts = urlsplit(url)
+    return dict(parse_qsl(parts.query)).get("table") or unquote(parts.path.rstrip("/").rpartition("/")[2])
+
+
+def _stretch(dataset: Dataset, since: datetime | None, until: datetime | None) -> Stretch | None:
+    if since is None and until is None:
+        return None
+    if dataset.time is None:
+        why = "it has no time column"
+        raise Problem("dataset.invalid", f"'{dataset.name}' has no stretches of time", why, "take the whole source")
+    return Stretch(dataset.time, since, until)
+
+
+def _check_named(dataset: Dataset, rows: pl.DataFrame) -> None:
+    for column in dict.fromkeys([*dataset.key, *([dataset.time] if dataset.time else [])]):
+        if column not in rows.columns:
+            raise column_missing(column, rows.columns)
+
+
+def _beyond(
+    dataset: Dataset, latest: DatasetVersion, held: pl.LazyFrame, rows: pl.DataFrame, *, reads_on: bool
+) -> pl.DataFrame:
+    """Return the rows that the dataset does not hold."""
+    if dataset.key:
+        known = held.select(dataset.key).join(rows.lazy().select(dataset.key), on=list(dataset.key), how="semi").collect()
+        return rows.join(known, on=list(dataset.key), how="anti", maintain_order="left")
+    if reads_on:
+        return rows
+    if dataset.time is not None and latest.event_until is not None:
+        return rows.filter((moment(dataset.time, rows.schema[dataset.time]) > latest.event_until).fill_null(value=True))
+    if latest.digest == chain(None, batch_digest(rows)):
+        return rows.head(0)
+    why = "it has neither key nor time to know new rows by"
+    raise Problem("dataset.conflict", f"'{dataset.name}' cannot take a second snapshot", why, "append the new rows")
+
+
+def _in_order(dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+    by = list(dict.fromkeys([*([dataset.time] if dataset.time else []), *dataset.key]))
+    return rows.sort(by, maintain_order=True, nulls_last=True) if by else rows
