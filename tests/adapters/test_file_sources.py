@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from modelyard.adapters import open_source
-from modelyard.adapters.delta_address import DeltaAddress
+from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.adapters.s3.address import S3Address
 from modelyard.adapters.s3.places import S3Place
 from modelyard.core import Problem

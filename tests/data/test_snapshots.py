@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -39,7 +40,7 @@ class Stream:
         yield Plain(wanted(self.rows[start:stop].lazy(), ask), str(stop), found, self.rows.height - stop)
 
 
-def streaming(place: Place, stream: Stream, **rest: object) -> Stream:
+def streaming(place: Place, stream: Stream, **rest: Any) -> Stream:
     """Let the place read the stream; its dataset has no key unless one is said."""
     known = place.ports.source
     object.__setattr__(place.ports, "source", lambda url: stream if url == URL else known(url))

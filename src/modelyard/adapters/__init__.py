@@ -53,7 +53,7 @@ TABLE: Mapping[str, str] = {
     "sources.s3": "modelyard.adapters.files:PlacedSource",
     "sources.http": "modelyard.adapters.files:DownloadedSource",
     "sources.https": "modelyard.adapters.files:DownloadedSource",
-    "sources.delta": "modelyard.adapters.delta_source:DeltaSource",
+    "sources.delta": "modelyard.adapters.delta:DeltaSource",
     "sources.postgresql": "modelyard.adapters.adbc:AdbcSource [postgresql]",
     "sources.sqlite": "modelyard.adapters.sql_source:SqlSource",
     "sources.mysql": "modelyard.adapters.sql_source:SqlSource",

@@ -9,7 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from modelyard.adapters.delta_address import DeltaAddress
+from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, first_line
 from modelyard.data.sources import Ask, Plain, Reading, wanted
 
