@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from modelyard.adapters.delta import DeltaLake
 from modelyard.core import Problem
 from modelyard.data import Column, quality
 from modelyard.data.service import change_checks
@@ -220,3 +221,21 @@ def test_a_declared_column_that_the_source_lacks_is_told(place: Place) -> None:
     with pytest.raises(Problem, match="delay") as told:
         place.snapshot()
     assert told.value.code == "column.missing"
+
+
+@pytest.mark.services
+def test_versions_in_s3_are_those_on_a_disk(place: Place, s3_url: str) -> None:
+    flights(0, 40).write_csv(place.folder / "flights.csv")
+    source = str(place.folder / "flights.csv")
+    place.dataset("here", source=source)
+    here = made(place.snapshot("here"))
+    object.__setattr__(place.ports, "lake", DeltaLake.from_url(s3_url))
+    place.dataset("there", source=source)
+    there = made(place.snapshot("there", until=START + timedelta(hours=30)))
+    assert place.rows("there@1").equals(flights(0, 30))
+    place.append(flights(5, 8).with_columns(delay=0.25), "there", replacing=True)
+    assert place.rows("there@1").equals(flights(0, 30))
+    assert place.rows("there@2")["delay"].to_list().count(0.25) == 3
+    assert (there.digest, there.rows) != (here.digest, here.rows)
+    place.dataset("again", source=source)
+    assert made(place.snapshot("again")).digest == here.digest

@@ -49,6 +49,7 @@ TABLE: Mapping[str, str] = {
     "metadata.sqlite": "modelyard.adapters.sql:SqlMetadata",
     "metadata.postgresql": "modelyard.adapters.sql:SqlMetadata [postgresql]",
     "lake.file": "modelyard.adapters.delta:DeltaLake.from_url",
+    "lake.s3": "modelyard.adapters.delta:DeltaLake.from_url",
     "sources.file": "modelyard.adapters.files:PlacedSource",
     "sources.s3": "modelyard.adapters.files:PlacedSource",
     "sources.http": "modelyard.adapters.files:DownloadedSource",

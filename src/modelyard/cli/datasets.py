@@ -22,17 +22,27 @@ Time = Annotated[datetime | None, typer.Option(help="By event time, in UTC.")]
     "add",
     "yard dataset add customers s3://lake/customers/*.parquet --key customer_id --time signed_at",
     "yard dataset add flights flights.parquet --key flight_id",
+    "yard dataset add orders 'postgresql://ann@db/shop?table=orders&watermark=changed_at' --key id",
+    "yard dataset add clicks 'kafka://broker:9092/clicks' --time at --column at:Datetime[UTC] --column page:String",
 )
 def add(
     name: Name,
-    source: Annotated[str | None, typer.Argument(help="Files to read, as the server sees them.")] = None,
+    *,
+    source: Annotated[
+        str | None, typer.Argument(help="What to read, as the server sees it: files, or the URL of a bucket, database, topic.")
+    ] = None,
     key: Annotated[list[str] | None, typer.Option(help="A column that names a row; may be repeated.")] = None,
     time: Annotated[str | None, typer.Option(help="The column of event time.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to read and its type, NAME:TYPE; may be repeated. Default: all there are."),
+    ] = None,
     project: ProjectName = None,
     as_json: Json = False,
 ) -> None:
     """Declare a dataset."""
-    made = open_project(project).dataset(name, source=source, key=key or (), time=time)
+    columns = dict(_column(text) for text in column or ())
+    made = open_project(project).dataset(name, source=source, key=key or (), time=time, columns=columns)
     show(made.record, as_json)
 
 
@@ -71,13 +81,49 @@ def show_dataset(
     show(found.schema.columns, False, ["name", "dtype"])
 
 
-@command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01")
+@command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01", "yard dataset snapshot orders --replacing")
 def snapshot(
-    name: Name, since: Time = None, until: Time = None, note: str = "", project: ProjectName = None, as_json: Json = False
+    name: Name,
+    *,
+    since: Time = None,
+    until: Time = None,
+    replacing: Annotated[bool, typer.Option(help="Rows of a known key stand in for those held.")] = False,
+    note: str = "",
+    project: ProjectName = None,
+    as_json: Json = False,
 ) -> None:
     """Read the source and keep what is new of it as a version."""
-    made = open_project(project).dataset(name).snapshot(since=_utc(since), until=_utc(until), note=note)
+    dataset = open_project(project).dataset(name)
+    made = dataset.snapshot(since=_utc(since), until=_utc(until), replacing=replacing, note=note)
     show(made.record, as_json)
+    if made.admission is not None and made.admission.waiting and not as_json:
+        say(f"{made.admission.waiting:,} messages wait beyond it: snapshot again, or yard dataset follow {name}")
+
+
+@command(noun, "follow", "yard dataset follow clicks", "yard dataset follow orders --every 60")
+def follow(
+    name: Name,
+    every: Annotated[float, typer.Option(help="Seconds between looks when nothing waits.", min=0.1)] = 10.0,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Keep what comes in the source as versions, until it is ended; begun again, it goes on where it ended."""
+    from time import monotonic
+
+    began = monotonic()
+    for made in open_project(project).dataset(name).follow(every):
+        told, took = made.admission, monotonic() - began
+        began = monotonic()
+        if told is None or not told.rows:
+            continue
+        line = {
+            "version": made.number,
+            "admitted": told.admitted,
+            "quarantined": told.quarantined,
+            "lag": told.waiting,
+            "rows_per_s": round(told.rows / took),
+        }
+        show(line, True) if as_json else say("  ".join(f"{key} {value:,}" for key, value in line.items()))
 
 
 @command(noun, "append", "yard dataset append flights july.parquet --note 'July, from the airport'")
@@ -124,6 +170,15 @@ def quarantine(
     show(found.head(most).to_dicts(), False, found.columns)
     if found.height > most:
         say(f"{found.height:,} rows in all; --out FILE writes them to a file")
+
+
+def _column(text: str) -> tuple[str, str]:
+    from modelyard.core import Problem
+
+    name, colon, dtype = text.rpartition(":")
+    if not colon:
+        raise Problem("dataset.invalid", f"'{text}' declares no column", "it has no type", "write it as day:Date")
+    return name, dtype
 
 
 def _utc(at: datetime | None) -> datetime | None:

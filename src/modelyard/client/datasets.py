@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import polars as pl
 
 from modelyard.client.connection import Connection, part
 from modelyard.core import Problem
-from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.profile import from_json
 
 ARROW = "application/vnd.apache.arrow.file"
@@ -75,16 +76,40 @@ class DatasetClient:
         """Its name."""
         return self.record.name
 
-    def snapshot(self, *, since: datetime | None = None, until: datetime | None = None, note: str = "") -> DatasetVersionClient:
+    def snapshot(
+        self, *, since: datetime | None = None, until: datetime | None = None, replacing: bool = False, note: str = ""
+    ) -> DatasetVersionClient:
         """Read the source, those rows of [since, until) by event time, and return the version that holds what is new of them.
+
+        A stream, or a table with a watermark, is read on from where the snapshot before ended, unless a stretch is named; a
+        stream at most a million messages at a time: `admission.waiting` of the version tells how many lie beyond. With
+        `replacing` rows of a known key stand in for those held.
 
         Raises
         ------
         Problem
             `batch.refused` when too many rows failed the checks; all of them are in quarantine, with their reasons.
         """
-        body = {"since": since, "until": until, "note": note}
+        body = {"since": since, "until": until, "replacing": replacing, "note": note}
         return self._admitted(self._connection.post(f"{self._path}/snapshot", Admission, body))
+
+    def follow(self, every_s: float = 10.0) -> Iterator[DatasetVersionClient]:
+        """Take snapshots for as long as they are asked for, and yield the version after each, new or not; see `snapshot`.
+
+        What waits is read at once; when nothing does, the next look is after `every_s` seconds. Ended at any moment and begun
+        again, here or elsewhere, it goes on where the last version ended.
+        """
+        while True:
+            try:
+                made = self.snapshot()
+            except Problem as problem:
+                if problem.code != "batch.invalid":  # nothing came yet
+                    raise
+                sleep(every_s)
+                continue
+            yield made
+            if made.admission is None or not made.admission.waiting:
+                sleep(every_s)
 
     def append(
         self, frame: pl.DataFrame, *, parents: Sequence[Parent | DatasetVersionClient] = (), note: str = ""
@@ -163,6 +188,7 @@ def open_dataset(
     time: str | None = None,
     checks: Sequence[Check] = (),
     stop_share: float | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> DatasetClient:
     """Return the dataset of this name: made when anything is said of it and it is not there.
 
@@ -178,6 +204,7 @@ def open_dataset(
         "time": time,
         "checks": tuple(checks),
         "stop_share": stop_share,
+        "columns": tuple(Column(name, dtype) for name, dtype in (columns or {}).items()),
     }
     said = {name: value for name, value in said.items() if value not in (None, ())}
     try:

@@ -54,13 +54,16 @@ class ProjectClient:
         time: str | None = None,
         checks: Sequence[Check] = (),
         stop_share: float | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> DatasetClient:
         """Return a dataset; the first time, say what it is.
 
         Parameters
         ----------
         source
-            Where `snapshot()` reads: a path or URL of files, as the server sees it; None: rows come by `append`.
+            Where `snapshot()` reads, as the server sees it: a path or pattern of files, or a URL such as `s3://lake/*.parquet`,
+            `https://…#sha256=…`, `delta+s3://lake/flights`, `postgresql://host/shop?table=orders&watermark=changed_at`,
+            `kafka://host:9092/orders`; None: rows come by `append`.
         key
             The columns that name a row.
         time
@@ -69,15 +72,26 @@ class ProjectClient:
             What rows must keep, of `quality`; those that do not are quarantined.
         stop_share
             A batch with a larger share of bad rows is stopped as a whole.
+        columns
+            The columns that `snapshot()` reads, name to type: `{"id": "Int64", "at": "Datetime[UTC]", "paid": "Decimal(9, 2)"}`.
+            None: those that the source has, in the types that it tells.
 
         Raises
         ------
         Problem
             `dataset.missing` when it is not there and nothing else was said of it; `dataset.conflict` when it was declared
-            otherwise.
+            otherwise; `dtype.invalid`; and what the source says of its URL.
         """
         return open_dataset(
-            self.connection, self.path, name, source=source, key=key, time=time, checks=checks, stop_share=stop_share
+            self.connection,
+            self.path,
+            name,
+            source=source,
+            key=key,
+            time=time,
+            checks=checks,
+            stop_share=stop_share,
+            columns=columns,
         )
 
     def datasets(self) -> list[DatasetClient]:

@@ -12,6 +12,7 @@ from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Proble
 from modelyard.data import Source, TableStore
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
+from modelyard.wiring.lake_proof import prove_lake
 from modelyard.wiring.settings import Settings
 
 
@@ -50,12 +51,13 @@ def open_platform(settings: Settings) -> Platform:
     Raises
     ------
     Problem
-        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed.
+        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed; `lake.refused`.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = open_clock(settings.clock)
     metadata: Metadata = connect(METADATA, settings.metadata)
     metadata.upgrade()
+    prove_lake(settings.lake, lambda url: connect(PLACES, url))
     return Platform(
         settings=settings,
         clock=clock,

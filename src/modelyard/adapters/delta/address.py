@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from modelyard.core import Problem
@@ -18,6 +19,18 @@ class DeltaAddress:
     options: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
+    def from_path(cls, path: Path) -> "DeltaAddress":
+        """Return the address of a folder. Problem `adapter.invalid` for a path with `%`."""
+        if "%" in str(path):
+            raise Problem("adapter.invalid", f"{path} cannot hold a table", "its path has a %", "choose another folder")
+        return cls(str(path))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this machine; None: it lies elsewhere."""
+        return None if self.location.startswith("s3://") else Path(self.location)
+
+    @classmethod
     def from_url(cls, url: str) -> "DeltaAddress":
         """Return the address that `file:///absolute/path` or `s3://bucket/prefix?endpoint=…&region=…` tells.
 
@@ -29,13 +42,10 @@ class DeltaAddress:
         """
         parts = urlsplit(url)
         if parts.scheme == "file":
-            path = unquote(parts.path)
-            if parts.netloc not in {"", "localhost"} or not path.startswith("/") or parts.query:
+            if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/") or parts.query:
                 why = "it needs three slashes and an absolute path"
                 raise Problem("adapter.invalid", f"{url} names no local folder", why, "write it as file:///absolute/path")
-            if "%" in path:
-                raise Problem("adapter.invalid", f"{path} cannot hold a lake", "its path has a %", "choose another folder")
-            return cls(path)
+            return cls.from_path(Path(unquote(parts.path)))
         if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc:
             why = "credentials are read from the AWS environment" if "@" in parts.netloc else "it names no folder and no bucket"
             step = "write it as file:///absolute/path or s3://bucket/prefix"
@@ -51,9 +61,19 @@ class DeltaAddress:
         return cls(f"s3://{parts.netloc}/{unquote(parts.path).strip('/')}".rstrip("/"), options)
 
     @property
+    def name(self) -> str:
+        """The last part of it."""
+        return self.location.rpartition("/")[2]
+
+    @property
+    def target(self) -> str | Path:
+        """What delta-rs is given: in a text it takes signs of a path for those of a URL."""
+        return self.folder or self.location
+
+    @property
     def for_delta(self) -> dict[str, str]:
         """The options for delta-rs."""
-        return {**_PATIENCE, **self.options} if self.options else {}
+        return {} if self.folder is not None else {**_PATIENCE, **self.options}
 
     @property
     def for_polars(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The lake on a local disk: one Delta table a name, under `<root>/<project>/<table>`.
+"""The lake, on a local disk or in S3: one Delta table a name, under `<root>/<project>/<table>`.
 
 Each append is a partition of its own, `_commit=<commit id>`: the id costs no bytes in the rows, and tells which files to read
 without opening any. It also stands in the log as an application transaction, by which a repeated commit is known and Delta
@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch
 from modelyard.data.schema import conform
@@ -37,12 +38,16 @@ _FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk qu
 
 
 class DeltaLake:
-    """A lake in a folder, for any number of threads and processes. A killed writer leaves at most files that no version shows.
+    """A lake in a folder or below a prefix of a bucket, for any number of threads and processes.
+
+    A killed writer leaves at most files that no version shows. In S3 writers rely on the server's conditional PUT: of two that
+    would write one name one alone has its way. See `wiring.lake_proof`.
 
     Parameters
     ----------
     root
-        The folder; it is made at the first writing. Its path may not hold `%`, which delta-rs takes for an escape.
+        The folder, made at the first writing, or where in S3. A folder's path may not hold `%`, which delta-rs takes for an
+        escape.
 
     Raises
     ------
@@ -50,25 +55,13 @@ class DeltaLake:
         `adapter.invalid` for such a path.
     """
 
-    def __init__(self, root: Path) -> None:
-        if "%" in str(root):
-            raise Problem("adapter.invalid", f"{root} cannot hold a lake", "its path has a %", "choose another folder")
-        self._root = root
+    def __init__(self, root: Path | DeltaAddress) -> None:
+        self._root = root if isinstance(root, DeltaAddress) else DeltaAddress.from_path(root)
 
     @classmethod
     def from_url(cls, url: str) -> "DeltaLake":
-        """Return the lake at `file:///absolute/path`.
-
-        Raises
-        ------
-        Problem
-            `adapter.invalid` for a URL that names another host, or no absolute path.
-        """
-        parts = urlsplit(url)
-        if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.startswith("/") or parts.query:
-            why = "it needs three slashes and an absolute path"
-            raise Problem("adapter.invalid", f"{url} names no local folder", why, "write it as file:///absolute/path")
-        return cls(Path(unquote(parts.path)))
+        """Return the lake at `file:///absolute/path` or `s3://bucket/prefix?endpoint=…&region=…`. Problem `adapter.invalid`."""
+        return cls(DeltaAddress.from_url(url))
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it."""
@@ -97,7 +90,7 @@ class DeltaLake:
             files = _files(opened, within)
             if commits is not None:
                 files = _of_commits(opened, files, commits, table)
-            return _read([place / unquote(path) for path in files["path"]], _schema(opened))
+            return _read(place, files["path"].to_list(), _schema(opened))
 
     def version(self, project: ProjectId, table: str) -> int | None:
         """Return the latest version; None: no such table."""
@@ -105,15 +98,15 @@ class DeltaLake:
             opened = _open(self._place(project, table))
             return None if opened is None else opened.version()
 
-    def _place(self, project: ProjectId, table: str) -> Path:
+    def _place(self, project: ProjectId, table: str) -> DeltaAddress:
         if not _PROJECT.fullmatch(project):
             raise Problem("project.invalid", f"{project!r} is no project id", "it has other characters than A-Z a-z 0-9 _ -")
         if not _TABLE.fullmatch(table):
             why = "it is words of A-Z a-z 0-9 _ -, parted by at most 7 slashes"
             raise Problem("table.invalid", f"{table[:200]!r} is no name of a table", why)
-        return self._root / project / table
+        return self._root.below(f"{project}/{table}")
 
-    def _write(self, place: Path, frame: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
+    def _write(self, place: DeltaAddress, frame: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
         if COMMIT in frame.columns:
             raise Problem("column.invalid", f"The column '{COMMIT}' cannot be taken in", "the lake uses that name itself")
         for _ in range(_ROUNDS):
@@ -130,12 +123,15 @@ class DeltaLake:
         raise Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
 
 
-def _make(place: Path, rows: pl.DataFrame) -> None:
+def _make(place: DeltaAddress, rows: pl.DataFrame) -> None:
     """Make the table without rows. Made together with its first ones, two writers of one commit would both be let in."""
-    place.mkdir(parents=True, exist_ok=True)
+    if place.folder is not None:
+        place.folder.mkdir(parents=True, exist_ok=True)
     schema = pl.Schema({**rows.schema, COMMIT: pl.String()})
     try:
-        DeltaTable.create(place, schema, partition_by=[COMMIT], configuration=_CONFIGURATION)
+        DeltaTable.create(
+            place.target, schema, partition_by=[COMMIT], configuration=_CONFIGURATION, storage_options=place.for_delta
+        )
     except DeltaError:
         if _open(place) is None:
             raise  # no lost race to make it
@@ -154,15 +150,19 @@ def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Lite
     return opened.version()
 
 
-def _open(place: Path, version: int | None = None) -> DeltaTable | None:
-    if not (place / "_delta_log").is_dir():
+def _open(place: DeltaAddress, version: int | None = None) -> DeltaTable | None:
+    if place.folder is not None and not (place.folder / "_delta_log").is_dir():
         return None
     try:
-        if version is None:
-            return DeltaTable(place)
-        return DeltaTable(place, version=version) if 0 <= version <= DeltaTable(place).version() else None
+        opened = DeltaTable(place.target, storage_options=place.for_delta)
     except TableNotFoundError:
         return None  # its first writer was killed before its first commit
+    if version is None or version == opened.version():
+        return opened
+    if not 0 <= version <= opened.version():
+        return None
+    opened.load_as_version(version)
+    return opened
 
 
 def _conformed(frame: pl.DataFrame, opened: DeltaTable | None) -> pl.DataFrame:
@@ -205,10 +205,13 @@ def _of_commits(opened: DeltaTable, files: pl.DataFrame, commits: Sequence[str],
     return files.sort("path").join(wanted, on=COMMIT, maintain_order="left").sort("place", maintain_order=True)
 
 
-def _read(paths: list[Path], schema: pl.Schema) -> pl.LazyFrame:
-    if not paths:
+def _read(place: DeltaAddress, names: list[str], schema: pl.Schema) -> pl.LazyFrame:
+    if not names:
         return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(list(paths), schema=schema, missing_columns="insert", hive_partitioning=False, glob=False)
+    paths = [f"{place.location}/{unquote(name)}" for name in names]
+    return pl.scan_parquet(
+        paths, schema=schema, missing_columns="insert", hive_partitioning=False, glob=False, storage_options=place.for_polars
+    )
 
 
 def _commit_id(commit: str) -> str:
@@ -227,5 +230,5 @@ def _told(table: str) -> Iterator[None]:
         told = str(error)
         full = any(sign in told for sign in _FULL)
         why = "the disk is full" if full else (told.strip().splitlines() or [type(error).__name__])[0][:500]
-        step = "free space on the lake's disk" if full else "look whether the lake's folder can be read and written"
+        step = "free space on the lake's disk" if full else "look whether the lake can be read and written"
         raise Problem("lake.unavailable", f"The table '{table}' could not be read or written", why, step) from error

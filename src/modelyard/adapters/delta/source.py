@@ -42,13 +42,13 @@ class DeltaSource:
     def read(self, ask: Ask) -> Iterator[Reading]:
         """Read the table as it is now."""
         with self._told():
-            table = DeltaTable(self._address.location, storage_options=self._address.for_delta)
+            table = DeltaTable(self._address.target, storage_options=self._address.for_delta)
             version = table.version()
             if self._version is not None and self._version > version:
                 what = f"The Delta table at {self._address.location} has no version {self._version}"
                 raise Problem("source.missing", what, f"its newest is {version}", "name one that is there")
             version = version if self._version is None else self._version
-            found = pl.scan_delta(self._address.location, version=version, storage_options=self._address.for_polars)
+            found = pl.scan_delta(self._address.target, version=version, storage_options=self._address.for_polars)
             rows = wanted(found, ask)
         with self._told():
             yield Plain(rows)

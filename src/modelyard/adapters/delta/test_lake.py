@@ -2,6 +2,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
 import polars as pl
 import pytest
@@ -17,7 +18,26 @@ class TestDeltaLake(TableStoreContract):
         return partial(DeltaLake, tmp_path / "the lake #1 ä")
 
 
-@pytest.mark.parametrize("url", ["file://elsewhere/lake", "file:lake", "s3://lake", "file:///lake?x=1", "file:///a%2520b"])
+@pytest.mark.services
+class TestDeltaLakeInS3(TableStoreContract):
+    @pytest.fixture
+    def opener(self, s3_url: str) -> Opener:
+        return partial(DeltaLake.from_url, s3_url.replace("?", f"/{token_hex(8)}?"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file://elsewhere/lake",
+        "file:lake",
+        "s3://",
+        "s3://ann:secret@lake",
+        "s3://lake?x=1",
+        "hdfs://lake/x",
+        "file:///lake?x=1",
+        "file:///a%2520b",
+    ],
+)
 def test_a_url_that_names_no_local_folder_is_refused(url: str) -> None:
     with pytest.raises(Problem) as told:
         DeltaLake.from_url(url)

@@ -1,0 +1,69 @@
+"""A lake lies only where writers are kept apart."""
+
+from secrets import token_hex
+from typing import Any
+
+import pytest
+
+from modelyard.adapters import PLACES, connect
+from modelyard.core import Place, Problem
+from modelyard.core.places import below
+from modelyard.wiring.lake_proof import PROVED, prove_lake
+
+pytestmark = pytest.mark.services
+
+
+class Unwritable:
+    """A place that is only looked at."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def get(self, name: str) -> bytes | None:
+        return self._place.get(name)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def opened(url: str) -> Place:
+    return connect(PLACES, url)
+
+
+@pytest.fixture
+def lake_url(s3_url: str) -> str:
+    return below(s3_url, token_hex(8))
+
+
+def test_a_store_that_keeps_writers_apart_is_asked_once(lake_url: str) -> None:
+    prove_lake(lake_url, opened)
+    store = opened(below(lake_url, ".modelyard"))
+    assert store.get(PROVED) == b""
+    assert [file.name for file in store.find()] == [PROVED]
+    unwritable: Any = Unwritable
+    prove_lake(lake_url, lambda url: unwritable(opened(url)))
+
+
+def test_a_store_that_does_not_is_refused(lake_url: str) -> None:
+    class Careless:
+        """The store, but that it takes no heed of who came first."""
+
+        def __init__(self, place: Place) -> None:
+            self._place = place
+
+        def put(self, name: str, content: bytes, *, new: bool = False) -> bool:
+            del new
+            return self._place.put(name, content)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._place, name)
+
+    careless: Any = Careless
+    with pytest.raises(Problem, match="8 of 8") as told:
+        prove_lake(lake_url, lambda url: careless(opened(url)))
+    assert told.value.code == "lake.refused"
+    assert opened(below(lake_url, ".modelyard")).get(PROVED) is None
+
+
+def test_a_local_disk_is_not_asked(tmp_path: object) -> None:
+    prove_lake(f"file://{tmp_path}", pytest.fail)
