@@ -73,7 +73,7 @@ class ProjectClient:
         stop_share
             A batch with a larger share of bad rows is stopped as a whole.
         columns
-            The columns that `snapshot()` reads, name to type: `{"id": "Int64", "at": "Datetime[UTC]", "paid": "Decimal(9, 2)"}`.
+            The columns that `snapshot()` reads, name to type: `{"id": "Int64", "at": "Datetime[UTC]", "paid": "Decimal(9, 2)"}`
             None: those that the source has, in the types that it tells.
 
         Raises

@@ -1,0 +1,25 @@
+"""The pages on data run as they stand."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.pages import run_page
+
+TOLD = {
+    "data/sources.md": [
+        "orders@1 2",
+        "orders@2 3 1",
+        "orders@2",
+        "True",
+        "[Int64, Datetime(time_unit='us', time_zone='UTC'), Decimal(precision=9, scale=2)]",
+    ],
+    "data/files.md": ["[(1, '00501', 4.5), (2, '10001', None), (3, '10002', -1.0)]"],
+    "data/http.md": ["its digest is not known", "2", "source.invalid"],
+    "data/delta.md": ["2", "3", "2"],
+}
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_a_page_runs(page: str, tmp_path: Path) -> None:
+    assert run_page(page, tmp_path) == TOLD[page]
