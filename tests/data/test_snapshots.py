@@ -38,7 +38,8 @@ class Stream:
         stop = min(start + self.most, self.rows.height)
         found = [Undecoded(raw, f"flights/{at}", "no JSON") for at, raw in self.poison.items() if start <= at < stop]
         self.meanwhile()
-        yield Plain(wanted(self.rows[start:stop].lazy(), ask), str(stop), found, self.rows.height - stop)
+        rows = wanted(self.rows[start:stop].lazy(), ask)
+        yield Plain(rows, bookmark=str(stop), undecoded=found, waiting=self.rows.height - stop)
 
 
 def streaming(place: Place, stream: Stream, **rest: Any) -> Stream:
@@ -167,6 +168,18 @@ def test_whoever_is_always_overtaken_is_told(place: Place) -> None:
     with pytest.raises(Problem) as told:
         place.snapshot()
     assert told.value.code == "dataset.conflict"
+
+
+def test_a_version_names_the_files_that_its_new_rows_came_from(place: Place) -> None:
+    for name, rows in (("a", flights(0, 5)), ("b", flights(5, 9)), ("c", flights(3, 5))):
+        rows.write_parquet(place.folder / f"{name} 1.parquet")
+    place.dataset(source=f"{place.folder.as_uri()}/*.parquet", key=("flight_id",))
+    (place.folder / "c 1.parquet").rename(place.folder / "later")
+    assert [parent.kind for parent in made(place.snapshot()).parents] == ["source", "file", "file"]
+    (place.folder / "later").rename(place.folder / "c 1.parquet")
+    flights(9, 12).write_parquet(place.folder / "d.parquet")
+    files = [parent for parent in made(place.snapshot()).parents if parent.kind == "file"]
+    assert [(file.ref, file.told) for file in files] == [((place.folder / "d.parquet").as_uri(), "d.parquet")]
 
 
 # The same rows

@@ -1,6 +1,6 @@
 """Sources in files, of any place: folders and buckets by name or pattern, and single files over HTTP by their digest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,6 +15,7 @@ import polars as pl
 from modelyard.adapters import PLACES, connect
 from modelyard.core import Problem, first_line
 from modelyard.core.files import whole_file
+from modelyard.core.places import below
 from modelyard.data.placed_files import Files, FileTables, found_files, named_files
 from modelyard.data.sources import Ask, Plain, Reading, Undecoded, wanted
 from modelyard.data.table_files import ending_of
@@ -43,7 +44,9 @@ class PlacedSource:
 
     def read(self, ask: Ask) -> AbstractContextManager[Reading]:
         """Read the files that are there now."""
-        return _reading(found_files(self._place, self._named), ask, self._named.nulls)
+        found = found_files(self._place, self._named)
+        urls = [below(self._named.root, *name.split("/")) for name in found.names]
+        return _reading(found, urls, ask, self._named.nulls)
 
 
 class DownloadedSource:
@@ -77,7 +80,7 @@ class DownloadedSource:
 
     def read(self, ask: Ask) -> AbstractContextManager[Reading]:
         """Download the file, whole, and read it."""
-        return _reading(_Downloaded(self), ask, self._nulls)
+        return _reading(_Downloaded(self), [""], ask, self._nulls)
 
     @property
     def url(self) -> str:
@@ -155,25 +158,27 @@ class _Downloaded:
         """Return: what was downloaded is a copy."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _OfFiles:
     """A reading of one file after the other."""
 
     files: FileTables
+    urls: Sequence[str]
     ask: Ask
+    part: str = ""
     bookmark: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
 
     @property
     def frames(self) -> Iterator[pl.DataFrame]:
-        for number in range(len(self.files.looks)):
+        for number, self.part in enumerate(self.urls):
             with self.files.rows(number) as rows:
                 yield from Plain(wanted(rows, self.ask)).frames
 
 
 @contextmanager
-def _reading(files: Files, ask: Ask, nulls: tuple[str, ...]) -> Iterator[Reading]:
+def _reading(files: Files, urls: Sequence[str], ask: Ask, nulls: tuple[str, ...]) -> Iterator[Reading]:
     texts = [name for name, dtype in ask.types.items() if dtype == pl.String]
     with TemporaryDirectory(prefix="modelyard-source-") as folder:
-        yield _OfFiles(FileTables(files, Path(folder), nulls, texts), ask)
+        yield _OfFiles(FileTables(files, Path(folder), nulls, texts), urls, ask)

@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.core import Problem, nearest
 from modelyard.data.types import Column, Schema
 
-RESERVED = ("_commit", "_reasons", "_batch", "_at", "_row", "_content", "_place")
+RESERVED = ("_commit", "_reasons", "_batch", "_at", "_row", "_content", "_place", "_part")
 
 _STORED: dict[type[pl.DataType], pl.DataType] = {
     pl.Categorical: pl.String(),

@@ -11,11 +11,14 @@ from modelyard.data import reading
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of
 from modelyard.data.schema import column_missing, conform
-from modelyard.data.sources import Ask, moment
+from modelyard.data.sources import Ask, Reading, moment
 from modelyard.data.store import Stretch
 from modelyard.data.types import Admission, Dataset, DatasetVersion, Parent
 from modelyard.data.writing import Move, Origin
 from modelyard.tenancy import Actor, authorise
+
+PART = "_part"  # of a row: the number of the file that it came from, while it is looked at
+MOST_FILES = 10_000  # that a version names
 
 
 def snapshot(
@@ -71,17 +74,18 @@ def _snapshot(
     columns = tuple(column.name for column in dataset.columns) or None
     ask = Ask(columns, stretch, dataset.bookmark if reads_on else "", types)
     with source.read(ask) as found:
-        rows = pl.concat(list(found.frames), how="diagonal_relaxed")
+        rows, parts = _together(found)
         undecoded, bookmark, waiting = tuple(found.undecoded), found.bookmark, found.waiting
-    if rows.width:
+    if rows.width > 1:
         _check_named(dataset, rows)
         rows = conform(rows, types)
         if held is not None and latest is not None and not (replacing and dataset.key):
             rows = _beyond(dataset, latest, held, rows, reads_on=reads_on)
         rows = _in_order(dataset, beyond_quarantine(ports, dataset, rows))
-    parent = Parent("source", dataset.source, told_source(dataset.source))
+    rows, files = _without_parts(rows, parts)
+    parents = (Parent("source", dataset.source, told_source(dataset.source)), *files)
     move = Move(dataset.bookmark, bookmark) if reads_on else None
-    origin = Origin((parent,), note, replacing, move, undecoded)
+    origin = Origin(parents, note, replacing, move, undecoded)
     return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
 
 
@@ -125,10 +129,27 @@ def _beyond(
         return rows
     if dataset.time is not None and latest.event_until is not None:
         return rows.filter((moment(dataset.time, rows.schema[dataset.time]) > latest.event_until).fill_null(value=True))
-    if latest.digest == chain(None, batch_digest(rows)):
+    if latest.digest == chain(None, batch_digest(rows.drop(PART))):
         return rows.head(0)
     why = "it has neither key nor time to know new rows by"
     raise Problem("dataset.conflict", f"'{dataset.name}' cannot take a second snapshot", why, "append the new rows")
+
+
+def _together(found: Reading) -> tuple[pl.DataFrame, list[str]]:
+    """Return all rows, each with the number of the part that it came from, and the parts."""
+    frames, parts = [], []
+    for frame in found.frames:
+        if not parts or parts[-1] != found.part:
+            parts.append(found.part)
+        number = pl.repeat(len(parts) - 1, frame.height, dtype=pl.Int32, eager=True)
+        frames.append(frame.with_columns(number.alias(PART)))
+    return pl.concat(frames, how="diagonal_relaxed"), parts
+
+
+def _without_parts(rows: pl.DataFrame, parts: list[str]) -> tuple[pl.DataFrame, list[Parent]]:
+    """Return the rows alone, and the files that they came from."""
+    numbers = sorted(rows[PART].unique()) if len(parts) <= MOST_FILES else []
+    return rows.drop(PART), [Parent("file", parts[n], told_source(parts[n])) for n in numbers if parts[n]]
 
 
 def _in_order(dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:

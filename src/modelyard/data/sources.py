@@ -63,6 +63,11 @@ class Reading(Protocol):
         ...
 
     @property
+    def part(self) -> str:
+        """The URL of the file that the frame given last came from; "" where a source has no parts."""
+        ...
+
+    @property
     def bookmark(self) -> str:
         """Where it ended, once all frames were taken; "" where nothing can be read on."""
         ...
@@ -108,6 +113,7 @@ class Plain:
 
     rows: pl.LazyFrame
     bookmark: str = ""
+    part: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
 

@@ -74,7 +74,7 @@ class Dataset:
 class Parent:
     """Where a version's rows came from: another version, a source file, or a stretch of the ledger."""
 
-    kind: str  # dataset_version, source, ledger
+    kind: str  # dataset_version, source, file (of a source, with new rows in it), ledger
     ref: str  # id or URL
     told: str = ""  # for people: `weather v1`
 
