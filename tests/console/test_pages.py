@@ -78,6 +78,15 @@ def test_a_dataset_version_shows_schema_profile_checks_and_lineage(site: Site) -
     assert "one of(origin)" in page.one("section", aria_labelledby="checks").text
 
 
+def test_lineage_leads_from_a_file_to_what_was_answered(site: Site) -> None:
+    page = site.page("lineage?of=file%3Aflights.csv&way=down")
+    kinds = [row.all("td")[0].text for row in page.one("section", aria_labelledby="things").one("tbody").all("tr")]
+    assert {"source", "dataset version", "run", "model version", "deployment", "predictions"} <= set(kinds)
+    assert "departures v1 was made from flights.csv" in page.one("svg", class_="lineage").attributes["aria-label"]
+    assert "gopher" in site.page("lineage?of=gopher%3Ax").one("p", role="alert").text
+    assert "file:…" in site.page("lineage").one("section", aria_labelledby="ask").text
+
+
 def test_a_dataset_shows_its_quarantine_with_reasons(site: Site) -> None:
     page = site.page("data/departures")
     assert "120 rows" in page.one("section", aria_labelledby="quarantine").text

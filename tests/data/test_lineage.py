@@ -3,8 +3,9 @@
 import pytest
 
 from modelyard.core import Problem
-from modelyard.data import DatasetVersion, DatasetVersionId, Parent
-from modelyard.data.lineage import Graph, lineage
+from modelyard.data import DatasetVersion, Parent
+from modelyard.data.lineage import Graph
+from modelyard.serving.lineage import lineage
 from modelyard.tenancy.service import create_project
 from tests.data.place import Place, flights, made
 
@@ -21,7 +22,7 @@ def names(graph: Graph) -> tuple[list[str], set[tuple[str, str]]]:
 
 
 def of(place: Place, version: DatasetVersion, hops: int = 2) -> tuple[list[str], set[tuple[str, str]]]:
-    return names(lineage(place.ports, place.actor, place.project, version.id, hops))
+    return names(lineage(place.ports, place.actor, place.project, f"dataset:{version.id}", hops=hops))
 
 
 def test_lineage_goes_up_and_down_as_far_as_asked(place: Place) -> None:
@@ -38,7 +39,7 @@ def test_lineage_goes_up_and_down_as_far_as_asked(place: Place) -> None:
     assert edges == {("flights.csv", "a v1"), ("a v1", "c v1"), ("b v1", "c v1"), ("c v1", "d v1"), ("d v1", "e v1")}
     assert of(place, e, 1)[0] == ["e v1", "d v1", "ledger/delay"]
     assert of(place, a, 0) == (["a v1"], set())
-    kinds = {node.told: node.kind for node in lineage(place.ports, place.actor, place.project, e.id).nodes}
+    kinds = {node.told: node.kind for node in lineage(place.ports, place.actor, place.project, "dataset:e@1", hops=2).nodes}
     assert kinds == {"e v1": "dataset_version", "d v1": "dataset_version", "ledger/delay": "ledger", "c v1": "dataset_version"}
 
 
@@ -52,10 +53,37 @@ def test_a_thing_that_is_reached_on_two_ways_is_one_node(place: Place) -> None:
     assert of(place, a) == (["a v1", "b v1", "c v1"], edges)
 
 
-def test_an_unknown_version_or_another_projects_is_missing(place: Place) -> None:
-    a = grown(place, "a")
+def test_what_is_not_there_or_another_projects_is_missing(place: Place) -> None:
+    grown(place, "a")
     other = create_project(place.ports, place.actor, "churn").id
-    for project, version in ((place.project, DatasetVersionId("dsv_none")), (other, a.id)):
+    for project, of_ in ((place.project, "dataset:dsv_none"), (other, "dataset:a@1"), (place.project, "prediction:x")):
         with pytest.raises(Problem) as told:
-            lineage(place.ports, place.actor, project, version)
-        assert told.value.code == "dataset.missing"
+            lineage(place.ports, place.actor, project, of_)
+        assert told.value.code == "lineage.missing"
+    for form in ("a@1", "row:7", "dataset:", ""):
+        with pytest.raises(Problem) as told:
+            lineage(place.ports, place.actor, place.project, form)
+        assert told.value.code == "lineage.invalid"
+
+
+def test_what_came_of_a_file_is_in_every_later_version(place: Place) -> None:
+    for name, rows in (("january", flights(0, 5)), ("february", flights(5, 9))):
+        rows.write_parquet(place.folder / f"{name}.parquet")
+        if name == "january":
+            place.dataset(source=f"{place.folder.as_uri()}/*.parquet")
+        place.snapshot()
+    place.append(flights(9, 12))
+    grown(place, "derived", place.version("flights@2"))
+    down = lineage(place.ports, place.actor, place.project, "file:february.parquet", up=False)
+    assert names(down)[0] == ["february.parquet", "flights v2", "flights v3", "derived v1"]
+    up = lineage(place.ports, place.actor, place.project, "dataset:derived", down=False)
+    assert set(names(up)[0]) == {"derived v1", "flights v2", "flights v1", "*.parquet", "january.parquet", "february.parquet"}
+
+
+def test_a_column_is_followed_through_versions_that_have_it(place: Place) -> None:
+    place.dataset()
+    first = made(place.append(flights(0, 2)))
+    place.append(flights(2, 4).with_columns(gate=1))
+    grown(place, "derived", first)
+    graph = lineage(place.ports, place.actor, place.project, "dataset:flights@2", column="gate")
+    assert names(graph)[0] == ["flights v2"]

@@ -17,6 +17,16 @@ TOLD = {
     "data/files.md": ["[(1, '00501', 4.5), (2, '10001', None), (3, '10002', -1.0)]"],
     "data/http.md": ["its digest is not known", "2", "source.invalid"],
     "data/delta.md": ["2", "3", "2"],
+    "data/lineage.md": [
+        "source november.csv",
+        "dataset_version customers v1",
+        "run train 1",
+        "model_version churn@1",
+        "deployment churn",
+        "predictions 2 by churn@1 in churn",
+        "november.csv in churn@1",
+        "['customers v1', 'november.csv']",
+    ],
 }
 
 

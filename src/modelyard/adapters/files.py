@@ -172,7 +172,8 @@ class _OfFiles:
 
     @property
     def frames(self) -> Iterator[pl.DataFrame]:
-        for number, self.part in enumerate(self.urls):
+        for number, url in enumerate(self.urls):
+            self.part = url
             with self.files.rows(number) as rows:
                 yield from Plain(wanted(rows, self.ask)).frames
 

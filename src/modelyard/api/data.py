@@ -1,4 +1,4 @@
-"""Routes of data: datasets, versions, rows, lineage. Rows travel as Arrow IPC."""
+"""Routes of data: datasets, versions, rows. Rows travel as Arrow IPC."""
 
 import io
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, Problem
 from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
-from modelyard.data.lineage import Graph, lineage
 from modelyard.data.profile import to_json
 from modelyard.data.service import (
     append,
@@ -153,13 +152,6 @@ def version_rows(call: InProject, name: str, what: str, limit: Annotated[int, Qu
     authorise(call.actor, "dataset.read", call.project)
     version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
     return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
-
-
-@router.get("/{name}/versions/{what}/lineage")
-def version_lineage(call: InProject, name: str, what: str, hops: Annotated[int, Query(ge=1, le=5)] = 2) -> Graph:
-    """Return where a version came from and what was made of it."""
-    version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
-    return lineage(call.platform, call.actor, call.project, version.id, hops=hops)
 
 
 @router.get("/{name}/quarantine")

@@ -9,6 +9,7 @@ from modelyard.cli import (
     datasets,
     deployments,
     jobs,
+    lineage,
     models,
     monitors,
     policies,
@@ -35,6 +36,7 @@ app.info.epilog = f"\b\nBegin with: yard demo, yard init, or yard up.\n\n\b\n{to
 NOUNS = {
     "project": projects.noun,
     "dataset": datasets.noun,
+    "lineage": lineage.noun,
     "run": runs.noun,
     "study": studies.noun,
     "model": models.noun,

@@ -19,7 +19,7 @@ from modelyard.client.steps import DeclaredPipeline, StepFunction, declare_pipel
 from modelyard.client.studies import StudyClient, StudyWithTrials
 from modelyard.client.trainers import TrainerClient, limits_of
 from modelyard.core import Problem, missing
-from modelyard.data import Check, Dataset, Split
+from modelyard.data import Check, Dataset, Graph, Split
 from modelyard.monitoring import Alert, Monitor
 from modelyard.prepare import DeclaredStep, FunctionStep
 from modelyard.reactions import Decision
@@ -98,6 +98,19 @@ class ProjectClient:
         """Return the datasets, by name."""
         found = self.connection.get(f"{self.path}/datasets", list[Dataset])
         return [DatasetClient(self.connection, self.path, record) for record in found]
+
+    def lineage(
+        self, of: str, *, up: bool = True, down: bool = True, hops: int | None = None, column: str | None = None
+    ) -> Graph:
+        """Return what a thing came from (`up`) and what came of it (`down`), through the whole life.
+
+        `of` is `file:january.csv`, `source:URL`, `dataset:flights@3`, `run:12`, `model:delay@7`, `deployment:delay` or
+        `prediction:ID`; with `column` only what that column of raw rows goes through. Problem `lineage.missing`,
+        `lineage.invalid`.
+        """
+        query = {"of": of, "up": up, "down": down, "hops": hops, "column": column}
+        told = {name: value for name, value in query.items() if value is not None}
+        return self.connection.get(f"{self.path}/lineage", Graph, **told)
 
     # prepare and train
 

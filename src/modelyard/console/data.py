@@ -12,16 +12,16 @@ from markupsafe import Markup
 
 from modelyard.console.charts import histogram
 from modelyard.console.frame import Frame, base_of, frame_of, show
+from modelyard.console.lineage import lineage_path, node_paths
 from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.rendering import PageRoute
 from modelyard.console.telling import figure, value
 from modelyard.console.visits import InProject, Visit
 from modelyard.core import PageRequest
-from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, DatasetVersionId
-from modelyard.data.lineage import lineage
+from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
 from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, versions
-from modelyard.registry.service import find_models, find_versions
+from modelyard.serving.lineage import lineage
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
@@ -95,7 +95,7 @@ class VersionPage:
     left_out: int
     outcomes: tuple[tuple[str, CheckOutcome], ...]
     lineage: Markup
-    models: tuple[tuple[str, str], ...]  # name and address of the model versions made from it
+    whole: str  # address of all of its lineage
 
 
 def dataset_path(visit: Visit, name: str) -> str:
@@ -157,8 +157,7 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
     version = get_version(platform, actor, project, f"{name}@{number}")
     dataset = get_dataset(platform, actor, project, name)
     profile = profile_of(platform, actor, project, version)
-    graph = lineage(platform, actor, project, version.id)
-    hrefs = _hrefs(visit, [DatasetVersionId(node.id) for node in graph.nodes if node.kind == "dataset_version"])
+    graph = lineage(platform, actor, project, f"dataset:{version.id}", hops=2)
     columns = version.schema.columns
     return VersionPage(
         frame=frame_of(visit, "Data", f"v{number}"),
@@ -172,25 +171,9 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         ),
         left_out=max(0, len(columns) - MOST_COLUMNS),
         outcomes=tuple((told_check(one.check), one) for one in version.outcomes),
-        lineage=draw_lineage(graph, hrefs),
-        models=_models(visit, version),
+        lineage=draw_lineage(graph, node_paths(visit, graph)),
+        whole=lineage_path(visit, f"dataset:{name}@{number}"),
     )
-
-
-def _hrefs(visit: Visit, ids: Sequence[DatasetVersionId]) -> dict[str, str]:
-    with visit.platform.transaction() as tx:
-        found = tx.datasets.get_versions(visit.project.id, ids)
-    return {one.id: f"{dataset_path(visit, one.name)}/{one.number}" for one in found}
-
-
-def _models(visit: Visit, version: DatasetVersion) -> tuple[tuple[str, str], ...]:
-    """Return the model versions that were made from a dataset version."""
-    platform, actor, project = visit.platform, visit.actor, visit.project.id
-    models = find_models(platform, actor, project)
-    pages = [find_versions(platform, actor, project, model.name, PageRequest(limit=200)) for model in models]
-    made = [one for page in pages for one in page.items if one.data == version.id]
-    base = base_of(visit.project)
-    return tuple((f"{one.model} v{one.number}", f"{base}/models/{quote(one.model, safe='')}/{one.number}") for one in made[:12])
 
 
 def _column(dataset: Dataset, name: str, dtype: str, profile: ColumnProfile, rows: int) -> ColumnRow:

@@ -1,22 +1,16 @@
-"""Where a dataset version came from, and what was made of it."""
+"""Lineage as a graph: what was made of what. `serving.lineage` fills it with all that a project holds."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from modelyard.core import ProjectId
-from modelyard.data.reading import Ports, get_version_by_id, newest_first
-from modelyard.data.types import DatasetVersion, DatasetVersionId, Parent
-from modelyard.tenancy import Actor, authorise
-
-DATASET_VERSION = "dataset_version"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A thing of the graph: a dataset version, or what a parent names (a source, a stretch of the ledger)."""
+    """A thing of the graph."""
 
-    id: str  # of the version; the URL or reference of another thing
-    kind: str
+    id: str
+    kind: str  # source, file, ledger, dataset_version, run, model_version, deployment, predictions, prediction
     told: str  # for people: `flights v2`
     at: datetime | None = None
 
@@ -37,71 +31,47 @@ class Graph:
     edges: tuple[Edge, ...]
 
 
-def lineage(ports: Ports, actor: Actor, project: ProjectId, version: DatasetVersionId, hops: int = 2) -> Graph:
-    """Return what lies within `hops` steps up and within `hops` steps down of a version; siblings are left out.
+def around(
+    start: str, nodes: Mapping[str, Node], edges: Iterable[Edge], *, up: bool = True, down: bool = True, hops: int | None = None
+) -> Graph:
+    """Return what the node `start` came from (`up`) and what came of it (`down`), within `hops` steps; siblings are left out.
 
-    Raises
-    ------
-    Problem
-        `dataset.missing` for an unknown version.
+    >>> known = {name: Node(name, "run", name) for name in "abc"}
+    >>> [node.id for node in around("b", known, [Edge("a", "b"), Edge("b", "c")], up=False).nodes]
+    ['b', 'c']
     """
-    authorise(actor, "dataset.read", project)
-    with ports.transaction() as tx:
-        start = get_version_by_id(ports, project, version)
-        known = {one.id: one for one in newest_first(tx, project)}
-    nodes: dict[str, Node] = {start.id: _node(start)}
-    edges: dict[Edge, None] = {}
-    _upwards(start, hops, known, nodes, edges)
-    _downwards(start, hops, known, nodes, edges)
-    return Graph(tuple(nodes.values()), tuple(edges))
+    into: dict[str, list[Edge]] = {}
+    out_of: dict[str, list[Edge]] = {}
+    for edge in edges:
+        into.setdefault(edge.target, []).append(edge)
+        out_of.setdefault(edge.source, []).append(edge)
+    found: dict[str, None] = {start: None}
+    passed: dict[Edge, None] = {}
+    if up:
+        _walk(start, into, hops, found, passed, forwards=False)
+    if down:
+        _walk(start, out_of, hops, found, passed, forwards=True)
+    return Graph(tuple(nodes[id_] for id_ in found), tuple(passed))
 
 
-def _upwards(
-    start: DatasetVersion,
-    hops: int,
-    known: dict[DatasetVersionId, DatasetVersion],
-    nodes: dict[str, Node],
-    edges: dict[Edge, None],
+def _walk(
+    start: str,
+    ways: Mapping[str, list[Edge]],
+    hops: int | None,
+    found: dict[str, None],
+    passed: dict[Edge, None],
+    *,
+    forwards: bool,
 ) -> None:
-    row = [start]
-    for _ in range(hops):
-        above: list[DatasetVersion] = []
-        for child in row:
-            for parent in child.parents:
-                edges[Edge(parent.ref, child.id)] = None
-                version = known.get(DatasetVersionId(parent.ref)) if parent.kind == DATASET_VERSION else None
-                if parent.ref not in nodes and version is not None:
-                    above.append(version)
-                nodes.setdefault(parent.ref, _node(version) if version else _thing(parent))
-        row = above
-
-
-def _downwards(
-    start: DatasetVersion,
-    hops: int,
-    known: dict[DatasetVersionId, DatasetVersion],
-    nodes: dict[str, Node],
-    edges: dict[Edge, None],
-) -> None:
-    children: dict[str, list[DatasetVersion]] = {}
-    for version in reversed(known.values()):
-        for parent in version.parents:
-            children.setdefault(parent.ref, []).append(version)
-    row = [start]
-    for _ in range(hops):
-        below: list[DatasetVersion] = []
-        for version in row:
-            for child in children.get(version.id, []):
-                edges[Edge(version.id, child.id)] = None
-                if child.id not in nodes:
-                    below.append(child)
-                    nodes[child.id] = _node(child)
-        row = below
-
-
-def _node(version: DatasetVersion) -> Node:
-    return Node(version.id, DATASET_VERSION, f"{version.name} v{version.number}", version.created_at)
-
-
-def _thing(parent: Parent) -> Node:
-    return Node(parent.ref, parent.kind, parent.told or parent.ref)
+    row, seen, gone = [start], {start}, 0
+    while row and (hops is None or gone < hops):
+        beyond: list[str] = []
+        for id_ in row:
+            for edge in ways.get(id_, []):
+                passed[edge] = None
+                other = edge.target if forwards else edge.source
+                found[other] = None
+                if other not in seen:
+                    seen.add(other)
+                    beyond.append(other)
+        row, gone = beyond, gone + 1

@@ -83,7 +83,8 @@ def _snapshot(
             rows = _beyond(dataset, latest, held, rows, reads_on=reads_on)
         rows = _in_order(dataset, beyond_quarantine(ports, dataset, rows))
     rows, files = _without_parts(rows, parts)
-    parents = (Parent("source", dataset.source, told_source(dataset.source)), *files)
+    whole = Parent("source", dataset.source, told_source(dataset.source))
+    parents = (whole, *(file for file in files if file.told != whole.told))  # a file may be all of the source
     move = Move(dataset.bookmark, bookmark) if reads_on else None
     origin = Origin(parents, note, replacing, move, undecoded)
     return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
@@ -137,7 +138,8 @@ def _beyond(
 
 def _together(found: Reading) -> tuple[pl.DataFrame, list[str]]:
     """Return all rows, each with the number of the part that it came from, and the parts."""
-    frames, parts = [], []
+    frames: list[pl.DataFrame] = []
+    parts: list[str] = []
     for frame in found.frames:
         if not parts or parts[-1] != found.part:
             parts.append(found.part)
