@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from modelyard.prepare.values import ValueKind
 
 Value: TypeAlias = float | int | bool | str | date | datetime | None
+Argument: TypeAlias = "float | int | bool | str | tuple[Argument, ...] | None"
 MathName: TypeAlias = Literal["log1p", "sqrt", "sin", "cos"]
 DatePartName: TypeAlias = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 
@@ -106,6 +107,11 @@ class Choose:
         """The kind of both values."""
         return self.no.kind
 
+    @property
+    def zone(self) -> str | None:
+        """Of an instant, the zone that the value elsewhere was told in."""
+        return getattr(self.no, "zone", None)
+
 
 @dataclass(frozen=True)
 class Lookup:
@@ -186,12 +192,16 @@ class MidnightOf:
 
 @dataclass(frozen=True)
 class PerValue:
-    """A function of `per_value` on each distinct value: both compilers call the same Python. Missing stays missing."""
+    """A function of `per_value` on each distinct value: both compilers call the same Python. Missing stays missing.
+
+    `zone`: of an instant, the zone that its value was told in.
+    """
 
     function: str
     of: "Expression"
     kind: ValueKind
-    argument: int | str | None = None
+    argument: Argument = None
+    zone: str | None = None
 
 
 Expression: TypeAlias = (

@@ -60,6 +60,18 @@ TEXTS = [
     "24.6.2013 7:05",
     "31.2.2013 1:00",
     "9999-12-31",
+    "$1,234.50",
+    "1.234,50 €",
+    "(12.5) k",
+    "-3 %",
+    "\u22125\u00a0GB",
+    "1e999",
+    "2013-03-10 02:30",
+    "2013-11-03 01:30",
+    "0001-01-02",
+    "\u0130I\u0307 A\u0308 \ufb01\t\n x",
+    "a|b",
+    "a\\",
 ]
 TIMES = [
     datetime(1, 1, 2),
@@ -189,6 +201,15 @@ CASES: list[tuple[Step, ...]] = [
         prep.keep("t_month", "t_minute"),
     ),
     (prep.parse_date("t", to="date"), prep.elapsed("at", "t", "years"), prep.keep("at_since_t_years")),
+    (prep.parse_number("t", units={"%": 0.01, "k": 1e3, "GB": 1e9}), prep.keep("t")),
+    (prep.cast("i", "text"), prep.parse_number("i", decimal=",", thousands=""), prep.keep("i")),
+    (
+        prep.parse_date("t", [None, "%d.%m.%Y %H:%M"], zone="America/New_York"),
+        prep.fill_null("t", "2013-06-24T05:00:00Z"),
+        prep.date_parts("t", "hour", "day", drop=False),
+        prep.elapsed("t", "ny", "seconds"),
+        prep.keep("t_hour", "t_day", "t_since_ny_seconds"),
+    ),
     (
         prep.date_parts(["at", "wall", "ny"], "year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"),
         prep.date_parts("d", "year", "weekday", "day_of_year"),
@@ -218,7 +239,9 @@ def bits(values: Any) -> NDArray[np.int32]:
 
 
 def fitted(steps: tuple[Step, ...], drawn: list[Row]) -> FittedPipeline:
-    frame = raw_frame([*drawn, SEED, SEED | {"t": "24.6.2013 7:05"}]).with_columns(label=pl.int_range(pl.len()) % 2)
+    frame = raw_frame([*drawn, SEED, SEED | {"t": "24.6.2013 7:05"}, SEED | {"t": "$1,234.50"}]).with_columns(
+        label=pl.int_range(pl.len()) % 2
+    )
     return fit(Pipeline(steps), frame, "label")
 
 

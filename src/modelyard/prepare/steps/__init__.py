@@ -1,9 +1,10 @@
 """The declared kinds of step, in one table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from modelyard.core import Json
 from modelyard.prepare.steps.categories import CATEGORIES
 from modelyard.prepare.steps.columns import COLUMNS
 from modelyard.prepare.steps.dates import DATES
@@ -22,4 +23,10 @@ def definition(step: DeclaredStep) -> Definition:
     return definition_of(step, STEPS)
 
 
-__all__ = ["STEPS", "Definition", "Training", "definition"]
+def declared(kind: str, columns: str | Sequence[str], **params: Json) -> DeclaredStep:
+    """Return the step of a kind with its defaults filled in. Raises `Problem("step.invalid")` for wrong arguments."""
+    step = DeclaredStep(kind, (columns,) if isinstance(columns, str) else tuple(columns), params)
+    return definition(step).checked(step)
+
+
+__all__ = ["STEPS", "Definition", "Training", "declared", "definition"]

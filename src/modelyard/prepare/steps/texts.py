@@ -1,22 +1,96 @@
-"""Steps on text: lower case, white space, length."""
+"""Steps on text: lower case, white space, length, numbers in it."""
 
-from typing import Final
+import math
+from typing import Any, Final
 
-from modelyard.prepare.expressions import PerValue
+from modelyard.core import JsonObject, Problem
+from modelyard.prepare.expressions import Column, PerValue
+from modelyard.prepare.number_text import number_and_word
 from modelyard.prepare.scope import Scope
-from modelyard.prepare.steps.definition import Definition, told
+from modelyard.prepare.steps.definition import Definition, Parameter, Training, one_of, told
 from modelyard.prepare.types import DeclaredStep
 from modelyard.prepare.values import ValueKind
 
 _TEXT: Final = frozenset({ValueKind.TEXT})
+_SHOWN: Final = 5  # words in a problem
+
+
+def _text(step: DeclaredStep, scope: Scope, name: str) -> Column:
+    return scope.column(name, _TEXT, told(step))
 
 
 def _replaced(function: str, kind: ValueKind) -> Definition:
     def write(step: DeclaredStep, scope: Scope) -> None:
         for name in step.columns:
-            scope.set(name, PerValue(function, scope.column(name, _TEXT, told(step)), kind))
+            scope.set(name, PerValue(function, _text(step, scope, name), kind))
 
     return Definition(function, write)
 
 
-TEXTS: Final = (_replaced("lower", ValueKind.TEXT), _replaced("strip", ValueKind.TEXT), _replaced("length", ValueKind.NUMBER))
+def _thousands_check(mark: Any) -> str | None:
+    return None if mark is None or (len(mark) <= 1 and not mark.isdecimal()) else "is to be one mark, or empty"
+
+
+def _parse_number_check(step: DeclaredStep) -> str | None:
+    if step.params["thousands"] == step.params["decimal"]:
+        return "one mark cannot part both thousands and the fraction"
+    for word, factor in (step.params["units"] or {}).items():
+        if not isinstance(word, str) or not word.strip() or any(sign.isdecimal() for sign in word):
+            return f"a unit is a word without digits, and not {word!r}"
+        if type(factor) not in {int, float} or not math.isfinite(factor):
+            return f"a unit stands for a finite number, and {word!r} for {factor!r}"
+    return None
+
+
+def _parse_number_learn(step: DeclaredStep, training: Training) -> JsonObject:
+    """Learn the one word behind the numbers; refuse several, and a column in which nothing reads."""
+    learned = {}
+    for name in step.columns:
+        texts = training.values(_text(step, training.scope, name)).drop_nulls().unique(maintain_order=True)
+        found = [number_and_word(text, step.params["decimal"], step.params["thousands"]) for text in texts]
+        words = sorted({number[1] for number in found if number is not None})
+        if len(texts) and not words:
+            raise Problem(
+                "column.invalid",
+                f"{told(step)} can read no value of column '{name}'",
+                f"'{texts[0]}' is no number with '{step.params['decimal']}' before its fraction",
+                f"prep.parse_number('{name}', decimal=…), or prep.extract the number first",
+                {"column": name, "value": texts[0]},
+            )
+        if step.params["units"] is None and len(words) > 1:
+            shown = ", ".join(f"'{word}'" if word else "nothing" for word in words[:_SHOWN])
+            raise Problem(
+                "column.invalid",
+                f"{told(step)} cannot tell what the numbers of column '{name}' count",
+                f"behind them stands {shown}{' …' if len(words) > _SHOWN else ''}",
+                f"prep.parse_number('{name}', units={{'{words[-1]}': 1}}), with what each stands for",
+                {"column": name, "words": words},
+            )
+        learned[name] = words[0] if words else ""
+    return learned
+
+
+def _parse_number(step: DeclaredStep, scope: Scope) -> None:
+    for name in step.columns:
+        units = step.params["units"]
+        factors = {(step.fitted or {})[name]: 1.0} if units is None else {"": 1.0} | {w.strip(): float(units[w]) for w in units}
+        argument = (step.params["decimal"], step.params["thousands"], tuple(factors.items()))
+        scope.set(name, PerValue("parse_number", _text(step, scope, name), ValueKind.NUMBER, argument))
+
+
+TEXTS: Final = (
+    _replaced("lower", ValueKind.TEXT),
+    _replaced("strip", ValueKind.TEXT),
+    _replaced("length", ValueKind.NUMBER),
+    Definition(
+        "parse_number",
+        _parse_number,
+        _parse_number_learn,
+        check=_parse_number_check,
+        parameters=(
+            Parameter("decimal", (str,), ".", one_of((".", ","))),
+            Parameter("thousands", (str, type(None)), None, _thousands_check),
+            Parameter("units", (dict, type(None)), None),
+        ),
+    ),
+)

@@ -1,0 +1,97 @@
+"""Steps on text: what reads as a number, and what is refused where a reading would be a guess."""
+
+import math
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard.core import Problem
+from modelyard.prepare import Pipeline, Transform, fit, prep, preview
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "number"),
+    [
+        ("$1,234.50", ".", 1234.5),
+        ("1.234,50 €", ",", 1234.5),
+        ("CHF 1'234.50", ".", 1234.5),
+        ("12\u202f500 EUR", ".", 12500),
+        ("1,23,456", ".", 123456),
+        ("(12.5)", ".", -12.5),
+        ("($1,234)", ".", -1234),
+        ("-$5", ".", -5),
+        ("€ \u22125", ".", -5),
+        ("+.5", ".", 0.5),
+        ("Rs.12", ".", 12),
+        ("12.", ".", 12),
+        ("about 1e3", ".", 1000),
+        ("1,234.50", ",", None),
+        ("1,5", ".", None),
+        ("1 2", ".", None),
+        ("--5", ".", None),
+        ("(12", ".", None),
+        ("12-15", ".", None),
+        ("2013-06-24", ".", None),
+        ("\u0663", ".", None),
+        ("", ".", None),
+        ("nan", ".", None),
+        ("inf", ".", None),
+    ],
+)
+def test_a_text_reads_as_the_number_that_people_mean(text: str, decimal: Any, number: float | None) -> None:
+    [found, _] = preview(prep.parse_number("x", decimal=decimal), x=[text, "7"])["x"]
+    assert math.isnan(found) if number is None else found == number
+
+
+@given(st.floats(-1e12, 1e12), st.sampled_from([("{:,.3f}", "."), ("{:_.3f}", ".")]), st.sampled_from(["{}", "$ {}", "{} EUR"]))
+def test_every_printed_number_is_read_again(number: float, form: tuple[str, Any], dress: str) -> None:
+    plain = f"{number:.3f}"
+    written = form[0].format(number).replace("_", "\u00a0")
+    found = preview(prep.parse_number("x"), prep.cast("y", "number"), x=[dress.format(written)], y=[plain])
+    assert found["x"] == found["y"]
+    european = written.replace(",", " ").replace(".", ",")
+    assert preview(prep.parse_number("x", decimal=","), x=[european])["x"] == found["y"]
+
+
+def test_units_are_told_or_are_one() -> None:
+    sizes = ["5.2 k", "3 %", "900", "7 m²", "8 parsec"]
+    found = preview(prep.parse_number("x", units={"k": 1000, "%": 0.01, "m²": 1}), x=sizes)["x"]
+    assert found == pytest.approx([5200, 0.03, 900, 7, math.nan], nan_ok=True)
+    assert preview(prep.parse_number("x"), x=["3 GB", "4GB", "?"])["x"][:2] == [3, 4]
+    with pytest.raises(Problem) as caught:
+        preview(prep.parse_number("x"), x=["5.2 k", "900"])
+    assert caught.value.code == "column.invalid"
+    assert "behind them stands nothing, 'k'" in str(caught.value)
+    assert "units={'k': 1}" in caught.value.next_step
+
+
+def test_another_word_than_that_of_the_training_rows_is_missing() -> None:
+    transform = Transform(fit(Pipeline((prep.parse_number("x"),)), pl.DataFrame({"x": ["3 GB", None]})))
+    assert transform.rows([{"x": "4 GB"}, {"x": "4 MB"}, {"x": "4"}, {"x": None}])[:, 0].tolist() == pytest.approx(
+        [4, math.nan, math.nan, math.nan], nan_ok=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: prep.parse_number("x", decimal=";"), "'.', ','"),  # type: ignore[arg-type]
+        (lambda: prep.parse_number("x", thousands="."), "one mark cannot part both"),
+        (lambda: prep.parse_number("x", thousands="ab"), "one mark, or empty"),
+        (lambda: prep.parse_number("x", units={"2x": 1}), "without digits"),
+        (lambda: prep.parse_number("x", units={"k": math.inf}), "a finite number"),
+    ],
+)
+def test_wrong_arguments_are_refused_when_the_step_is_written(make: Any, words: str) -> None:
+    with pytest.raises(Problem) as caught:
+        make()
+    assert caught.value.code == "step.invalid"
+    assert words in str(caught.value)
+
+
+def test_a_column_without_a_number_is_refused() -> None:
+    with pytest.raises(Problem, match=r"'1,5' is no number with '\.' before its fraction"):
+        preview(prep.parse_number("x"), x=["1,5", None])
