@@ -16,7 +16,7 @@ from modelyard.prepare.values import ValueKind
 
 Value: TypeAlias = float | int | bool | str | date | datetime | None
 Argument: TypeAlias = "float | int | bool | str | tuple[Argument, ...] | None"
-MathName: TypeAlias = Literal["log1p", "sqrt", "sin", "cos"]
+MathName: TypeAlias = Literal["abs", "log1p", "sqrt", "sin", "cos"]
 DatePartName: TypeAlias = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 
 
@@ -135,6 +135,31 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Rank:
+    """The rank of a number on the line through `ranks` over the ascending `at`: 0 before the first, 1 after the last.
+
+    Between two of them it is `rank + (number - at) / span * step`, in this order; no span of `at` overflows.
+    """
+
+    of: "Expression"
+    at: tuple[float, ...]
+    ranks: tuple[float, ...]
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two texts as one, `left|right`, that no other two give: `|` and a backslash in them get a backslash before them.
+
+    Missing where one of them is.
+    """
+
+    left: "Expression"
+    right: "Expression"
+    kind = ValueKind.TEXT
+
+
+@dataclass(frozen=True)
 class Truncate:
     """A number without its fraction, as an integer; missing where it is missing or leaves 64 bits."""
 
@@ -215,6 +240,8 @@ Expression: TypeAlias = (
     | Choose
     | Lookup
     | Bucket
+    | Rank
+    | Pair
     | Truncate
     | DatePart
     | Localise
@@ -237,7 +264,7 @@ def columns_of(expression: Expression) -> frozenset[str]:
             return frozenset({name})
         case Constant():
             return frozenset()
-        case Arithmetic(left=first, right=second) | Elapsed(later=first, earlier=second):
+        case Arithmetic(left=first, right=second) | Pair(left=first, right=second) | Elapsed(later=first, earlier=second):
             return columns_of(first) | columns_of(second)
         case Choose(condition=condition, yes=yes, no=no):
             return columns_of(condition) | columns_of(yes) | columns_of(no)

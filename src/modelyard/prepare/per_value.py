@@ -1,10 +1,11 @@
-"""Functions of one value that two engines would answer differently: lower case, white space, numbers and dates in text.
+"""Functions of one value that two engines would answer differently: case, white space, patterns, numbers and dates in text.
 
 Python's answer is the only one. Row code calls these, and frames call them once a distinct value, so that Unicode tables and
 parsers of another language never come in. Each takes a present value and returns None where it has no answer.
 """
 
 import re
+import unicodedata
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
@@ -191,6 +192,36 @@ def _to_number(value: Value) -> Value:
     return float(str(value)) if _NUMBER.fullmatch(str(value)) else None
 
 
+def _normalise(argument: Any) -> Function:
+    case, accents, spaces = argument
+
+    def normal(value: Value) -> Value:
+        text = unicodedata.normalize("NFKC", str(value))
+        if case:
+            text = unicodedata.normalize("NFKC", text.casefold())
+        if accents:
+            letters = (sign for sign in unicodedata.normalize("NFD", text) if unicodedata.category(sign) != "Mn")
+            text = unicodedata.normalize("NFC", "".join(letters))
+        return " ".join(text.split()) if spaces else text
+
+    return normal
+
+
+def _extract(argument: Any) -> Function:
+    pattern, group = re.compile(argument[0]), argument[1]
+
+    def extract(value: Value) -> Value:
+        found = pattern.search(str(value))
+        return None if found is None else found[group]
+
+    return extract
+
+
+def _contains(argument: Any) -> Function:
+    pattern: re.Pattern[str] = re.compile(argument)
+    return lambda value: pattern.search(str(value)) is not None
+
+
 def _parse_number(argument: Any) -> Function:
     decimal, thousands, pairs = argument
     factors: dict[str, float] = dict(pairs)
@@ -228,6 +259,9 @@ _MAKERS: Final[Mapping[str, Callable[[Any], Function]]] = MappingProxyType(
         "strip": _plain(lambda value: str(value).strip()),
         "length": _plain(lambda value: float(len(str(value)))),
         "hash_bucket": _hash_bucket,
+        "normalise": _normalise,
+        "extract": _extract,
+        "contains": _contains,
         "parse_number": _parse_number,
         "parse_datetime": _parse_time,
         "parse_date": _parse_date,

@@ -115,6 +115,50 @@ def clip(columns: Columns, lower: float | None = None, upper: float | None = Non
     return declared("clip", columns, lower=lower, upper=upper)
 
 
+def clamp_outliers(
+    *columns: str, method: Literal["iqr", "quantile"] = "iqr", factor: float = 1.5, share: float = 0.01
+) -> DeclaredStep:
+    """Bound numbers by what the training rows learned is usual, in place; infinite ones too.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    method
+        `iqr`: up to `factor` times the distance of the quartiles beyond them; a column whose quartiles are equal has no bounds.
+        `quantile`: between the quantiles `share` and 1 - `share`.
+    factor
+        For `iqr`. 1.5 is Tukey's fence, 3 his outer one. Tukey 1977.
+    share
+        For `quantile`, from 0 to 0.5.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(clamp_outliers("fare"), fare=[1.0, 2.0, 3.0, 4.0, 1000.0])
+    {'fare': [1.0, 2.0, 3.0, 4.0, 7.0]}
+    """
+    return declared("clamp_outliers", columns, method=method, factor=factor, share=share)
+
+
+def quantile_rank(*columns: str, count: int = 1000) -> DeclaredStep:
+    """Put a number's rank among the training rows, from 0 to 1, in place: whatever the distribution, it becomes even.
+
+    Between learned quantiles ranks lie on a line; equal quantiles have the middle of their ranks. Below the least number it is
+    0, above the greatest 1.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    count
+        How many quantiles to keep, from 2 to 10,000; no more than there are training rows.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(quantile_rank("x"), x=[10.0, 20.0, 1000.0, 20.0, None])
+    {'x': [0.0, 0.5, 1.0, 0.5, nan]}
+    """
+    return declared("quantile_rank", columns, count=count)
+
+
 def standardise(*columns: str) -> DeclaredStep:
     """Take the training rows' mean from numbers and divide by their standard deviation (of the population), in place.
 
@@ -147,6 +191,26 @@ def robust_scale(*columns: str) -> DeclaredStep:
     return declared("robust_scale", columns)
 
 
+def absolute(*columns: str) -> DeclaredStep:
+    """Leave the sign of numbers out, in place: how far, not which way.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(absolute("x"), x=[-3.0, 2.0])
+    {'x': [3.0, 2.0]}
+    """
+    return declared("absolute", columns)
+
+
+def sign_log(*columns: str) -> DeclaredStep:
+    """Take sign(x) * log(1 + |x|) of numbers, in place: `log1p` for amounts that go below 0 too.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(sign_log("x"), x=[0.0, 1.0, -1.0])
+    {'x': [0.0, 0.6931471824645996, -0.6931471824645996]}
+    """
+    return declared("sign_log", columns)
+
+
 def log1p(*columns: str) -> DeclaredStep:
     """Take log(1 + x) of numbers, in place: missing below -1, -inf at -1.
 
@@ -165,6 +229,25 @@ def sqrt(*columns: str) -> DeclaredStep:
     {'x': [3.0, nan]}
     """
     return declared("sqrt", columns)
+
+
+def convert(columns: Columns, from_: str, to: str) -> DeclaredStep:
+    """Turn numbers from one unit into another of the same quantity, in place, by exact factors.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    from_, to
+        Length: `mm cm m km inch ft yd mi nmi`. Mass: `mg g kg t oz lb st`. Temperature: `C F K`. Speed: `m/s km/h mph kn
+        ft/s`. Volume: `ml cl l m3 floz pt qt gal` (of the United States) `gal_uk ft3`. Time: `us ms s min h d week year` (of
+        365.25 days). Pressure: `Pa hPa kPa mbar bar atm torr mmHg inHg psi`.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(convert("temp", "F", "C"), convert("wind", "mph", "m/s"), temp=[212.0, 32.0], wind=[100.0, None])
+    {'temp': [100.0, 0.0], 'wind': [44.70399856567383, nan]}
+    """
+    return declared("convert", columns, **{"from": from_, "to": to})
 
 
 def ratio(numerator: str, denominator: str, name: str | None = None) -> DeclaredStep:
@@ -303,6 +386,19 @@ def hash_bucket(columns: Columns, count: int) -> DeclaredStep:
     return declared("hash_bucket", columns, count=count)
 
 
+def cross(left: str, right: str, name: str | None = None) -> DeclaredStep:
+    r"""Add `LEFT_x_RIGHT` (or `name`), the category of two categories together, to be encoded after; missing where one is.
+
+    It is the text `left|right`; a `|` or a backslash in a category gets a backslash before it, so that no two pairs are one.
+
+    >>> from modelyard.prepare import preview
+    >>> steps = cross("day", "open"), one_hot("day_x_open"), drop("day", "open")
+    >>> preview(*steps, day=["sat", "sun", None], open=[True, False, True])
+    {'day_x_open_sat|true': [1.0, 0.0, 0.0], 'day_x_open_sun|false': [0.0, 1.0, 0.0]}
+    """
+    return declared("cross", (left, right), name=name)
+
+
 def lower(*columns: str) -> DeclaredStep:
     """Put text in lower case, in place (Unicode, as Python does).
 
@@ -331,6 +427,64 @@ def length(*columns: str) -> DeclaredStep:
     {'name': [3.0, nan]}
     """
     return declared("length", columns)
+
+
+def normalise_text(*columns: str, case: bool = True, accents: bool = True, spaces: bool = True) -> DeclaredStep:
+    r"""Give texts that say the same one form, in place: Unicode's NFKC, in which "ﬁ" is "fi" and "①" is "1".
+
+    Parameters
+    ----------
+    columns
+        Columns of text.
+    case
+        Leave case out (Unicode's case folding: "Straße" is "strasse").
+    accents
+        Leave accents out.
+    spaces
+        Make each run of white space one blank, and take it off both ends.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(normalise_text("city"), one_hot("city"), city=["São  Paulo", " SAO PAULO\n"])
+    {'city_sao paulo': [1.0, 1.0]}
+    """
+    return declared("normalise_text", columns, case=case, accents=accents, spaces=spaces)
+
+
+def extract(column: str, pattern: str, name: str | None = None, *, group: int | str = 1) -> DeclaredStep:
+    r"""Add `COLUMN_extracted` (or `COLUMN_GROUP` of a named group, or `name`): the part of a text that a pattern finds first.
+
+    Missing where the pattern finds nothing, or the group took no part.
+
+    Parameters
+    ----------
+    column
+        A column of text.
+    pattern
+        A regular expression as Python's `re` reads it, in every door: `\d` and `\w` take digits and letters of all scripts,
+        `(?a)` before it those of ASCII, `(?i)` any case. A repeat of a repeat, such as `(a+)+b`, can take very long on a text.
+    name
+        Of the new column.
+    group
+        The number or name of the group, 0 for all that the pattern finds.
+
+    >>> from modelyard.prepare import preview
+    >>> steps = extract("name", r", (\w+)\."), one_hot("name_extracted"), drop("name")
+    >>> preview(*steps, name=["Braund, Mr. Owen", "Heikkinen, Miss. Laina", "?"])
+    {'name_extracted_Miss': [0.0, 1.0, 0.0], 'name_extracted_Mr': [1.0, 0.0, 0.0]}
+    """
+    return declared("extract", column, pattern=pattern, name=name, group=group)
+
+
+def contains(column: str, pattern: str, name: str | None = None) -> DeclaredStep:
+    """Add `COLUMN_contains_PATTERN` (or `name`), 1 where a pattern (see `extract`) finds something, else 0.
+
+    A missing text contains nothing.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(contains("title", "(?i)senior|lead", "senior"), drop("title"), title=["Senior Engineer", "Analyst", None])
+    {'senior': [1.0, 0.0, 0.0]}
+    """
+    return declared("contains", column, pattern=pattern, name=name)
 
 
 def parse_number(

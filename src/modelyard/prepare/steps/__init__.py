@@ -11,10 +11,11 @@ from modelyard.prepare.steps.dates import DATES
 from modelyard.prepare.steps.definition import Definition, Training, definition_of
 from modelyard.prepare.steps.numbers import NUMBERS
 from modelyard.prepare.steps.texts import TEXTS
+from modelyard.prepare.steps.units import CONVERSIONS
 from modelyard.prepare.types import DeclaredStep
 
 STEPS: Final[Mapping[str, Definition]] = MappingProxyType(
-    {definition.kind: definition for definition in (*COLUMNS, *NUMBERS, *CATEGORIES, *TEXTS, *DATES)}
+    {definition.kind: definition for definition in (*COLUMNS, *NUMBERS, *CONVERSIONS, *CATEGORIES, *TEXTS, *DATES)}
 )
 
 

@@ -95,3 +95,59 @@ def test_wrong_arguments_are_refused_when_the_step_is_written(make: Any, words: 
 def test_a_column_without_a_number_is_refused() -> None:
     with pytest.raises(Problem, match=r"'1,5' is no number with '\.' before its fraction"):
         preview(prep.parse_number("x"), x=["1,5", None])
+
+
+ONE_FORM = ["Stra\u00dfe  \ufb01x", "STRASSE FIX", " strasse\u00a0fix\n", "S\u0327TRASSE F\u0130X", "\uff33trasse fix"]
+
+
+def test_texts_that_say_the_same_have_one_form() -> None:
+    assert list(preview(prep.normalise_text("x"), prep.one_hot("x"), x=ONE_FORM)) == ["x_strasse fix"]
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "form"),
+    [
+        ({"accents": False, "spaces": False}, " \u00c5e\u0301 ", " \u00e5\u00e9 "),
+        ({"case": False, "spaces": False}, " \u00c5e\u0301 ", " Ae "),
+        ({"case": False, "accents": False}, "\u00a0\u00c5e\u0301 \t\u2460", "\u00c5\u00e9 1"),
+    ],
+)
+def test_each_part_of_the_form_may_be_left_out(what: dict[str, bool], text: str, form: str) -> None:
+    assert list(preview(prep.normalise_text("x", **what), prep.one_hot("x"), x=[text])) == [f"x_{form}"]
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8))
+def test_a_form_is_its_own_form(text: str) -> None:
+    once = prep.normalise_text("x"), prep.one_hot("x")
+    assert list(preview(*once, x=[text])) == list(preview(prep.normalise_text("x"), *once, x=[text]))
+
+
+def test_a_part_is_extracted_by_number_or_by_name() -> None:
+    code = ["AB-12", "C-3", "-", None]
+    steps = (prep.extract("code", r"^(?P<line>[A-Z]+)-(\d+)$", group="line"), prep.one_hot("code_line"), prep.drop("code"))
+    assert preview(*steps, code=code) == {"code_line_AB": [1, 0, 0, 0], "code_line_C": [0, 1, 0, 0]}
+    steps = (prep.extract("code", r"^([A-Z]+)-(\d+)$", "n", group=2), prep.cast("n", "number"), prep.keep("n"))
+    assert preview(*steps, code=code)["n"] == pytest.approx([12, 3, math.nan, math.nan], nan_ok=True)
+
+
+def test_a_group_that_took_no_part_is_missing() -> None:
+    steps = (prep.extract("x", "(a)|b"), prep.is_null("x_extracted"), prep.keep("x_extracted_is_null"))
+    assert preview(*steps, x=["a", "b"]) == {"x_extracted_is_null": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: prep.extract("x", "(a"), "is no regular expression"),
+        (lambda: prep.extract("x", "[[a]"), "is no regular expression (Possible nested set"),
+        (lambda: prep.contains("x", "*"), "is no regular expression"),
+        (lambda: prep.extract("x", "a+"), "has no group 1: put a part of it in"),
+        (lambda: prep.extract("x", "(a)", group="a"), "has no group 'a'"),
+        (lambda: prep.extract("x", "(a)", group=-1), "has no group -1"),
+    ],
+)
+def test_patterns_that_mean_nothing_are_refused_when_the_step_is_written(make: Any, words: str) -> None:
+    with pytest.raises(Problem) as caught:
+        make()
+    assert caught.value.code == "step.invalid"
+    assert words in str(caught.value)

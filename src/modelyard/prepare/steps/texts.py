@@ -1,10 +1,12 @@
-"""Steps on text: lower case, white space, length, numbers in it."""
+"""Steps on text: lower case, white space, length, numbers in it, one form of it, parts by pattern."""
 
 import math
+import re
+import warnings
 from typing import Any, Final
 
 from modelyard.core import JsonObject, Problem
-from modelyard.prepare.expressions import Column, PerValue
+from modelyard.prepare.expressions import Column, Compare, PerValue, ToNumber
 from modelyard.prepare.number_text import number_and_word
 from modelyard.prepare.scope import Scope
 from modelyard.prepare.steps.definition import Definition, Parameter, Training, one_of, told
@@ -78,6 +80,45 @@ def _parse_number(step: DeclaredStep, scope: Scope) -> None:
         scope.set(name, PerValue("parse_number", _text(step, scope, name), ValueKind.NUMBER, argument))
 
 
+def _normalise_text(step: DeclaredStep, scope: Scope) -> None:
+    what = (step.params["case"], step.params["accents"], step.params["spaces"])
+    for name in step.columns:
+        scope.set(name, PerValue("normalise", _text(step, scope, name), ValueKind.TEXT, what))
+
+
+def _pattern_check(pattern: str) -> str | None:
+    """Return what is wrong with a pattern; one that other engines read otherwise, which Python warns of, is wrong too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError, FutureWarning) as error:
+            return f"is no regular expression ({error})"
+    return None
+
+
+def _extract_check(step: DeclaredStep) -> str | None:
+    found, group = re.compile(step.params["pattern"]), step.params["group"]
+    if group in found.groupindex or (isinstance(group, int) and 0 <= group <= found.groups):
+        return None
+    return f"the pattern has no group {group!r}: put a part of it in (…), or take group=0 for all of it"
+
+
+def _extract(step: DeclaredStep, scope: Scope) -> None:
+    [name], group = step.columns, step.params["group"]
+    value = PerValue("extract", _text(step, scope, name), ValueKind.TEXT, (step.params["pattern"], group))
+    scope.add(step.params["name"] or f"{name}_{group if isinstance(group, str) else 'extracted'}", value, told(step))
+
+
+def _contains(step: DeclaredStep, scope: Scope) -> None:
+    [name], pattern = step.columns, step.params["pattern"]
+    found = PerValue("contains", _text(step, scope, name), ValueKind.BOOLEAN, pattern)
+    scope.add(step.params["name"] or f"{name}_contains_{pattern}", ToNumber(Compare("==", found, True)), told(step))
+
+
+_PATTERN: Final = Parameter("pattern", (str,), check=_pattern_check)
+_NAME: Final = Parameter("name", (str, type(None)), None)
+
 TEXTS: Final = (
     _replaced("lower", ValueKind.TEXT),
     _replaced("strip", ValueKind.TEXT),
@@ -93,4 +134,17 @@ TEXTS: Final = (
             Parameter("units", (dict, type(None)), None),
         ),
     ),
+    Definition(
+        "normalise_text",
+        _normalise_text,
+        parameters=tuple(Parameter(name, (bool,), default=True) for name in ("case", "accents", "spaces")),
+    ),
+    Definition(
+        "extract",
+        _extract,
+        columns=(1, 1),
+        check=_extract_check,
+        parameters=(_PATTERN, _NAME, Parameter("group", (int, str), 1)),
+    ),
+    Definition("contains", _contains, columns=(1, 1), parameters=(_PATTERN, _NAME)),
 )
