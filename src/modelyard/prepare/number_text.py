@@ -3,11 +3,11 @@
 import re
 import unicodedata
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _MARKS: Final = ",.'\u2019"  # that part thousands, besides white space
 _MINUS: Final = "\u2212"
-_BEFORE: Final = re.compile(rf"([-+{_MINUS}(]?)(?:[^\W\d_]+\.?)?([-+{_MINUS}(]?)")
+_BEFORE: Final = re.compile(rf"([-+{_MINUS}(]?)((?:[^\W\d_]+\.?)?)([-+{_MINUS}(]?)")
 _NAMES: Final = """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP
     CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD
@@ -19,11 +19,19 @@ _NAMES: Final = """
 _CURRENCIES: Final = frozenset(_NAMES.split())
 
 
-def number_and_word(text: str, decimal: str = ".", thousands: str | None = None) -> tuple[float, str] | None:
-    """Return the number that a text is, and the word behind it ("" where there is none); None where it is no number.
+class WrittenNumber(NamedTuple):
+    """What a text says: a number, the word behind it and the one before it, "" where there is none but a currency."""
 
-    Currencies, by sign or name, and a word before the number are passed over. Brackets round the number make it negative, as
-    accountants write.
+    number: float
+    word: str
+    before: str
+
+
+def written_number(text: str, decimal: str = ".", thousands: str | None = None) -> WrittenNumber | None:
+    """Return the number that a text is, with the words beside it; None where it is no number.
+
+    Currencies, by sign or name, are passed over. Brackets round the number make it negative, as accountants write. A word that
+    touches the number from before makes it a code, as in "N14228".
 
     Parameters
     ----------
@@ -33,23 +41,30 @@ def number_and_word(text: str, decimal: str = ".", thousands: str | None = None)
         The mark between thousands; None for any of `,` `.` `'` and white space that is not `decimal`, "" for none. Groups have
         three digits; those before the last may have two, as in India.
 
-    >>> number_and_word("$1,234.50"), number_and_word("(12.5) k"), number_and_word("1,5")
-    ((1234.5, ''), (-12.5, 'k'), None)
+    >>> written_number("$1,234.50"), written_number("about (12.5) k"), written_number("1,5")
+    (WrittenNumber(number=1234.5, word='', before=''), WrittenNumber(number=-12.5, word='k', before='about'), None)
     """
     found = _pattern(decimal, thousands).fullmatch(text)
-    if found is None:
+    beside = None if found is None else _beside(found["before"], found["after"])
+    if found is None or beside is None:
         return None
-    before = _BEFORE.fullmatch(_bare(found["before"], keep=""))
-    marks = before[1] + before[2] if before else "(("
-    after = found["after"]
-    if len(marks) > 1 or (marks == "(" and ")" not in after):
-        return None
-    if marks == "(":
-        after = after.replace(")", "", 1)
-    word = _bare(after, keep=" ").strip()
+    is_negative, before, after = beside
     whole = re.sub(rf"[{_MARKS}\s]", "", found["whole"] or "0")
     number = float(f"{whole}.{found['fraction'] or found['only'] or 0}{found['power'] or ''}")
-    return -number if marks in {"-", "(", _MINUS} else number, "" if word in _CURRENCIES else word
+    return WrittenNumber(-number if is_negative else number, after, before)
+
+
+def _beside(before: str, after: str) -> tuple[bool, str, str] | None:
+    """Return whether what stands beside a number makes it negative, and the words there; None where it makes it none."""
+    found = _BEFORE.fullmatch(_bare(before, keep=""))
+    if found is None or (found[1] and found[3]):
+        return None
+    sign, word = found[1] or found[3], "" if found[2] in _CURRENCIES else found[2]
+    is_code = word != "" and (before[-1].isalpha() or before[-1] == ".")
+    if is_code or (sign == "(" and ")" not in after):
+        return None
+    behind = _bare(after.replace(")", "", 1) if sign == "(" else after, keep=" ").strip()
+    return sign in {"-", "(", _MINUS}, word, "" if behind in _CURRENCIES else behind
 
 
 def _bare(text: str, keep: str) -> str:

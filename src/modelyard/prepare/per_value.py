@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from modelyard.core import Problem
 from modelyard.prepare.expressions import PerValue, Value
-from modelyard.prepare.number_text import number_and_word
+from modelyard.prepare.number_text import written_number
 
 Function = Callable[[Value], Value]
 
@@ -227,8 +227,8 @@ def _parse_number(argument: Any) -> Function:
     factors: dict[str, float] = dict(pairs)
 
     def number(value: Value) -> Value:
-        found = number_and_word(str(value), decimal, thousands)
-        return None if found is None or found[1] not in factors else found[0] * factors[found[1]]
+        found = written_number(str(value), decimal, thousands)
+        return None if found is None or found.word not in factors else found.number * factors[found.word]
 
     return number
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from modelyard.prepare.steps import declared
+from modelyard.prepare.suggest import suggest as suggest  # noqa: PLC0414 - exported: a user writes `prep.suggest`
 from modelyard.prepare.types import DeclaredStep
 
 Columns = str | Sequence[str]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from modelyard.core import JsonObject, Problem
 from modelyard.prepare.expressions import Column, Compare, PerValue, ToNumber
-from modelyard.prepare.number_text import number_and_word
+from modelyard.prepare.number_text import written_number
 from modelyard.prepare.scope import Scope
 from modelyard.prepare.steps.definition import Definition, Parameter, Training, one_of, told
 from modelyard.prepare.types import DeclaredStep
@@ -49,8 +49,8 @@ def _parse_number_learn(step: DeclaredStep, training: Training) -> JsonObject:
     learned = {}
     for name in step.columns:
         texts = training.values(_text(step, training.scope, name)).drop_nulls().unique(maintain_order=True)
-        found = [number_and_word(text, step.params["decimal"], step.params["thousands"]) for text in texts]
-        words = sorted({number[1] for number in found if number is not None})
+        found = [written_number(text, step.params["decimal"], step.params["thousands"]) for text in texts]
+        words = sorted({number.word for number in found if number is not None})
         if len(texts) and not words:
             raise Problem(
                 "column.invalid",
