@@ -13,10 +13,10 @@ _CLASSES: Final = 20
 def share_told(values: pl.Series, label: pl.Series) -> float:
     """Return how much of the label a column tells, from 0 to 1, each row judged by the other rows of its value.
 
-    Numbers of many values are put in up to 64 buckets of as many rows, ten or more; missing is a value too. Of a label of up to
-    20 values it is the share of the errors of always naming the commonest one that naming the commonest of a row's value leaves
-    out; of others the share of the variance of their ranks that the mean of a row's value leaves out. 0 for fewer than 50
-    labelled rows, or a label that does not vary.
+    Numbers of many values are put in up to 64 buckets of as many rows, ten or more; missing is a value too. Of a label of words
+    or of up to 20 values it is the share of the errors of always naming the commonest one that naming the commonest of a row's
+    value leaves out; of others the share of the variance of their ranks that the mean of a row's value leaves out. 0 for fewer
+    than 50 labelled rows, a label that does not vary, or one of lists and such.
 
     Parameters
     ----------
@@ -27,10 +27,15 @@ def share_told(values: pl.Series, label: pl.Series) -> float:
     >>> told > 0.9, share_told(pl.Series([1, 2] * 50), pl.Series([0, 0, 1, 1] * 25))
     (True, 0.0)
     """
-    rows = pl.DataFrame({"value": _grouped(values), "label": label}).drop_nulls("label")
+    if label.dtype.is_nested() or label.dtype == pl.Object:
+        return 0.0
+    labels = label.fill_nan(None) if label.dtype.is_float() else label
+    rows = pl.DataFrame({"value": _grouped(values), "label": labels}).drop_nulls("label")
     if rows.height < LEAST_ROWS or rows["label"].n_unique() == 1:
         return 0.0
-    return max(0.0, _of_classes(rows) if rows["label"].n_unique() <= _CLASSES else _of_numbers(rows))
+    is_number = label.dtype.is_numeric() or label.dtype.is_temporal()
+    of = _of_numbers if is_number and rows["label"].n_unique() > _CLASSES else _of_classes
+    return max(0.0, of(rows))
 
 
 def _grouped(values: pl.Series) -> pl.Series:

@@ -16,6 +16,7 @@ _NAMES: Final = """
     SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF
     YER ZAR ZMW ZWG dollar dollars euro euros franc francs pound pounds rupee rupees yen yuan Fr. Kč Rs Rs. kr kr. lei zł ₽
 """
+_TOUCHING: Final = re.compile(rf"[^\W\d_]\.?[-+{_MINUS}(]?$")
 _CURRENCIES: Final = frozenset(_NAMES.split())
 
 
@@ -31,7 +32,7 @@ def written_number(text: str, decimal: str = ".", thousands: str | None = None) 
     """Return the number that a text is, with the words beside it; None where it is no number.
 
     Currencies, by sign or name, are passed over. Brackets round the number make it negative, as accountants write. A word that
-    touches the number from before makes it a code, as in "N14228".
+    touches the number from before makes it a code, as in "N14228" and "AB-12".
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def _beside(before: str, after: str) -> tuple[bool, str, str] | None:
     if found is None or (found[1] and found[3]):
         return None
     sign, word = found[1] or found[3], "" if found[2] in _CURRENCIES else found[2]
-    is_code = word != "" and (before[-1].isalpha() or before[-1] == ".")
+    is_code = word != "" and _TOUCHING.search(before)
     if is_code or (sign == "(" and ")" not in after):
         return None
     behind = _bare(after.replace(")", "", 1) if sign == "(" else after, keep=" ").strip()

@@ -275,3 +275,9 @@ def test_few_rows_or_one_label_tell_nothing() -> None:
     assert share_told(pl.Series(range(49)), pl.Series(range(49))) == 0.0
     assert share_told(pl.Series(range(60)), pl.Series([1] * 60)) == 0.0
     assert share_told(pl.Series(range(60)), pl.Series([None] * 60, dtype=pl.Float64)) == 0.0
+    assert share_told(pl.Series(range(60)), pl.Series([[n] for n in range(60)])) == 0.0
+
+
+def test_a_label_of_many_words_is_told_by_its_copy() -> None:
+    words = pl.Series([f"w{n % 30}" for n in range(300)])
+    assert share_told(words, words) == 1.0
