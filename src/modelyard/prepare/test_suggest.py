@@ -227,6 +227,35 @@ def test_a_value_missing_by_accident_is_filled_and_not_flagged() -> None:
     assert [step.kind for step in suggest(pl.DataFrame({"temp": temp})).steps] == ["fill_null"]
 
 
+def test_no_step_adds_a_column_of_a_name_that_is_taken() -> None:
+    taken = ("city_Ulm", "at_weekday", "hour_sin", "age_is_null", "gone_is_null")
+    frame = pl.DataFrame(
+        {
+            "city": ["Ulm", "Bonn"] * 30,
+            "at": [START + timedelta(hours=31 * i) for i in range(60)],
+            "hour": [i % 24 for i in range(60)],
+            "age": [None, 1.0, 2.0] * 20,
+            "gone": [None] * 59 + [1.0],
+        }
+        | {name: [50.5, 51.5, 52.5] * 20 for name in taken}
+    )
+    found = suggest(frame)
+    assert {step.columns[0]: step.kind for step in found.steps} == {
+        "city": "ordinal",
+        "at": "drop",
+        "age": "fill_null",
+        "gone": "drop",
+    }
+    assert set(fit(Pipeline(found.steps), frame).features) == {"city", "hour", "age", *taken}
+
+
+def test_a_number_with_a_word_that_others_lack_does_not_hold_the_column_up() -> None:
+    frame = pl.DataFrame({"size": [*(str(i) for i in range(60)), "about 5 foo"]})
+    found = suggest(frame)
+    assert found.steps[0].params["units"] == {}
+    assert fit(Pipeline(found.steps), frame).features == ("size", "size_is_null")
+
+
 def test_keys_are_left_out_and_ids_that_come_back_are_categories() -> None:
     frame = pl.DataFrame({"a": [1, 2] * 30, "customer_id": [7, 8, 9] * 20, "b": [0.5, 1.5, 2.5] * 20})
     found = suggest(frame, key="a")

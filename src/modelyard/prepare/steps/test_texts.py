@@ -115,6 +115,7 @@ def test_texts_that_say_the_same_have_one_form() -> None:
 @pytest.mark.parametrize(
     ("what", "text", "form"),
     [
+        ({}, "\ud55c \u1100\u1161", "\ud55c \uac00"),
         ({"accents": False, "spaces": False}, " \u00c5e\u0301 ", " \u00e5\u00e9 "),
         ({"case": False, "spaces": False}, " \u00c5e\u0301 ", " Ae "),
         ({"case": False, "accents": False}, "\u00a0\u00c5e\u0301 \t\u2460", "\u00c5\u00e9 1"),

@@ -64,18 +64,9 @@ def _convert(step: DeclaredStep, scope: Scope) -> None:
 
 
 def _affine(number: Expression, factor: Fraction, shift: Fraction) -> Expression:
-    """Return `number * factor + shift`, the shift before the factor where it is exact only so: 32 °F is 0 °C."""
-    if Fraction(float(shift)) == shift or factor == 1:
-        return _less(_times(number, factor), -shift)
-    return _times(_less(number, -shift / factor), factor)
-
-
-def _times(number: Expression, factor: Fraction) -> Expression:
-    return number if factor == 1 else Arithmetic("*", number, Constant(float(factor)))
-
-
-def _less(number: Expression, shift: Fraction) -> Expression:
-    return number if shift == 0 else Arithmetic("-", number, Constant(float(shift)))
+    """Return `number * factor + shift`, without what changes nothing."""
+    scaled = number if factor == 1 else Arithmetic("*", number, Constant(float(factor)))
+    return scaled if shift == 0 else Arithmetic("-", scaled, Constant(float(-shift)))
 
 
 CONVERSIONS: Final = (
