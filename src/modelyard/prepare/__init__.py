@@ -8,6 +8,7 @@ from modelyard.prepare.compile_polars import compile_polars
 from modelyard.prepare.compile_python import compile_python
 from modelyard.prepare.fit import fit
 from modelyard.prepare.functions import function_step
+from modelyard.prepare.suggest import Flag, Suggested, Suggestion, suggest
 from modelyard.prepare.transform import Transform, preview
 from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, Step
 from modelyard.prepare.values import InputColumn
@@ -16,10 +17,13 @@ __all__ = [
     "Code",
     "DeclaredStep",
     "FittedPipeline",
+    "Flag",
     "FunctionStep",
     "InputColumn",
     "Pipeline",
     "Step",
+    "Suggested",
+    "Suggestion",
     "Transform",
     "call_user",
     "capture",
@@ -30,5 +34,6 @@ __all__ = [
     "load",
     "prep",
     "preview",
+    "suggest",
     "user_code_boundary",
 ]

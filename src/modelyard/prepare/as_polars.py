@@ -25,7 +25,9 @@ from modelyard.prepare.expressions import (
     Lookup,
     Math,
     MidnightOf,
+    Pair,
     PerValue,
+    Rank,
     ToNumber,
     Truncate,
 )
@@ -67,7 +69,7 @@ def _arithmetic(node: Arithmetic) -> pl.Expr:
 
 def _math(node: Math) -> pl.Expr:
     of = as_polars(node.of)
-    return {"log1p": of.log1p, "sqrt": of.sqrt, "sin": of.sin, "cos": of.cos}[node.name]()
+    return {"abs": of.abs, "log1p": of.log1p, "sqrt": of.sqrt, "sin": of.sin, "cos": of.cos}[node.name]()
 
 
 def _compare(node: Compare) -> pl.Expr:
@@ -99,6 +101,29 @@ def _bucket(node: Bucket) -> pl.Expr:
     of = as_polars(node.of)
     place = pl.lit(pl.Series(node.edges, dtype=pl.Float64)).search_sorted(of, side="right").cast(pl.Float64)
     return pl.when(of.is_nan()).then(_NAN).otherwise(place)
+
+
+def _rank(node: Rank) -> pl.Expr:
+    return as_polars(node.of).map_batches(partial(_ranked, node=node), return_dtype=pl.Float64)
+
+
+def _ranked(values: pl.Series, node: Rank) -> pl.Series:
+    numbers, at, ranks = values.to_numpy(), np.array(node.at), np.array(node.ranks)
+    place = np.clip(np.searchsorted(at, numbers, side="right") - 1, 0, max(len(at) - 2, 0))
+    with np.errstate(invalid="ignore", over="ignore"):  # beyond both ends, where the line is not taken
+        line = ranks[place] + (numbers - at[place]) / np.append(np.diff(at), 1.0)[place] * np.append(np.diff(ranks), 0.0)[place]
+    inside = np.where(numbers == at[-1], ranks[-1], line)
+    found = np.where(numbers < at[0], 0.0, np.where(numbers > at[-1], 1.0, inside))
+    return pl.Series(values.name, np.where(np.isnan(numbers), _NAN, found))
+
+
+def _pair(node: Pair) -> pl.Expr:
+    return pl.concat_str(_escaped(node.left), _escaped(node.right), separator="|")
+
+
+def _escaped(node: Expression) -> pl.Expr:
+    text = as_polars(node).str.replace_all("\\", "\\\\", literal=True)
+    return text.str.replace_all("|", "\\|", literal=True)
 
 
 def _truncate(node: Truncate) -> pl.Expr:
@@ -169,6 +194,8 @@ _WRITERS: Final[Mapping[type, Callable[[Any], pl.Expr]]] = MappingProxyType(
         Choose: _choose,
         Lookup: _lookup,
         Bucket: _bucket,
+        Rank: _rank,
+        Pair: _pair,
         Truncate: _truncate,
         DatePart: _date_part,
         Localise: _localise,

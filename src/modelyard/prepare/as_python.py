@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -27,7 +28,9 @@ from modelyard.prepare.expressions import (
     Lookup,
     Math,
     MidnightOf,
+    Pair,
     PerValue,
+    Rank,
     ToNumber,
     Truncate,
 )
@@ -67,6 +70,7 @@ class RowWriter:
             "date": date,
             "datetime": datetime,
             "MICROSECOND": timedelta(microseconds=1),
+            "escaped": _escaped,
             "log1p": _log1p,
             "sqrt": _sqrt,
             "sin": _sin,
@@ -186,6 +190,37 @@ def _bucket(row: RowWriter, node: Bucket) -> str:
     return f"(float(bisect_right({edges}, {of})) if {of} == {of} else NAN)"
 
 
+def _rank(row: RowWriter, node: Rank) -> str:
+    return f"{row.name(_ranking(node.at, node.ranks))}({row.text(node.of)})"
+
+
+def _ranking(at: tuple[float, ...], ranks: tuple[float, ...]) -> Callable[[float], float]:
+    spans = [high - low for low, high in pairwise(at)]
+    steps = [high - low for low, high in pairwise(ranks)]
+    first, last = at[0], at[-1]
+
+    def rank(number: float) -> float:
+        if number < first:
+            return 0.0
+        if number < last:
+            place = bisect_right(at, number) - 1
+            return ranks[place] + (number - at[place]) / spans[place] * steps[place]
+        if number > last:
+            return 1.0
+        return ranks[-1] if number == last else _NAN
+
+    return rank
+
+
+def _pair(row: RowWriter, node: Pair) -> str:
+    left, right = row.atom(node.left), row.atom(node.right)
+    return f"(None if {left} is None or {right} is None else f'{{escaped({left})}}|{{escaped({right})}}')"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
 def _truncate(row: RowWriter, node: Truncate) -> str:
     of = row.atom(node.of)
     return f"(int({of}) if -9223372036854775808.0 <= {of} < 9223372036854775808.0 else None)"
@@ -256,6 +291,8 @@ _WRITERS: Final[Mapping[type, Callable[[RowWriter, Any], str]]] = MappingProxyTy
         Choose: _choose,
         Lookup: _lookup,
         Bucket: _bucket,
+        Rank: _rank,
+        Pair: _pair,
         Truncate: _truncate,
         DatePart: _date_part,
         Localise: _localise,

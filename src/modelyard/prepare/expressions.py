@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias
 from modelyard.prepare.values import ValueKind
 
 Value: TypeAlias = float | int | bool | str | date | datetime | None
-MathName: TypeAlias = Literal["log1p", "sqrt", "sin", "cos"]
+Argument: TypeAlias = "float | int | bool | str | tuple[Argument, ...] | None"
+MathName: TypeAlias = Literal["abs", "log1p", "sqrt", "sin", "cos"]
 DatePartName: TypeAlias = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 
 
@@ -106,6 +107,11 @@ class Choose:
         """The kind of both values."""
         return self.no.kind
 
+    @property
+    def zone(self) -> str | None:
+        """Of an instant, the zone that the value elsewhere was told in."""
+        return getattr(self.no, "zone", None)
+
 
 @dataclass(frozen=True)
 class Lookup:
@@ -126,6 +132,31 @@ class Bucket:
     of: "Expression"
     edges: tuple[float, ...]
     kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The rank of a number on the line through `ranks` over the ascending `at`: 0 before the first, 1 after the last.
+
+    Between two of them it is `rank + (number - at) / span * step`, in this order; no span of `at` overflows.
+    """
+
+    of: "Expression"
+    at: tuple[float, ...]
+    ranks: tuple[float, ...]
+    kind = ValueKind.NUMBER
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two texts as one, `left|right`, that no other two give: `|` and a backslash in them get a backslash before them.
+
+    Missing where one of them is.
+    """
+
+    left: "Expression"
+    right: "Expression"
+    kind = ValueKind.TEXT
 
 
 @dataclass(frozen=True)
@@ -186,12 +217,16 @@ class MidnightOf:
 
 @dataclass(frozen=True)
 class PerValue:
-    """A function of `per_value` on each distinct value: both compilers call the same Python. Missing stays missing."""
+    """A function of `per_value` on each distinct value: both compilers call the same Python. Missing stays missing.
+
+    `zone`: of an instant, the zone that its value was told in.
+    """
 
     function: str
     of: "Expression"
     kind: ValueKind
-    argument: int | str | None = None
+    argument: Argument = None
+    zone: str | None = None
 
 
 Expression: TypeAlias = (
@@ -205,6 +240,8 @@ Expression: TypeAlias = (
     | Choose
     | Lookup
     | Bucket
+    | Rank
+    | Pair
     | Truncate
     | DatePart
     | Localise
@@ -227,7 +264,7 @@ def columns_of(expression: Expression) -> frozenset[str]:
             return frozenset({name})
         case Constant():
             return frozenset()
-        case Arithmetic(left=first, right=second) | Elapsed(later=first, earlier=second):
+        case Arithmetic(left=first, right=second) | Pair(left=first, right=second) | Elapsed(later=first, earlier=second):
             return columns_of(first) | columns_of(second)
         case Choose(condition=condition, yes=yes, no=no):
             return columns_of(condition) | columns_of(yes) | columns_of(no)

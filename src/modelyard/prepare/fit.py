@@ -48,8 +48,8 @@ def fit(pipeline: Pipeline, frame: pl.DataFrame, label: str | None = None) -> Fi
         raise Problem("frame.invalid", "The pipeline cannot be fitted", "there is no training row", "check the split's bounds")
     if label is not None and label not in frame.columns:
         raise missing("column", label, frame.columns, "name the label as the training rows do")
-    columns, absent = _columns(frame, label)
-    fitting = _Fitting(frame, columns, absent, _label(frame, label))
+    columns, absent = raw_columns(frame, label)
+    fitting = _Fitting(frame, columns, absent, numeric_label(frame, label))
     steps = tuple(fitting.step(step) for step in pipeline.steps)
     planned = fitting.plan(label)
     needed = {column.name for column in planned.inputs}
@@ -96,7 +96,8 @@ class _Fitting:
         return trimmed(self.scope, self.columns)
 
 
-def _columns(frame: pl.DataFrame, label: str | None) -> tuple[tuple[InputColumn, ...], dict[str, str]]:
+def raw_columns(frame: pl.DataFrame, label: str | None) -> tuple[tuple[InputColumn, ...], dict[str, str]]:
+    """Return the columns of a frame that can be prepared, and the others by name with why they cannot."""
     columns, absent = [], {}
     for name, dtype in frame.schema.items():
         found = input_dtype(dtype)
@@ -109,7 +110,7 @@ def _columns(frame: pl.DataFrame, label: str | None) -> tuple[tuple[InputColumn,
     return tuple(columns), absent
 
 
-def _label(frame: pl.DataFrame, name: str | None) -> pl.Series | None:
+def numeric_label(frame: pl.DataFrame, name: str | None) -> pl.Series | None:
     """Return the label as Float64: a number, a boolean as 0 or 1, of two other values the greater as 1; else None."""
     if name is None:
         return None

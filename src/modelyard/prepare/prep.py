@@ -9,8 +9,8 @@ the result stands under the column's name. Every function raises `Problem("step.
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from modelyard.core import Json
-from modelyard.prepare.steps import definition
+from modelyard.prepare.steps import declared
+from modelyard.prepare.suggest import suggest as suggest  # noqa: PLC0414 - exported: a user writes `prep.suggest`
 from modelyard.prepare.types import DeclaredStep
 
 Columns = str | Sequence[str]
@@ -24,7 +24,7 @@ def rename(names: Mapping[str, str]) -> DeclaredStep:
     >>> preview(rename({"dep": "departure"}), dep=[5.0])
     {'departure': [5.0]}
     """
-    return _declared("rename", tuple(names), to=list(names.values()))
+    return declared("rename", tuple(names), to=list(names.values()))
 
 
 def drop(*columns: str) -> DeclaredStep:
@@ -34,7 +34,7 @@ def drop(*columns: str) -> DeclaredStep:
     >>> preview(drop("id"), id=["a", "b"], seats=[55, 20])
     {'seats': [55.0, 20.0]}
     """
-    return _declared("drop", columns)
+    return declared("drop", columns)
 
 
 def keep(*columns: str) -> DeclaredStep:
@@ -44,7 +44,7 @@ def keep(*columns: str) -> DeclaredStep:
     >>> preview(keep("b", "a"), a=[1.0], b=[2.0], c=["x"])
     {'b': [2.0], 'a': [1.0]}
     """
-    return _declared("keep", columns)
+    return declared("keep", columns)
 
 
 def cast(columns: Columns, to: Literal["number", "integer", "boolean", "text", "date", "datetime"]) -> DeclaredStep:
@@ -58,7 +58,7 @@ def cast(columns: Columns, to: Literal["number", "integer", "boolean", "text", "
     >>> preview(cast("total", "number"), total=["29.85", " 1e3 ", "n/a"])
     {'total': [29.850000381469727, 1000.0, nan]}
     """
-    return _declared("cast", columns, to=to)
+    return declared("cast", columns, to=to)
 
 
 def fill_null(
@@ -83,7 +83,7 @@ def fill_null(
     >>> preview(fill_null(["temp", "dewp"], strategy="median"), temp=[1.0, None, 4.0, 9.0], dewp=[2, None, 3, 3])
     {'temp': [1.0, 4.0, 4.0, 9.0], 'dewp': [2.0, 3.0, 3.0, 3.0]}
     """
-    return _declared("fill_null", columns, value=value, strategy=strategy)
+    return declared("fill_null", columns, value=value, strategy=strategy)
 
 
 def is_null(*columns: str) -> DeclaredStep:
@@ -93,7 +93,7 @@ def is_null(*columns: str) -> DeclaredStep:
     >>> preview(is_null("year"), year=[2004, None])
     {'year': [2004.0, nan], 'year_is_null': [0.0, 1.0]}
     """
-    return _declared("is_null", columns)
+    return declared("is_null", columns)
 
 
 def equals(column: str, value: str | bool | float, name: str | None = None) -> DeclaredStep:
@@ -103,7 +103,7 @@ def equals(column: str, value: str | bool | float, name: str | None = None) -> D
     >>> preview(equals("origin", "JFK"), drop("origin"), origin=["JFK", "LGA", None])
     {'origin_equals_JFK': [1.0, 0.0, 0.0]}
     """
-    return _declared("equals", column, value=value, name=name)
+    return declared("equals", column, value=value, name=name)
 
 
 def clip(columns: Columns, lower: float | None = None, upper: float | None = None) -> DeclaredStep:
@@ -113,7 +113,51 @@ def clip(columns: Columns, lower: float | None = None, upper: float | None = Non
     >>> preview(clip("wind", 0, 60), wind=[1048.0, -1.0, None])
     {'wind': [60.0, 0.0, nan]}
     """
-    return _declared("clip", columns, lower=lower, upper=upper)
+    return declared("clip", columns, lower=lower, upper=upper)
+
+
+def clamp_outliers(
+    *columns: str, method: Literal["iqr", "quantile"] = "iqr", factor: float = 1.5, share: float = 0.01
+) -> DeclaredStep:
+    """Bound numbers by what the training rows learned is usual, in place; infinite ones too.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    method
+        `iqr`: up to `factor` times the distance of the quartiles beyond them; a column whose quartiles are equal has no bounds.
+        `quantile`: between the quantiles `share` and 1 - `share`.
+    factor
+        For `iqr`. 1.5 is Tukey's fence, 3 his outer one. Tukey 1977.
+    share
+        For `quantile`, from 0 to 0.5.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(clamp_outliers("fare"), fare=[1.0, 2.0, 3.0, 4.0, 1000.0])
+    {'fare': [1.0, 2.0, 3.0, 4.0, 7.0]}
+    """
+    return declared("clamp_outliers", columns, method=method, factor=factor, share=share)
+
+
+def quantile_rank(*columns: str, count: int = 1000) -> DeclaredStep:
+    """Put a number's rank among the training rows, from 0 to 1, in place: whatever the distribution, it becomes even.
+
+    Between learned quantiles ranks lie on a line; equal quantiles have the middle of their ranks. Below the least number it is
+    0, above the greatest 1.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    count
+        How many quantiles to keep, from 2 to 10,000; no more than there are training rows.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(quantile_rank("x"), x=[10.0, 20.0, 1000.0, 20.0, None])
+    {'x': [0.0, 0.5, 1.0, 0.5, nan]}
+    """
+    return declared("quantile_rank", columns, count=count)
 
 
 def standardise(*columns: str) -> DeclaredStep:
@@ -125,7 +169,7 @@ def standardise(*columns: str) -> DeclaredStep:
     >>> preview(standardise("x"), x=[1.0, 3.0, None])
     {'x': [-1.0, 1.0, nan]}
     """
-    return _declared("standardise", columns)
+    return declared("standardise", columns)
 
 
 def min_max(*columns: str) -> DeclaredStep:
@@ -135,7 +179,7 @@ def min_max(*columns: str) -> DeclaredStep:
     >>> preview(min_max("x"), x=[1.0, 3.0, 2.0])
     {'x': [0.0, 1.0, 0.5]}
     """
-    return _declared("min_max", columns)
+    return declared("min_max", columns)
 
 
 def robust_scale(*columns: str) -> DeclaredStep:
@@ -145,7 +189,27 @@ def robust_scale(*columns: str) -> DeclaredStep:
     >>> preview(robust_scale("x"), x=[1.0, 2.0, 3.0, 4.0, 1000.0])
     {'x': [-1.0, -0.5, 0.0, 0.5, 498.5]}
     """
-    return _declared("robust_scale", columns)
+    return declared("robust_scale", columns)
+
+
+def absolute(*columns: str) -> DeclaredStep:
+    """Leave the sign of numbers out, in place: how far, not which way.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(absolute("x"), x=[-3.0, 2.0])
+    {'x': [3.0, 2.0]}
+    """
+    return declared("absolute", columns)
+
+
+def sign_log(*columns: str) -> DeclaredStep:
+    """Take sign(x) * log(1 + |x|) of numbers, in place: `log1p` for amounts that go below 0 too.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(sign_log("x"), x=[0.0, 1.0, -1.0])
+    {'x': [0.0, 0.6931471824645996, -0.6931471824645996]}
+    """
+    return declared("sign_log", columns)
 
 
 def log1p(*columns: str) -> DeclaredStep:
@@ -155,7 +219,7 @@ def log1p(*columns: str) -> DeclaredStep:
     >>> preview(log1p("x"), x=[0.0, -2.0])
     {'x': [0.0, nan]}
     """
-    return _declared("log1p", columns)
+    return declared("log1p", columns)
 
 
 def sqrt(*columns: str) -> DeclaredStep:
@@ -165,7 +229,26 @@ def sqrt(*columns: str) -> DeclaredStep:
     >>> preview(sqrt("x"), x=[9.0, -9.0])
     {'x': [3.0, nan]}
     """
-    return _declared("sqrt", columns)
+    return declared("sqrt", columns)
+
+
+def convert(columns: Columns, from_: str, to: str) -> DeclaredStep:
+    """Turn numbers from one unit into another of the same quantity, in place, by exact factors.
+
+    Parameters
+    ----------
+    columns
+        Columns of numbers.
+    from_, to
+        Length: `mm cm m km inch ft yd mi nmi`. Mass: `mg g kg t oz lb st`. Temperature: `C F K`. Speed: `m/s km/h mph kn
+        ft/s`. Volume: `ml cl l m3 floz pt qt gal` (of the United States) `gal_uk ft3`. Time: `us ms s min h d week year` (of
+        365.25 days). Pressure: `Pa hPa kPa mbar bar atm torr mmHg inHg psi`.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(convert("temp", "F", "C"), convert("wind", "mph", "m/s"), temp=[212.0, 32.0], wind=[100.0, None])
+    {'temp': [100.0, 0.0], 'wind': [44.70399856567383, nan]}
+    """
+    return declared("convert", columns, **{"from": from_, "to": to})
 
 
 def ratio(numerator: str, denominator: str, name: str | None = None) -> DeclaredStep:
@@ -175,7 +258,7 @@ def ratio(numerator: str, denominator: str, name: str | None = None) -> Declared
     >>> preview(ratio("total", "tenure"), keep("total_per_tenure"), total=[840.0, 1.0], tenure=[12, 0])
     {'total_per_tenure': [70.0, nan]}
     """
-    return _declared("ratio", (numerator, denominator), name=name)
+    return declared("ratio", (numerator, denominator), name=name)
 
 
 def difference(left: str, right: str, name: str | None = None) -> DeclaredStep:
@@ -185,7 +268,7 @@ def difference(left: str, right: str, name: str | None = None) -> DeclaredStep:
     >>> preview(difference("temp", "dewp"), keep("temp_minus_dewp"), temp=[39.0], dewp=[26.0])
     {'temp_minus_dewp': [13.0]}
     """
-    return _declared("difference", (left, right), name=name)
+    return declared("difference", (left, right), name=name)
 
 
 def product(left: str, right: str, name: str | None = None) -> DeclaredStep:
@@ -195,7 +278,7 @@ def product(left: str, right: str, name: str | None = None) -> DeclaredStep:
     >>> preview(product("a", "b", name="area"), keep("area"), a=[3.0], b=[4.0])
     {'area': [12.0]}
     """
-    return _declared("product", (left, right), name=name)
+    return declared("product", (left, right), name=name)
 
 
 def total(*columns: str, name: str | None = None) -> DeclaredStep:
@@ -205,7 +288,7 @@ def total(*columns: str, name: str | None = None) -> DeclaredStep:
     >>> preview(total("a", "b", "c", name="all"), keep("all"), a=[1, 1], b=[2, None], c=[3, 3])
     {'all': [6.0, nan]}
     """
-    return _declared("total", columns, name=name)
+    return declared("total", columns, name=name)
 
 
 def bucket(columns: Columns, edges: Sequence[float] | None = None, *, count: int | None = None) -> DeclaredStep:
@@ -224,7 +307,7 @@ def bucket(columns: Columns, edges: Sequence[float] | None = None, *, count: int
     >>> preview(bucket("hour", [6, 12, 18]), hour=[5, 6, 23, None])
     {'hour': [0.0, 1.0, 3.0, nan]}
     """
-    return _declared("bucket", columns, edges=None if edges is None else list(edges), count=count)
+    return declared("bucket", columns, edges=None if edges is None else list(edges), count=count)
 
 
 def cyclical(columns: Columns, period: float, *, drop: bool = True) -> DeclaredStep:
@@ -236,7 +319,7 @@ def cyclical(columns: Columns, period: float, *, drop: bool = True) -> DeclaredS
     >>> preview(cyclical("hour", 24), hour=[0, 6])
     {'hour_sin': [0.0, 1.0], 'hour_cos': [1.0, 6.123234262925839e-17]}
     """
-    return _declared("cyclical", columns, period=period, drop=drop)
+    return declared("cyclical", columns, period=period, drop=drop)
 
 
 def one_hot(*columns: str, limit: int = 50, min_count: int = 1) -> DeclaredStep:
@@ -257,7 +340,7 @@ def one_hot(*columns: str, limit: int = 50, min_count: int = 1) -> DeclaredStep:
     >>> preview(one_hot("payment"), payment=["card", "cash", None])
     {'payment_card': [1.0, 0.0, 0.0], 'payment_cash': [0.0, 1.0, 0.0]}
     """
-    return _declared("one_hot", columns, limit=limit, min_count=min_count)
+    return declared("one_hot", columns, limit=limit, min_count=min_count)
 
 
 def ordinal(*columns: str) -> DeclaredStep:
@@ -267,7 +350,7 @@ def ordinal(*columns: str) -> DeclaredStep:
     >>> preview(ordinal("carrier"), carrier=["UA", "B6", "UA", None])
     {'carrier': [0.0, 1.0, 0.0, nan]}
     """
-    return _declared("ordinal", columns)
+    return declared("ordinal", columns)
 
 
 def frequency(*columns: str) -> DeclaredStep:
@@ -277,7 +360,7 @@ def frequency(*columns: str) -> DeclaredStep:
     >>> preview(frequency("carrier"), carrier=["UA", "B6", "UA", None])
     {'carrier': [0.5, 0.25, 0.5, 0.25]}
     """
-    return _declared("frequency", columns)
+    return declared("frequency", columns)
 
 
 def target_mean(*columns: str, smoothing: float = 20.0) -> DeclaredStep:
@@ -291,7 +374,7 @@ def target_mean(*columns: str, smoothing: float = 20.0) -> DeclaredStep:
     >>> preview(target_mean("c", smoothing=1), label="y", c=["a", "a", "b"], y=[1, 1, 1])
     {'c': [1.0, 1.0, 1.0]}
     """
-    return _declared("target_mean", columns, smoothing=smoothing)
+    return declared("target_mean", columns, smoothing=smoothing)
 
 
 def hash_bucket(columns: Columns, count: int) -> DeclaredStep:
@@ -301,7 +384,20 @@ def hash_bucket(columns: Columns, count: int) -> DeclaredStep:
     >>> preview(hash_bucket("tailnum", 100), tailnum=["N14228", None])
     {'tailnum': [66.0, nan]}
     """
-    return _declared("hash_bucket", columns, count=count)
+    return declared("hash_bucket", columns, count=count)
+
+
+def cross(left: str, right: str, name: str | None = None) -> DeclaredStep:
+    r"""Add `LEFT_x_RIGHT` (or `name`), the category of two categories together, to be encoded after; missing where one is.
+
+    It is the text `left|right`; a `|` or a backslash in a category gets a backslash before it, so that no two pairs are one.
+
+    >>> from modelyard.prepare import preview
+    >>> steps = cross("day", "open"), one_hot("day_x_open"), drop("day", "open")
+    >>> preview(*steps, day=["sat", "sun", None], open=[True, False, True])
+    {'day_x_open_sat|true': [1.0, 0.0, 0.0], 'day_x_open_sun|false': [0.0, 1.0, 0.0]}
+    """
+    return declared("cross", (left, right), name=name)
 
 
 def lower(*columns: str) -> DeclaredStep:
@@ -311,7 +407,7 @@ def lower(*columns: str) -> DeclaredStep:
     >>> preview(lower("city"), one_hot("city"), city=["Köln", "KÖLN"])
     {'city_köln': [1.0, 1.0]}
     """
-    return _declared("lower", columns)
+    return declared("lower", columns)
 
 
 def strip(*columns: str) -> DeclaredStep:
@@ -321,7 +417,7 @@ def strip(*columns: str) -> DeclaredStep:
     >>> preview(strip("city"), length("city"), city=[" Ulm ", ""])
     {'city': [3.0, 0.0]}
     """
-    return _declared("strip", columns)
+    return declared("strip", columns)
 
 
 def length(*columns: str) -> DeclaredStep:
@@ -331,10 +427,108 @@ def length(*columns: str) -> DeclaredStep:
     >>> preview(length("name"), name=["Åse", None])
     {'name': [3.0, nan]}
     """
-    return _declared("length", columns)
+    return declared("length", columns)
 
 
-def parse_date(columns: Columns, format: str | None = None, *, to: Literal["date", "datetime"] = "datetime") -> DeclaredStep:
+def normalise_text(*columns: str, case: bool = True, accents: bool = True, spaces: bool = True) -> DeclaredStep:
+    r"""Give texts that say the same one form, in place: Unicode's NFKC, in which "ﬁ" is "fi" and "①" is "1".
+
+    Parameters
+    ----------
+    columns
+        Columns of text.
+    case
+        Leave case out (Unicode's case folding: "Straße" is "strasse").
+    accents
+        Leave accents out.
+    spaces
+        Make each run of white space one blank, and take it off both ends.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(normalise_text("city"), one_hot("city"), city=["São  Paulo", " SAO PAULO\n"])
+    {'city_sao paulo': [1.0, 1.0]}
+    """
+    return declared("normalise_text", columns, case=case, accents=accents, spaces=spaces)
+
+
+def extract(column: str, pattern: str, name: str | None = None, *, group: int | str = 1) -> DeclaredStep:
+    r"""Add `COLUMN_extracted` (or `COLUMN_GROUP` of a named group, or `name`): the part of a text that a pattern finds first.
+
+    Missing where the pattern finds nothing, or the group took no part.
+
+    Parameters
+    ----------
+    column
+        A column of text.
+    pattern
+        A regular expression as Python's `re` reads it, in every door: `\d` and `\w` take digits and letters of all scripts,
+        `(?a)` before it those of ASCII, `(?i)` any case. A repeat of a repeat, such as `(a+)+b`, can take very long on a text.
+    name
+        Of the new column.
+    group
+        The number or name of the group, 0 for all that the pattern finds.
+
+    >>> from modelyard.prepare import preview
+    >>> steps = extract("name", r", (\w+)\."), one_hot("name_extracted"), drop("name")
+    >>> preview(*steps, name=["Braund, Mr. Owen", "Heikkinen, Miss. Laina", "?"])
+    {'name_extracted_Miss': [0.0, 1.0, 0.0], 'name_extracted_Mr': [1.0, 0.0, 0.0]}
+    """
+    return declared("extract", column, pattern=pattern, name=name, group=group)
+
+
+def contains(column: str, pattern: str, name: str | None = None) -> DeclaredStep:
+    """Add `COLUMN_contains_PATTERN` (or `name`), 1 where a pattern (see `extract`) finds something, else 0.
+
+    A missing text contains nothing.
+
+    >>> from modelyard.prepare import preview
+    >>> preview(contains("title", "(?i)senior|lead", "senior"), drop("title"), title=["Senior Engineer", "Analyst", None])
+    {'senior': [1.0, 0.0, 0.0]}
+    """
+    return declared("contains", column, pattern=pattern, name=name)
+
+
+def parse_number(
+    columns: Columns,
+    *,
+    decimal: Literal[".", ","] = ".",
+    thousands: str | None = None,
+    units: Mapping[str, float] | None = None,
+) -> DeclaredStep:
+    """Read numbers as people write them from text, in place: "$1,234.50", "(12.5)" for -12.5, "5.2 k"; else missing.
+
+    Currencies, by sign or name, and a word before the number are passed over.
+
+    Parameters
+    ----------
+    columns
+        Columns of text.
+    decimal
+        The mark before the fraction.
+    thousands
+        The mark between thousands; None for any of `,` `.` `'` and white space that is not `decimal`, "" for none.
+    units
+        What a word behind the number multiplies it by: `{"k": 1e3, "%": 0.01}`; with another word the value is missing. None:
+        no word is known but the one that all training rows have behind their numbers, which then counts for nothing. `fit`
+        refuses rows of several, such as "900" and "5.2 k".
+
+    >>> from modelyard.prepare import preview
+    >>> preview(parse_number("price"), price=["$1,234.50", "EUR 7", "(12.5)", "1,5", "free"])
+    {'price': [1234.5, 7.0, -12.5, nan, nan]}
+    >>> preview(parse_number("size", decimal=",", units={"GB": 1e9, "MB": 1e6}), size=["1,5 GB", "20MB", "7"])
+    {'size': [1500000000.0, 20000000.0, 7.0]}
+    """
+    told = None if units is None else dict(units)
+    return declared("parse_number", columns, decimal=decimal, thousands=thousands, units=told)
+
+
+def parse_date(
+    columns: Columns,
+    format: str | Sequence[str | None] | None = None,
+    *,
+    to: Literal["date", "datetime"] = "datetime",
+    zone: str | None = None,
+) -> DeclaredStep:
     """Read dates or times from text, in place; text that does not read is missing.
 
     Parameters
@@ -343,14 +537,25 @@ def parse_date(columns: Columns, format: str | None = None, *, to: Literal["date
         Columns of text.
     format
         `%Y %m %d %H %M %S %f` with any text between, or None for ISO 8601 (an offset is taken off: the time is then in UTC).
+        Of several formats the first that reads a text counts.
     to
         Whether to keep the time of day.
+    zone
+        The time zone in which a text without an offset is meant, such as `Europe/Berlin`; the times are then instants, kept in
+        UTC, and `date_parts` reads them on that zone's clock unless it is told another. A time that comes twice as the
+        clock goes back is the first of both; one that the clock leaps over is read by the offset before the leap. The zone's
+        offsets from 1900 to 2100 are kept in the fitted pipeline.
 
     >>> from modelyard.prepare import preview
     >>> preview(parse_date("on", "%d.%m.%Y"), date_parts("on", "month"), on=["24.6.2013", "?"])
     {'on_month': [6.0, nan]}
+    >>> at = ["2013-06-24T05:00:00Z", "24.6.2013 5:00"]
+    >>> step = parse_date("at", [None, "%d.%m.%Y %H:%M"], zone="America/New_York")
+    >>> preview(step, date_parts("at", "hour", zone="UTC"), at=at), preview(step, date_parts("at", "hour"), at=at)
+    ({'at_hour': [5.0, 9.0]}, {'at_hour': [1.0, 5.0]})
     """
-    return _declared("parse_date", columns, format=format, to=to)
+    form = format if format is None or isinstance(format, str) else list(format)
+    return declared("parse_date", columns, format=form, to=to, zone=zone)
 
 
 def date_parts(columns: Columns, *parts: Part, zone: str | None = None, drop: bool = True) -> DeclaredStep:
@@ -372,7 +577,7 @@ def date_parts(columns: Columns, *parts: Part, zone: str | None = None, drop: bo
     >>> preview(date_parts("at", "hour", "weekday", zone="America/New_York"), at=at)
     {'at_hour': [23.0], 'at_weekday': [7.0]}
     """
-    return _declared("date_parts", columns, parts=list(parts), zone=zone, drop=drop)
+    return declared("date_parts", columns, parts=list(parts), zone=zone, drop=drop)
 
 
 def elapsed(
@@ -385,9 +590,4 @@ def elapsed(
     >>> preview(elapsed("at", "on"), keep("at_since_on_hours"), at=[datetime(2013, 1, 2, 6)], on=[date(2013, 1, 1)])
     {'at_since_on_hours': [30.0]}
     """
-    return _declared("elapsed", (later, earlier), unit=unit, name=name)
-
-
-def _declared(kind: str, columns: Columns, **params: Json) -> DeclaredStep:
-    step = DeclaredStep(kind, (columns,) if isinstance(columns, str) else tuple(columns), params)
-    return definition(step).checked(step)
+    return declared("elapsed", (later, earlier), unit=unit, name=name)

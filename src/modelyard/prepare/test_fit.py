@@ -237,6 +237,10 @@ def test_quantile_buckets_hold_equal_shares() -> None:
     assert set(preview(prep.bucket("x", count=4), x=[1, 1, 1, 1, 9])["x"]) == {0.0}
 
 
+def test_a_median_at_the_edge_of_64_bits_fills() -> None:
+    assert preview(prep.fill_null("i", strategy="median"), i=[2**63 - 1, None]) == {"i": [2.0**63, 2.0**63]}
+
+
 def test_one_hot_takes_the_most_frequent() -> None:
     found = preview(prep.one_hot("c", limit=2), c=["z", "z", "b", "a", "a", "q"])
     assert list(found) == ["c_a", "c_z"]

@@ -60,6 +60,18 @@ TEXTS = [
     "24.6.2013 7:05",
     "31.2.2013 1:00",
     "9999-12-31",
+    "$1,234.50",
+    "1.234,50 €",
+    "(12.5) k",
+    "-3 %",
+    "\u22125\u00a0GB",
+    "1e999",
+    "2013-03-10 02:30",
+    "2013-11-03 01:30",
+    "0001-01-02",
+    "\u0130I\u0307 A\u0308 \ufb01\t\n x",
+    "a|b",
+    "a\\",
 ]
 TIMES = [
     datetime(1, 1, 2),
@@ -189,6 +201,44 @@ CASES: list[tuple[Step, ...]] = [
         prep.keep("t_month", "t_minute"),
     ),
     (prep.parse_date("t", to="date"), prep.elapsed("at", "t", "years"), prep.keep("at_since_t_years")),
+    (prep.parse_number("t", units={"%": 0.01, "k": 1e3, "GB": 1e9}), prep.keep("t")),
+    (prep.clamp_outliers("x", "i", "b", "s"), prep.clamp_outliers("y", factor=0), prep.keep("x", "y", "i", "b", "s")),
+    (prep.clamp_outliers("x", "i", "s", method="quantile", share=0.2), prep.keep("x", "i", "s")),
+    (prep.quantile_rank("x", "i", "b", "s"), prep.quantile_rank("y", count=3), prep.keep("x", "y", "i", "b", "s")),
+    (prep.absolute("x", "i", "s"), prep.keep("x", "i", "s")),
+    (prep.sign_log("x", "i", "s"), prep.keep("x", "i", "s")),
+    (
+        prep.convert("x", "C", "F"),
+        prep.convert("y", "F", "C"),
+        prep.convert("s", "K", "F"),
+        prep.convert("i", "psi", "bar"),
+        prep.convert("b", "m/s", "m/s"),
+        prep.keep("x", "y", "s", "i", "b"),
+    ),
+    (
+        prep.cross("t", "u"),
+        prep.cross("i", "b", "p"),
+        prep.hash_bucket(["t_x_u", "p"], 1 << 24),
+        prep.length("t"),
+        prep.keep("t_x_u", "p", "t"),
+    ),
+    (prep.normalise_text("t"), prep.hash_bucket("t", 1 << 24), prep.keep("t")),
+    (prep.normalise_text("t", case=False, accents=False, spaces=False), prep.hash_bucket("t", 1 << 24), prep.keep("t")),
+    (
+        prep.extract("t", r"(?P<number>\d+)|^(\w)", group="number"),
+        prep.extract("t", r"\S+$", "last", group=0),
+        prep.contains("t", r"\s\w", "gap"),
+        prep.hash_bucket(["t_number", "last"], 1 << 24),
+        prep.keep("t_number", "last", "gap"),
+    ),
+    (prep.cast("i", "text"), prep.parse_number("i", decimal=",", thousands=""), prep.keep("i")),
+    (
+        prep.parse_date("t", [None, "%d.%m.%Y %H:%M"], zone="America/New_York"),
+        prep.fill_null("t", "2013-06-24T05:00:00Z"),
+        prep.date_parts("t", "hour", "day", drop=False),
+        prep.elapsed("t", "ny", "seconds"),
+        prep.keep("t_hour", "t_day", "t_since_ny_seconds"),
+    ),
     (
         prep.date_parts(["at", "wall", "ny"], "year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"),
         prep.date_parts("d", "year", "weekday", "day_of_year"),
@@ -218,7 +268,9 @@ def bits(values: Any) -> NDArray[np.int32]:
 
 
 def fitted(steps: tuple[Step, ...], drawn: list[Row]) -> FittedPipeline:
-    frame = raw_frame([*drawn, SEED, SEED | {"t": "24.6.2013 7:05"}]).with_columns(label=pl.int_range(pl.len()) % 2)
+    frame = raw_frame([*drawn, SEED, SEED | {"t": "24.6.2013 7:05"}, SEED | {"t": "$1,234.50"}]).with_columns(
+        label=pl.int_range(pl.len()) % 2
+    )
     return fit(Pipeline(steps), frame, "label")
 
 
@@ -353,6 +405,11 @@ NUMERIC_STEPS: list[Callable[[str], Step]] = [
     lambda name: prep.ratio(name, "y", f"{name}_ratio"),
     lambda name: prep.product(name, "y", f"{name}_product"),
     lambda name: prep.difference(name, "y", f"{name}_difference"),
+    prep.clamp_outliers,
+    lambda name: prep.quantile_rank(name, count=4),
+    prep.absolute,
+    prep.sign_log,
+    lambda name: prep.convert(name, "F", "K"),
     prep.is_null,
     lambda name: prep.equals(name, 1, f"{name}_one"),
     lambda name: prep.cyclical(name, 7.5, drop=False),

@@ -1,19 +1,21 @@
 """The declared kinds of step, in one table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from modelyard.core import Json
 from modelyard.prepare.steps.categories import CATEGORIES
 from modelyard.prepare.steps.columns import COLUMNS
 from modelyard.prepare.steps.dates import DATES
 from modelyard.prepare.steps.definition import Definition, Training, definition_of
 from modelyard.prepare.steps.numbers import NUMBERS
 from modelyard.prepare.steps.texts import TEXTS
+from modelyard.prepare.steps.units import CONVERSIONS
 from modelyard.prepare.types import DeclaredStep
 
 STEPS: Final[Mapping[str, Definition]] = MappingProxyType(
-    {definition.kind: definition for definition in (*COLUMNS, *NUMBERS, *CATEGORIES, *TEXTS, *DATES)}
+    {definition.kind: definition for definition in (*COLUMNS, *NUMBERS, *CONVERSIONS, *CATEGORIES, *TEXTS, *DATES)}
 )
 
 
@@ -22,4 +24,10 @@ def definition(step: DeclaredStep) -> Definition:
     return definition_of(step, STEPS)
 
 
-__all__ = ["STEPS", "Definition", "Training", "definition"]
+def declared(kind: str, columns: str | Sequence[str], **params: Json) -> DeclaredStep:
+    """Return the step of a kind with its defaults filled in. Raises `Problem("step.invalid")` for wrong arguments."""
+    step = DeclaredStep(kind, (columns,) if isinstance(columns, str) else tuple(columns), params)
+    return definition(step).checked(step)
+
+
+__all__ = ["STEPS", "Definition", "Training", "declared", "definition"]

@@ -1,11 +1,11 @@
-"""Steps on categories (text, integer or boolean): one column each, order by frequency, target mean, frequency, hash."""
+"""Steps on categories (text, integer or boolean): one column each, order by frequency, target mean, frequency, hash, pairs."""
 
 from typing import Any, Final
 
 import polars as pl
 
 from modelyard.core import JsonObject, Problem
-from modelyard.prepare.expressions import Column, Compare, Lookup, PerValue, ToNumber
+from modelyard.prepare.expressions import Column, Compare, Expression, Lookup, Pair, PerValue, ToNumber
 from modelyard.prepare.scope import Scope
 from modelyard.prepare.steps.definition import Definition, Parameter, Training, nothing_to_learn, number_between, told
 from modelyard.prepare.types import DeclaredStep
@@ -121,6 +121,15 @@ def _hash_bucket(step: DeclaredStep, scope: Scope) -> None:
         scope.set(name, PerValue("hash_bucket", _column(step, scope, name), ValueKind.NUMBER, step.params["count"]))
 
 
+def _cross(step: DeclaredStep, scope: Scope) -> None:
+    left, right = (_as_text(_column(step, scope, name)) for name in step.columns)
+    scope.add(step.params["name"] or "_x_".join(step.columns), Pair(left, right), told(step))
+
+
+def _as_text(column: Column) -> Expression:
+    return column if column.kind is ValueKind.TEXT else PerValue("to_text", column, ValueKind.TEXT)
+
+
 CATEGORIES: Final = (
     Definition(
         "one_hot",
@@ -137,4 +146,5 @@ CATEGORIES: Final = (
         "target_mean", _mapped, _target_mean_learn, parameters=(Parameter("smoothing", (float,), 20.0, number_between(0.0)),)
     ),
     Definition("hash_bucket", _hash_bucket, parameters=(Parameter("count", (int,), check=number_between(1, 1 << 24)),)),
+    Definition("cross", _cross, columns=(2, 2), parameters=(Parameter("name", (str, type(None)), None),)),
 )

@@ -150,7 +150,7 @@ def _fill_null(step: DeclaredStep, scope: Scope) -> None:
 
 
 def _filled(step: DeclaredStep, column: Column, value: Any) -> Expression:
-    if column.kind is INTEGER and type(value) is float and not value.is_integer():
+    if column.kind is INTEGER and type(value) is float and not (value.is_integer() and -(2.0**63) <= value < 2.0**63):
         number = as_number(column)
         return Choose(IsMissing(number), Constant(value), number)
     return Choose(IsMissing(column), Constant(constant_of(step, column, value), column.kind), column)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from modelyard.core import JsonObject, Problem
@@ -23,24 +23,38 @@ _LAST_YEAR: Final = 2100
 _STEP: Final = timedelta(days=7)  # no zone has changed its clock twice within a week and back
 
 
+def _formats(step: DeclaredStep) -> list[Any]:
+    form = step.params["format"]
+    return form if isinstance(form, list) else [form]
+
+
 def _parse_date_check(step: DeclaredStep) -> str | None:
-    if step.params["format"] is not None:
-        date_format(step.params["format"])
+    for form in _formats(step):
+        if form is not None and not isinstance(form, str):
+            return f"a format is text, or None for ISO 8601, and not {form!r}"
+        if form is not None:
+            date_format(form)
+    if not _formats(step):
+        return "it needs a format, or None for ISO 8601"
+    if step.params["zone"] is not None and step.params["to"] == "date":
+        return "a date has no zone; take parts of the datetime"
     return None
 
 
-def _parsed(step: DeclaredStep, column: Column) -> Expression:
+def _parsed(step: DeclaredStep, column: Column, offsets: JsonObject | None) -> Expression:
     to = ValueKind(step.params["to"])
-    return PerValue(f"parse_{to.value}", column, to, step.params["format"])
+    table = None if offsets is None else (tuple(offsets["at"]), tuple(offsets["offsets"]))
+    return PerValue(f"parse_{to.value}", column, to, (tuple(_formats(step)), table), step.params["zone"])
 
 
 def _parse_date_learn(step: DeclaredStep, training: Training) -> JsonObject:
-    """Learn nothing, but refuse a format that reads none of the training rows."""
+    """Learn the offsets of the zone alone, but refuse formats that read none of the training rows."""
+    offsets = None if step.params["zone"] is None else _transitions(step, step.params["zone"])
     for name in step.columns:
         column = training.scope.column(name, {ValueKind.TEXT}, told(step))
         texts = training.values(column).drop_nulls()
-        if len(texts) and training.values(_parsed(step, column)).null_count() == training.frame.height:
-            form = step.params["format"] or "ISO 8601"
+        if len(texts) and training.values(_parsed(step, column, offsets)).null_count() == training.frame.height:
+            form = " or ".join(form or "ISO 8601" for form in _formats(step))
             raise Problem(
                 "column.invalid",
                 f"{told(step)} can read no value of column '{name}'",
@@ -48,12 +62,13 @@ def _parse_date_learn(step: DeclaredStep, training: Training) -> JsonObject:
                 f"prep.parse_date('{name}', '%d.%m.%Y'), with the form that the column has",
                 {"column": name, "value": texts[0]},
             )
-    return {}
+    return {} if offsets is None else {"zone": offsets}
 
 
 def _parse_date(step: DeclaredStep, scope: Scope) -> None:
+    offsets = (step.fitted or {}).get("zone")
     for name in step.columns:
-        scope.set(name, _parsed(step, scope.column(name, {ValueKind.TEXT}, told(step))))
+        scope.set(name, _parsed(step, scope.column(name, {ValueKind.TEXT}, told(step)), offsets))
 
 
 def _zone(step: DeclaredStep, column: Column) -> str | None:
@@ -124,7 +139,9 @@ def _localised(step: DeclaredStep, scope: Scope, name: str, column: Column) -> C
     zone = _zone(step, column)
     if zone is None:
         return column
-    table = (step.fitted or {})["zones"][zone]
+    table = (step.fitted or {})["zones"].get(zone)
+    if table is None:  # fitted when `fill_null` still lost the zone: the clock read was that of UTC
+        return column
     transitions = tuple(datetime.fromtimestamp(at, UTC).replace(tzinfo=None) for at in table["at"])
     return scope.let(name, Localise(column, transitions, tuple(table["offsets"])))
 
@@ -147,8 +164,9 @@ DATES: Final = (
         _parse_date_learn,
         check=_parse_date_check,
         parameters=(
-            Parameter("format", (str, type(None)), None),
+            Parameter("format", (str, list, type(None)), None),
             Parameter("to", (str,), "datetime", one_of(("date", "datetime"))),
+            Parameter("zone", (str, type(None)), None),
         ),
     ),
     Definition(

@@ -1,4 +1,4 @@
-"""Steps on numbers: scaling, bounds, logarithms, arithmetic between columns, buckets, waves."""
+"""Steps on numbers: scaling, bounds, ranks, logarithms, arithmetic between columns, buckets, waves."""
 
 import math
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from typing import Any, Final
 import polars as pl
 
 from modelyard.core import JsonObject
-from modelyard.prepare.expressions import Arithmetic, Bucket, Choose, Compare, Constant, Math, MathName
+from modelyard.prepare.expressions import Arithmetic, Bucket, Choose, Compare, Constant, Expression, Math, MathName, Rank
 from modelyard.prepare.scope import Scope
-from modelyard.prepare.steps.definition import Definition, Parameter, Training, number_between, statistic, told
+from modelyard.prepare.steps.definition import LARGEST, Definition, Parameter, Training, number_between, one_of, statistic, told
 from modelyard.prepare.types import DeclaredStep
 
 _NAME: Final = Parameter("name", (str, type(None)), None)
@@ -20,14 +20,17 @@ _NO_SPREAD: Final = 1e-300  # 1 / 1e-300 is finite, and so is a float32 of most 
 
 
 def _clip(step: DeclaredStep, scope: Scope) -> None:
-    lower, upper = step.params["lower"], step.params["upper"]
     for name in step.columns:
-        number = value = scope.number(name, told(step))
-        if upper is not None:
-            value = Choose(Compare(">", number, float(upper)), Constant(float(upper)), value)
-        if lower is not None:
-            value = Choose(Compare("<", number, float(lower)), Constant(float(lower)), value)
-        scope.set(name, value)
+        scope.set(name, _bounded(scope.number(name, told(step)), step.params["lower"], step.params["upper"]))
+
+
+def _bounded(number: Expression, lower: float | None, upper: float | None) -> Expression:
+    value = number
+    if upper is not None:
+        value = Choose(Compare(">", number, float(upper)), Constant(float(upper)), value)
+    if lower is not None:
+        value = Choose(Compare("<", number, float(lower)), Constant(float(lower)), value)
+    return value
 
 
 def _clip_check(step: DeclaredStep) -> str | None:
@@ -35,6 +38,75 @@ def _clip_check(step: DeclaredStep) -> str | None:
     if lower is None and upper is None:
         return "it needs a lower or an upper bound"
     return None if lower is None or upper is None or lower <= upper else f"lower {lower:g} is above upper {upper:g}"
+
+
+def _clamp_learn(step: DeclaredStep, training: Training) -> JsonObject:
+    bounds = _by_quartiles if step.params["method"] == "iqr" else _by_share
+    return {name: bounds(step, training.finite(name, step)) for name in step.columns}
+
+
+def _by_quartiles(step: DeclaredStep, values: pl.Series) -> JsonObject:
+    """Return the bounds that lie `factor` distances of quartiles beyond them, none where the quartiles are equal."""
+    width = step.params["factor"] * statistic(values, _quartile_distance)
+    if not width > 0.0:
+        return {"lower": None, "upper": None}
+    first, third = (statistic(values, _quantile(share)) for share in (0.25, 0.75))
+    return {"lower": max(-LARGEST, first - width), "upper": min(LARGEST, third + width)}
+
+
+def _by_share(step: DeclaredStep, values: pl.Series) -> JsonObject:
+    share = step.params["share"]
+    return {"lower": statistic(values, _quantile(share)), "upper": statistic(values, _quantile(1.0 - share))}
+
+
+def _quantile(share: float) -> Callable[[pl.Series], Any]:
+    return partial(pl.Series.quantile, quantile=share, interpolation="linear")
+
+
+def _clamp(step: DeclaredStep, scope: Scope) -> None:
+    for name in step.columns:
+        learned = (step.fitted or {})[name]
+        scope.set(name, _bounded(scope.number(name, told(step)), learned["lower"], learned["upper"]))
+
+
+def _rank_learn(step: DeclaredStep, training: Training) -> JsonObject:
+    return {name: _line(training.finite(name, step).sort(), step.params["count"]) for name in step.columns}
+
+
+def _line(values: pl.Series, count: int) -> JsonObject:
+    """Return quantiles, rising, and the ranks at them; equal ones have the middle of their ranks."""
+    last = min(count, len(values)) - 1
+    ranks: dict[float, list[float]] = {}
+    for place in range(last + 1):
+        share = place / last if last else 0.5
+        ranks.setdefault(statistic(values, _quantile(share)) + 0.0, []).append(share)
+    knots = sorted((at, (shares[0] + shares[-1]) / 2) for at, shares in ranks.items())
+    between = [
+        (low / 2 + high / 2, (rank + next_rank) / 2)
+        for (low, rank), (high, next_rank) in pairwise(knots)
+        if high - low > LARGEST  # no span may overflow
+    ]
+    at, shares = zip(*sorted(knots + between), strict=True)
+    return {"at": list(at), "ranks": list(shares)}
+
+
+def _quantile_rank(step: DeclaredStep, scope: Scope) -> None:
+    for name in step.columns:
+        learned = (step.fitted or {})[name]
+        at, ranks = (tuple(float(number) for number in learned[word]) for word in ("at", "ranks"))
+        scope.set(name, Rank(scope.number(name, told(step)), at, ranks))
+
+
+def _absolute(step: DeclaredStep, scope: Scope) -> None:
+    for name in step.columns:
+        scope.set(name, Math("abs", scope.number(name, told(step))))
+
+
+def _sign_log(step: DeclaredStep, scope: Scope) -> None:
+    for name in step.columns:
+        number = scope.number(name, told(step))
+        logarithm = Math("log1p", Math("abs", number))
+        scope.set(name, Choose(Compare("<", number, 0.0), Arithmetic("*", logarithm, Constant(-1.0)), logarithm))
 
 
 def _scale(step: DeclaredStep, scope: Scope) -> None:
@@ -132,9 +204,7 @@ def _bucket_learn(step: DeclaredStep, training: Training) -> JsonObject:
 
 
 def _quantiles(values: pl.Series, count: int) -> list[float]:
-    edges = {
-        statistic(values, partial(pl.Series.quantile, quantile=i / count, interpolation="linear")) for i in range(1, count)
-    }
+    edges = {statistic(values, _quantile(i / count)) for i in range(1, count)}
     return sorted(edges - {statistic(values, pl.Series.min)})  # every value reaches the least: as an edge it parts nothing
 
 
@@ -159,9 +229,24 @@ NUMBERS: Final = (
     Definition(
         "clip", _clip, parameters=(Parameter("lower", _BOUND, None), Parameter("upper", _BOUND, None)), check=_clip_check
     ),
+    Definition(
+        "clamp_outliers",
+        _clamp,
+        _clamp_learn,
+        parameters=(
+            Parameter("method", (str,), "iqr", one_of(("iqr", "quantile"))),
+            Parameter("factor", (float,), 1.5, number_between(0.0)),
+            Parameter("share", (float,), 0.01, number_between(0.0, 0.5)),
+        ),
+    ),
+    Definition(
+        "quantile_rank", _quantile_rank, _rank_learn, parameters=(Parameter("count", (int,), 1000, number_between(2, 10_000)),)
+    ),
     Definition("standardise", _scale, _standardise_learn),
     Definition("min_max", _scale, _min_max_learn),
     Definition("robust_scale", _scale, _robust_learn),
+    Definition("absolute", _absolute),
+    Definition("sign_log", _sign_log),
     _math("log1p"),
     _math("sqrt"),
     Definition("ratio", _ratio, columns=(2, 2), parameters=(_NAME,)),
