@@ -14,8 +14,11 @@ from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.comparing import compare_versions
+from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.lineage import Graph, lineage
 from modelyard.data.profile import to_json
+from modelyard.data.rules import LATEST
 from modelyard.data.service import (
     append,
     create_dataset,
@@ -156,6 +159,14 @@ def version_lineage(call: InProject, name: str, what: str, hops: Annotated[int, 
     """Return where a version came from and what was made of it."""
     version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
     return lineage(call.platform, call.actor, call.project, version.id, hops=hops)
+
+
+@router.get("/{name}/diff")
+def version_diff(
+    call: InProject, name: str, before: str, after: str = LATEST, examples: Annotated[int, Query(ge=0)] = EXAMPLES
+) -> VersionDiff:
+    """Return what differs between two versions, each by its number or `latest`."""
+    return compare_versions(call.platform, call.actor, call.project, name, before, after, examples=examples)
 
 
 @router.get("/{name}/quarantine")

@@ -13,7 +13,9 @@ import polars as pl
 from modelyard.client.connection import Connection, part
 from modelyard.core import Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.profile import from_json
+from modelyard.data.rules import LATEST
 
 ARROW = "application/vnd.apache.arrow.file"
 
@@ -105,7 +107,7 @@ class DatasetClient:
         )
         return self._admitted(msgspec.json.decode(answer.content, type=Admission))
 
-    def version(self, what: int | str = "latest") -> DatasetVersionClient:
+    def version(self, what: int | str = LATEST) -> DatasetVersionClient:
         """Return a version by number, or the latest."""
         return self._client(self._connection.get(f"{self._path}/versions/{part(what)}", DatasetVersion))
 
@@ -113,6 +115,13 @@ class DatasetClient:
         """Yield the versions, newest first."""
         for record in self._connection.pages(f"{self._path}/versions", DatasetVersion):
             yield self._client(record)
+
+    def diff(self, before: int | str, after: int | str = LATEST, *, examples: int = EXAMPLES) -> VersionDiff:
+        """Return what differs between two versions: columns, rows (by the key where there is one), and how each column moved.
+
+        `examples` of the added, removed and changed rows each are told. Problem `dataset_version.missing`.
+        """
+        return self._connection.get(f"{self._path}/diff", VersionDiff, before=before, after=after, examples=examples)
 
     def frame(self, limit: int | None = None) -> pl.DataFrame:
         """Return the rows of the latest version."""
