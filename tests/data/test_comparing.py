@@ -34,7 +34,7 @@ def test_a_version_that_was_only_appended_to_has_more_rows_and_no_others(grown: 
     assert [one.row["flight_id"] for one in found.rows.added_examples] == ["UA100", "UA101"]
     assert (found.rows_before, found.rows_after, found.key) == (100, 130, ("flight_id",))
     assert found.schema.added == ()
-    assert {one.name for one in found.columns} == {"flight_id", "departs_at", "origin", "delay"}
+    assert [one.name for one in found.columns] == ["flight_id", "departs_at", "origin", "delay"]
 
 
 def test_rows_that_stand_in_for_others_are_told_cell_by_cell(grown: Place) -> None:

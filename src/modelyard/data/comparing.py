@@ -50,7 +50,8 @@ def compare_versions(
         raise Problem("diff.invalid", f"{examples} examples of each cannot be shown", why, "ask for fewer")
     dataset = reading.find_dataset(ports, project, name)
     old, new = (reading.find_version(ports, project, f"{name}@{what}") for what in (before, after))
-    profiles = [reading.profile_of(ports, project, one) for one in (old, new)]
+    shifts = compare_profiles(*(reading.profile_of(ports, project, one) for one in (old, new)))
+    order = [column.name for column in new.schema.columns]
     return VersionDiff(
         name=name,
         before=old.number,
@@ -60,7 +61,7 @@ def compare_versions(
         rows_after=new.rows,
         schema=compare_schemas(old.schema, new.schema),
         rows=_rows(ports, dataset, old, new, examples),
-        columns=compare_profiles(*profiles),
+        columns=tuple(sorted(shifts, key=lambda one: order.index(one.name))),
     )
 
 
