@@ -83,6 +83,18 @@ def test_two_versions_are_compared(project: ProjectClient) -> None:
     assert caught.value.code == "dataset_version.missing"
 
 
+def test_a_sample_is_drawn_the_same_each_time(project: ProjectClient) -> None:
+    version = project.dataset("drawn", key="id", time="at").append(rows(50))
+    drawn = version.sample(10)
+    assert drawn.height == 10
+    assert drawn.equals(version.sample(10))
+    assert not drawn.equals(version.sample(10, seed=1))
+    assert version.sample(99).equals(version.frame())
+    with pytest.raises(Problem) as caught:
+        version.sample(0)
+    assert caught.value.code == "sample.invalid"
+
+
 def test_a_dataset_declared_otherwise_is_told(project: ProjectClient) -> None:
     project.dataset("declared", key="id", checks=[yard.quality.between("tenure", 0, 600)])
     assert project.dataset("declared").record.key == ("id",)

@@ -6,6 +6,7 @@ import pytest
 from modelyard.core import Problem
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import ChangedRow, RowDiff, VersionDiff, compare_rows, turned
+from modelyard.data.sample import sample_places, sample_version
 from modelyard.data.types import Column
 from tests.data.place import Place, flights
 
@@ -72,6 +73,14 @@ def test_without_a_key_rows_are_told_as_often_as_they_came(place: Place) -> None
     assert (found.added, found.removed, found.changed) == (3, 0, 0)
     assert [(one.row["flight_id"], one.times) for one in found.added_examples] == [("UA0", 2), ("UA1", 1)]
     assert compared(place, 2, 1).rows.removed == 3
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_sample_holds_rows_of_its_version_alone(grown: Place, number: int) -> None:
+    version = grown.version(f"flights@{number}")
+    drawn = sample_version(grown.ports, grown.actor, grown.project, version, 40)
+    rows = grown.rows(f"flights@{number}")
+    assert drawn.equals(rows[sample_places(rows.height, 40).tolist()])
 
 
 def test_a_version_differs_from_itself_in_nothing(grown: Place) -> None:

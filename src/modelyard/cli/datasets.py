@@ -133,6 +133,30 @@ def diff(
         show([_told_shift(one, found) for one in moved], False, ["column", "distance", "cells", "null", "mean", "moved_most"])
 
 
+@command(noun, "sample", "yard dataset sample flights --rows 1000 --out sample.parquet", "yard dataset sample flights --rows 5")
+def sample(
+    name: Name,
+    *,
+    rows: Annotated[int, typer.Option(min=1, help="How many to draw.")] = 20,
+    version: Annotated[str, typer.Option(help="A number, or latest.")] = "latest",
+    seed: Annotated[int, typer.Option(help="Another one draws other rows.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write them to a file.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Draw rows of a version uniformly, the same ones each time."""
+    from modelyard.cli.frames import write_frame
+
+    found = open_project(project).dataset(name).version(version).sample(rows, seed)
+    if out is not None:
+        write_frame(found, out)
+        show({"file": str(out), "rows": found.height}, as_json)
+    elif as_json:
+        show(found.to_dicts(), True)
+    else:
+        show(found.to_dicts(), False, found.columns)
+
+
 @command(noun, "quarantine", "yard dataset quarantine flights", "yard dataset quarantine flights --out bad.parquet")
 def quarantine(
     name: Name,

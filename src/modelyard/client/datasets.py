@@ -54,6 +54,15 @@ class DatasetVersionClient:
         most = max(self.record.rows if limit is None else limit, 1)
         return read_frame(self._connection, f"{self._path}/rows", limit=most)
 
+    def sample(self, rows: int, seed: int = 0) -> pl.DataFrame:
+        """Return so many of its rows, drawn uniformly, in their order: the same ones each time, others for another seed.
+
+        A smaller sample of the same seed is part of a larger one. Problem `sample.invalid` for fewer than one.
+        """
+        if rows < 1:
+            raise Problem("sample.invalid", f"A sample of {rows} rows cannot be drawn", "it has at least one", "ask for more")
+        return read_frame(self._connection, f"{self._path}/rows", limit=rows, sample=rows, seed=seed)
+
     def profile(self) -> Profile:
         """Return what its columns look like."""
         return from_json(self._connection.get(f"{self._path}/profile", dict[str, Any]))
