@@ -11,7 +11,8 @@ from modelyard.cli.output import say, show
 from modelyard.cli.session import open_project
 
 if TYPE_CHECKING:
-    from modelyard.data.diff import ColumnShift, VersionDiff
+    from modelyard.data.diff import VersionDiff
+    from modelyard.data.shift import ColumnShift
 
 noun = group("Datasets and their immutable versions.")
 

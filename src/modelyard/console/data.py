@@ -19,11 +19,12 @@ from modelyard.console.visits import InProject, Visit
 from modelyard.core import PageRequest
 from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, DatasetVersionId
 from modelyard.data.comparing import compare_versions
-from modelyard.data.diff import ColumnShift, RowExample, VersionDiff
+from modelyard.data.diff import RowExample, VersionDiff
 from modelyard.data.lineage import lineage
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
 from modelyard.data.rules import LATEST
 from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, versions
+from modelyard.data.shift import ColumnShift
 from modelyard.registry.service import find_models, find_versions
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)

@@ -16,11 +16,11 @@ from modelyard.data.diff import (
     VersionDiff,
     all_added,
     compare_batches,
-    compare_profiles,
     compare_schemas,
     turned,
 )
 from modelyard.data.rules import table_of
+from modelyard.data.shift import compare_profiles
 from modelyard.data.types import Dataset, DatasetVersion
 from modelyard.tenancy import Actor, authorise
 

@@ -1,4 +1,4 @@
-"""What differs between two states of a dataset: its columns, its rows, what the columns look like.
+"""What differs between two states of a dataset: its columns and its rows.
 
 Rows are compared part by part, each of the keys (without a key: of the contents) that hash into it, so that what is held in
 memory is bounded however many rows there are. Two cells are equal as content: null is null, NaN is NaN, 0.0 is -0.0.
@@ -10,15 +10,13 @@ from datetime import date, datetime, time
 from math import isfinite
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from modelyard.core import Json, Problem
-from modelyard.data.profile import CategoryProfile, ColumnProfile, NumericProfile, Profile
+from modelyard.data.shift import ColumnShift
 from modelyard.data.types import Column, Schema
 
 EXAMPLES = 3
-CATEGORIES = 5
 PART_ROWS = 1_000_000  # compared at once
 
 _PLACE, _BEFORE, _TIMES = "_row", "_batch", "_at"  # names that no column of a dataset may have
@@ -70,34 +68,6 @@ class RowDiff:
     added_examples: tuple[RowExample, ...] = ()
     removed_examples: tuple[RowExample, ...] = ()
     changed_examples: tuple[ChangedRow, ...] = ()
-
-
-@dataclass(frozen=True)
-class CategoryShift:
-    """A category's share of all rows, before and after."""
-
-    name: str
-    before: float
-    after: float
-
-
-@dataclass(frozen=True)
-class ColumnShift:
-    """How the values of a column moved, as far as the two profiles tell.
-
-    `distance` is 0 for equal distributions and 1 for such that share no value, nulls left out: of numbers the largest distance
-    between the cumulative shares (Kolmogorov and Smirnov's, to half a per cent), of categories half the sum of the differences.
-    """
-
-    name: str
-    nulls_before: float  # a share of the rows
-    nulls_after: float
-    mean_before: float | None = None  # of numbers; times in seconds since 1970
-    mean_after: float | None = None
-    distinct_before: int | None = None  # of at most 100 categories; None: more, or no categories
-    distinct_after: int | None = None
-    categories: tuple[CategoryShift, ...] = ()  # those that moved most, most first
-    distance: float | None = None  # None: one of both has no values, or another kind of them
 
 
 @dataclass(frozen=True)
@@ -172,15 +142,6 @@ def turned(diff: RowDiff) -> RowDiff:
         added_examples=diff.removed_examples,
         removed_examples=diff.added_examples,
         changed_examples=tuple(ChangedRow(one.key, one.after, one.before) for one in diff.changed_examples),
-    )
-
-
-def compare_profiles(before: Profile, after: Profile) -> tuple[ColumnShift, ...]:
-    """Return how the columns that both profiles have moved, in the order of `after`."""
-    return tuple(
-        _shift(name, before.columns[name], before.rows, of, after.rows)
-        for name, of in after.columns.items()
-        if name in before.columns
     )
 
 
@@ -336,62 +297,6 @@ def _told(value: object) -> Json:
     if isinstance(value, list):
         return [_told(one) for one in value]
     return value.isoformat() if isinstance(value, datetime | date | time) else str(value)
-
-
-# Columns, by their profiles
-
-
-def _shift(name: str, before: ColumnProfile, rows_before: int, after: ColumnProfile, rows_after: int) -> ColumnShift:
-    shift = ColumnShift(name, before.null / max(rows_before, 1), after.null / max(rows_after, 1))
-    if isinstance(before, NumericProfile) and isinstance(after, NumericProfile):
-        return replace(
-            shift,
-            mean_before=before.mean if before.finite else None,
-            mean_after=after.mean if after.finite else None,
-            distance=_between_numbers(before, after),
-        )
-    if isinstance(before, CategoryProfile) and isinstance(after, CategoryProfile):
-        moved = _moved(before, rows_before, after, rows_after)
-        return replace(
-            shift,
-            distinct_before=_distinct(before),
-            distinct_after=_distinct(after),
-            categories=moved[:CATEGORIES],
-            distance=_between_categories(before, after),
-        )
-    return shift
-
-
-def _between_numbers(before: NumericProfile, after: NumericProfile) -> float | None:
-    if not before.quantiles or not after.quantiles:
-        return None
-    places = np.unique(before.quantiles + after.quantiles)
-    below = [np.searchsorted(one.quantiles, places, side="right") / len(one.quantiles) for one in (before, after)]
-    return float(np.abs(below[0] - below[1]).max())
-
-
-def _between_categories(before: CategoryProfile, after: CategoryProfile) -> float | None:
-    totals = [sum(one.slots) for one in (before, after)]
-    if not all(totals):
-        return None
-    old, new = _shares(before, totals[0]), _shares(after, totals[1])
-    others = abs(before.unseen / totals[0] - after.unseen / totals[1])
-    return (others + sum(abs(old.get(name, 0.0) - new.get(name, 0.0)) for name in {**old, **new})) / 2
-
-
-def _moved(before: CategoryProfile, rows_before: int, after: CategoryProfile, rows_after: int) -> tuple[CategoryShift, ...]:
-    """Return the categories whose share is another, most moved first. One that a profile counted as `unseen` has none there."""
-    old, new = _shares(before, max(rows_before, 1)), _shares(after, max(rows_after, 1))
-    shifts = [CategoryShift(name, old.get(name, 0.0), new.get(name, 0.0)) for name in {**old, **new}]
-    return tuple(sorted((one for one in shifts if one.before != one.after), key=lambda one: -abs(one.after - one.before)))
-
-
-def _shares(profile: CategoryProfile, total: int) -> dict[str, float]:
-    return {name: count / total for name, count in zip(profile.names, profile.counts, strict=True)}
-
-
-def _distinct(profile: CategoryProfile) -> int | None:
-    return None if profile.unseen else sum(count > 0 for count in profile.counts)
 
 
 def _invalid(why: str) -> Problem:

@@ -16,12 +16,10 @@ from modelyard.data.diff import (
     RowExample,
     all_added,
     compare_batches,
-    compare_profiles,
     compare_rows,
     compare_schemas,
     turned,
 )
-from modelyard.data.profile import merge, profile
 from modelyard.data.schema import schema_of
 from modelyard.data.types import Column
 
@@ -145,20 +143,3 @@ def test_rows_that_nothing_relates_are_not_compared(before: Any, after: Any, key
     with pytest.raises(Problem) as refused:
         compare_rows(pl.LazyFrame(before), pl.LazyFrame(after), key)
     assert refused.value.code == "diff.invalid"
-
-
-def test_a_columns_shift_is_told_from_the_profiles() -> None:
-    before = profile(pl.DataFrame({"x": range(1000), "c": ["a"] * 500 + ["b"] * 500, "n": [None, 1] * 500, "old": range(1000)}))
-    after = profile(pl.DataFrame({"x": range(500, 1500), "c": ["b"] * 750 + ["c"] * 250, "n": [1] * 1000, "c2": [""] * 1000}))
-    x, c, n = compare_profiles(before, after)
-    assert (x.mean_before, x.mean_after, x.distance) == (499.5, 999.5, 0.5)
-    assert (c.distinct_before, c.distinct_after, c.distance) == (2, 2, 0.5)
-    assert [(one.name, one.before, one.after) for one in c.categories] == [("a", 0.5, 0.0), ("b", 0.5, 0.75), ("c", 0.0, 0.25)]
-    assert (n.name, n.nulls_before, n.nulls_after, n.distance) == ("n", 0.5, 0.0, 0.0)
-
-
-def test_a_profile_beside_itself_and_beside_nothing_has_not_moved() -> None:
-    rows = pl.DataFrame({"x": [1.0, 2.0, None], "c": ["a", None, "b"], "gone": [None, None, None]})
-    whole = profile(rows)
-    assert [one.distance for one in compare_profiles(whole, merge(whole, whole))] == [0.0, 0.0, None]
-    assert [one.distance for one in compare_profiles(whole, profile(rows.clear()))] == [None, None, None]
