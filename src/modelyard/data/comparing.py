@@ -4,10 +4,6 @@ A version holds the batches of all versions before it, so two versions differ in
 read, and of the rows before them only those whose keys came again.
 """
 
-from collections.abc import Sequence
-
-import polars as pl
-
 from modelyard.core import Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.diff import (
@@ -19,7 +15,6 @@ from modelyard.data.diff import (
     compare_schemas,
     turned,
 )
-from modelyard.data.rules import table_of
 from modelyard.data.shift import compare_profiles
 from modelyard.data.types import Dataset, DatasetVersion
 from modelyard.tenancy import Actor, authorise
@@ -70,18 +65,10 @@ def _rows(ports: reading.Ports, dataset: Dataset, before: DatasetVersion, after:
         return RowDiff()
     if before.number > after.number:
         return turned(_rows(ports, dataset, after, before, examples))
-    with ports.transaction() as tx:
-        known = [one for one in reading.newest_first(tx, dataset.project, dataset.name) if one.number <= after.number][::-1]
-    came = [one for one in known if one.number > before.number]
-    batches = _batches(ports, came, after)
+    known = reading.batches_until(ports, dataset.project, after)
+    held = [one for one in known if one.number <= before.number]
+    came = known[len(held) :]
+    rows = reading.read_batches(ports, came, after)
     if not any(one.replaced for one in came):
-        return all_added(batches, after.rows - before.rows, dataset.key, examples=examples)
-    held = _batches(ports, known[: -len(came)], before)
-    return compare_batches(held, batches, dataset.key, examples=examples)
-
-
-def _batches(ports: reading.Ports, versions: Sequence[DatasetVersion], as_of: DatasetVersion) -> pl.LazyFrame:
-    """Return the rows that came with these versions, replaced ones among them, with the columns of the version `as_of`."""
-    commits = [one.digest for one in versions]
-    rows = ports.lake.scan(as_of.project, table_of(as_of.name), version=as_of.table_version, commits=commits)
-    return rows.select(column.name for column in as_of.schema.columns)
+        return all_added(rows, after.rows - before.rows, dataset.key, examples=examples)
+    return compare_batches(reading.read_batches(ports, held, before), rows, dataset.key, examples=examples)

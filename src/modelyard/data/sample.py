@@ -1,7 +1,7 @@
 """Samples: a uniform draw of rows without replacement, the same for the same rows and seed on every machine.
 
 Each row has a hash of its place; those that hash lowest are drawn. So a smaller sample is part of a larger one, and no row of
-a version has to be held in memory but those drawn.
+a version is held in memory but those drawn; where rows were replaced, the keys of all are.
 """
 
 import numpy as np
@@ -23,7 +23,14 @@ def sample_version(
 ) -> pl.DataFrame:
     """Return `size` rows of a dataset version, or all where it has no more, in their order. Raises as `sample_rows`."""
     authorise(actor, "dataset.read", project)
-    return sample_rows(reading.read(ports, project, version), version.rows, size, seed)
+    batches = reading.batches_until(ports, project, version)
+    rows = reading.read_batches(ports, batches, version)
+    if not any(one.replaced for one in batches):
+        return sample_rows(rows, version.rows, size, seed)
+    key = reading.find_dataset(ports, project, version.name).key
+    last = rows.select(key).with_row_index(_PLACE).group_by(key).agg(pl.col(_PLACE).max())
+    there = last.select(pl.col(_PLACE).sort()).collect(engine="streaming")[_PLACE]
+    return _at(rows, there.gather(sample_places(there.len(), _checked(size), seed)))
 
 
 def sample_rows(rows: pl.LazyFrame, height: int, size: int, seed: int = 0) -> pl.DataFrame:
@@ -34,13 +41,9 @@ def sample_rows(rows: pl.LazyFrame, height: int, size: int, seed: int = 0) -> pl
     Problem
         `sample.invalid` for a size below 1.
     """
-    if size < 1:
-        raise Problem("sample.invalid", f"A sample of {size} rows cannot be drawn", "it has at least one", "ask for more")
-    if size >= height:
+    if _checked(size) >= height:
         return rows.collect(engine="streaming")
-    drawn = pl.LazyFrame({_PLACE: sample_places(height, size, seed)}, schema={_PLACE: pl.get_index_type()})
-    found = rows.with_row_index(_PLACE).join(drawn, on=_PLACE, how="semi").collect(engine="streaming")
-    return found.sort(_PLACE).drop(_PLACE)
+    return _at(rows, pl.Series(_PLACE, sample_places(height, size, seed), dtype=pl.get_index_type()))
 
 
 def sample_places(height: int, size: int, seed: int = 0) -> npt.NDArray[np.int64]:
@@ -61,3 +64,15 @@ def sample_places(height: int, size: int, seed: int = 0) -> npt.NDArray[np.int64
             kept = np.argpartition(hashes, size)[:size]
             hashes, lowest = hashes[kept], lowest[kept]
     return np.sort(lowest)
+
+
+def _at(rows: pl.LazyFrame, there: pl.Series) -> pl.DataFrame:
+    """Return the rows at ascending places."""
+    drawn = there.alias(_PLACE).to_frame().lazy()
+    return rows.with_row_index(_PLACE).join(drawn, on=_PLACE, how="semi").collect(engine="streaming").sort(_PLACE).drop(_PLACE)
+
+
+def _checked(size: int) -> int:
+    if size < 1:
+        raise Problem("sample.invalid", f"A sample of {size} rows cannot be drawn", "it has at least one", "ask for more")
+    return size
