@@ -155,7 +155,7 @@ def sample(
     elif as_json:
         show(found.to_dicts(), True)
     else:
-        show(found.to_dicts(), False, found.columns)
+        show(found.to_dicts(), False, {column: column for column in found.columns})
 
 
 @command(noun, "quarantine", "yard dataset quarantine flights", "yard dataset quarantine flights --out bad.parquet")
@@ -177,7 +177,7 @@ def quarantine(
     if as_json:
         show(found.head(most).to_dicts(), True)
         return
-    show(found.head(most).to_dicts(), False, found.columns)
+    show(found.head(most).to_dicts(), False, {column: column for column in found.columns})
     if found.height > most:
         say(f"{found.height:,} rows in all; --out FILE writes them to a file")
 
@@ -198,7 +198,7 @@ def _show_rows(found: "VersionDiff") -> None:
             for name in one.after
         ]
         say("changed, for example")
-        show(told, False, list(told[0]))
+        show(told, False, {name: name for name in told[0]})
 
 
 def _told_shift(one: "ColumnShift", found: "VersionDiff") -> dict[str, object]:
