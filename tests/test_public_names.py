@@ -14,6 +14,7 @@ NAMES = {
     "Problem",
     "Search",
     "Split",
+    "SplitKind",
     "__version__",
     "drift",
     "gate",

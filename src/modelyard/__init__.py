@@ -11,7 +11,7 @@ from modelyard.version import __version__
 
 if TYPE_CHECKING:
     from modelyard.client import Search, drift, gate, on, performance, schedule
-    from modelyard.data import Split, quality
+    from modelyard.data import Split, SplitKind, quality
     from modelyard.embedded.door import project
     from modelyard.prepare import prep
     from modelyard.training import Choice, Float, Int
@@ -23,6 +23,7 @@ __all__ = [
     "Problem",
     "Search",
     "Split",
+    "SplitKind",
     "__version__",
     "drift",
     "gate",
@@ -40,6 +41,7 @@ _HOMES = {
     "Int": "modelyard.training",
     "Search": "modelyard.client",
     "Split": "modelyard.data",
+    "SplitKind": "modelyard.data",
     "drift": "modelyard.client",
     "gate": "modelyard.client",
     "on": "modelyard.client",

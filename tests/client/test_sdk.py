@@ -69,6 +69,32 @@ def test_a_dataset_grows_by_snapshots_of_its_source(project: ProjectClient, tmp_
     assert [one.name for one in project.datasets()] == ["customers"]
 
 
+def test_two_versions_are_compared(project: ProjectClient) -> None:
+    grown = project.dataset("grown", key="id", time="at")
+    grown.append(rows(5))
+    grown.append(rows(9).tail(4).with_columns(gate=pl.lit("B7")))
+    found = grown.diff(1, examples=1)
+    assert (found.before, found.after, found.rows.added, found.rows.changed) == (1, 2, 4, 0)
+    assert [one.name for one in found.schema.added] == ["gate"]
+    assert found.rows.added_examples[0].row["gate"] == "B7"
+    assert grown.diff(2, 1).rows.removed == 4
+    with pytest.raises(Problem) as caught:
+        grown.diff(1, 3)
+    assert caught.value.code == "dataset_version.missing"
+
+
+def test_a_sample_is_drawn_the_same_each_time(project: ProjectClient) -> None:
+    version = project.dataset("drawn", key="id", time="at").append(rows(50))
+    drawn = version.sample(10)
+    assert drawn.height == 10
+    assert drawn.equals(version.sample(10))
+    assert not drawn.equals(version.sample(10, seed=1))
+    assert version.sample(99).equals(version.frame())
+    with pytest.raises(Problem) as caught:
+        version.sample(0)
+    assert caught.value.code == "sample.invalid"
+
+
 def test_a_dataset_declared_otherwise_is_told(project: ProjectClient) -> None:
     project.dataset("declared", key="id", checks=[yard.quality.between("tenure", 0, 600)])
     assert project.dataset("declared").record.key == ("id",)

@@ -145,6 +145,9 @@ def fill_data(made: Filled) -> None:
     weather = pl.DataFrame({"origin": ["JFK"] * 600, "observed_at": hours, "wind_speed": made.rng.gamma(4, 2.5, 600)})
     parent = append(ports, actor, project, "weather", weather).version
     assert parent is not None
+    mended = weather.head(9).with_columns(wind_speed=pl.lit(0.5))
+    other = weather.tail(3).with_columns(origin=pl.lit(HOSTILE))
+    append(ports, actor, project, "weather", pl.concat([mended, other]), note="a mended hour", replacing=True)
     checks = [
         quality.not_null("late", "carrier"),
         quality.one_of("origin", ["EWR", "JFK", "LGA"]),

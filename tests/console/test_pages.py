@@ -87,6 +87,35 @@ def test_lineage_leads_from_a_file_to_what_was_answered(site: Site) -> None:
     assert "file:…" in site.page("lineage").one("section", aria_labelledby="ask").text
 
 
+def test_two_versions_are_shown_beside_each_other(site: Site) -> None:
+    page = site.page("data/weather/diff?before=1&after=2")
+    told = page.one("section", aria_labelledby="rows").one("svg").attributes["aria-label"]
+    assert told == "Rows: added 3, removed 0, changed 9; 3 in all"
+    assert "wind_speed 9" in page.one("section", aria_labelledby="cells").one("svg").attributes["aria-label"]
+    moved = page.one("section", aria_labelledby="moved")
+    assert "9 cells differ" in moved.text
+    assert "v1 and v2" in moved.all("svg")[0].attributes["aria-label"]
+    cells = [one.text for one in page.one("section", aria_labelledby="changed").one("tbody").all("tr")[0].all("td")]
+    assert (cells[0], cells[2], cells[4]) == ("JFK", "wind_speed", "0.5")
+    assert HOSTILE in page.one("section", aria_labelledby="added").text
+    other_way = site.page("data/weather/diff?before=2&after=1").one("section", aria_labelledby="rows").one("svg")
+    assert other_way.attributes["aria-label"] == "Rows: added 0, removed 3, changed 9; 3 in all"
+
+
+def test_versions_to_compare_are_chosen_on_the_pages_of_dataset_and_version(site: Site) -> None:
+    for path, chosen in (("data/weather", ["1", "2"]), ("data/weather/1", ["1", "2"]), ("data/weather/2", ["1", "2"])):
+        form = site.page(path).one("form", aria_label="Compare two versions")
+        assert form.attributes["action"] == f"{PROJECT}/data/weather/diff"
+        assert [one.attributes["value"] for one in form.all("input")] == chosen
+    assert not site.page("data/departures/1").all("form", aria_label="Compare two versions")
+
+
+def test_a_version_that_is_not_there_is_told_on_the_page_of_two(site: Site) -> None:
+    answer = site.get("data/weather/diff?before=1&after=7")
+    assert answer.status_code == 404
+    assert "There is no weather@7" in answer.text
+
+
 def test_a_dataset_shows_its_quarantine_with_reasons(site: Site) -> None:
     page = site.page("data/departures")
     assert "120 rows" in page.one("section", aria_labelledby="quarantine").text

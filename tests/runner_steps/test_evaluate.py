@@ -10,7 +10,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from modelyard.core import Problem
-from modelyard.data import DatasetVersion
+from modelyard.data import DatasetVersion, Split, SplitKind, split_frame
 from modelyard.data.service import append, get_version
 from modelyard.registry import Condition, ConditionKind, Evaluation, Gate, ModelVersion
 from modelyard.registry.rules import trained
@@ -19,7 +19,7 @@ from modelyard.registry.service import get_version as get_model
 from modelyard.training import RunKind
 from modelyard.training.metrics import measure
 from modelyard.training.service import get_run
-from tests.runner_steps.place import ROWS, START, Place, trips
+from tests.runner_steps.place import ROWS, START, Place, boosting, trips
 
 HELD_OUT = 300  # of the 1,500 rows, the last fifth by time
 LATER = 480  # hours
@@ -104,6 +104,18 @@ def test_rows_of_a_dataset_without_a_key_are_known_by_their_place(place: Place) 
     version = place.registered(place.trained(weak, data="keyless"))
     data = grown(place, name="keyless")
     assert evaluated(place, version.number, data=data.id).rows == HELD_OUT + LATER
+
+
+@pytest.mark.parametrize("split", [Split(SplitKind.RANDOM, seed=3), Split(SplitKind.STRATIFIED, column="late")])
+def test_a_version_split_by_place_is_judged_on_the_places_it_did_not_see(place: Place, split: Split) -> None:
+    rows = trips(ROWS, START)
+    place.data(rows, name="keyless", key=[], time=None)
+    for number in (2, 3):
+        place.registered(place.trained(weak if number == 3 else boosting, data="keyless", split=split))
+    found = evaluated(place, 3)
+    assert found.rows == split_frame(rows, split, key=(), time=None)[1].height
+    grown(place, trips(60, START, seed=9), name="keyless")
+    assert evaluated(place, 3, data=get_version(*place.who, "keyless@2").id).rows == found.rows + 60
 
 
 def test_another_dataset_is_judged_on_but_for_the_rows_of_the_same_key(place: Place, second: ModelVersion) -> None:

@@ -11,11 +11,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from modelyard.core import Problem, canonical_json
+from modelyard.data import Split, SplitKind, split_frame
 from modelyard.jobs import JobState
 from modelyard.jobs.lease import fail, finish
+from modelyard.prepare import Pipeline, prep
 from modelyard.training import RunState
 from modelyard.training.service import begin, get_run, metric_points
-from tests.runner_steps.place import Place, boosting, trips
+from tests.runner_steps.place import ROWS, START, Place, boosting, trips
 
 
 def failing(run: Any, fit: Any, test: Any) -> Any:
@@ -55,6 +57,30 @@ def unfitted(run: Any, fit: Any, test: Any) -> Any:
 def a_dict(run: Any, fit: Any, test: Any) -> Any:
     """Return no model."""
     return {"weights": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("rest", "kind"),
+    [({}, SplitKind.TIME), ({"time": None}, SplitKind.HASH), ({"key": [], "time": None}, SplitKind.RANDOM)],
+)
+def test_rows_of_any_dataset_are_split_and_the_run_keeps_how(place: Place, rest: dict[str, Any], kind: SplitKind) -> None:
+    place.data(name="plain", **rest)
+    run = place.trained(data="plain")
+    assert (run.state, run.split) == (RunState.FINISHED, Split(kind))
+    [content] = place.platform.objects.get(place.project, [run.artifacts["predictions"]])
+    assert pl.read_parquet(io.BytesIO(content)).height == pytest.approx(ROWS / 5, abs=60)
+
+
+def test_groups_are_held_out_whole_where_the_trainer_says_so(place: Place) -> None:
+    rows = trips(ROWS, START).with_columns(tail=pl.int_range(ROWS) * 7919 % 300)
+    place.data(rows, name="grouped", key=[], time=None)
+    split = Split(SplitKind.GROUP, column="tail", seed=7)
+    pipeline = Pipeline((prep.one_hot("place"), prep.drop("trip", "at", "tail")))
+    run = place.trained(data="grouped", split=split, pipeline=pipeline)
+    assert run.split == split
+    [content] = place.platform.objects.get(place.project, [run.artifacts["predictions"]])
+    held_out = split_frame(rows, split, key=(), time=None)[1]
+    assert pl.read_parquet(io.BytesIO(content))["label"].to_list() == held_out["late"].to_list()
 
 
 def test_a_training_records_metrics_artifacts_environment_and_framework(place: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard.core import Digest, PageRequest, Problem
-from modelyard.data import Split
+from modelyard.data import Split, SplitKind
 from modelyard.data.service import get_version
 from modelyard.jobs import JobState
 from modelyard.jobs.lease import fail, finish, take
@@ -33,6 +33,7 @@ from modelyard.training import (
     StudyState,
     Trainer,
 )
+from modelyard.training.documents import trainer_from_json, trainer_to_json
 from modelyard.training.service import (
     NewRun,
     Outputs,
@@ -332,7 +333,20 @@ def test_a_lost_job_ends_all_the_runs_that_it_was_training_and_no_others(desk: D
 
 
 def test_a_trainer_comes_back_as_it_was_kept(desk: Desk) -> None:
-    made = replace(TRAINER, split=Split(test_share=0.25))
-    digest = save_trainer(*desk.place, made)
-    assert load_trainer(*desk.place, digest) == made
-    assert save_trainer(*desk.place, made) == digest
+    for split in (None, Split(test_share=0.25), Split(SplitKind.GROUP, column="carrier", seed=7)):
+        made = replace(TRAINER, split=split)
+        digest = save_trainer(*desk.place, made)
+        assert load_trainer(*desk.place, digest) == made
+        assert save_trainer(*desk.place, made) == digest
+
+
+def test_a_run_is_split_as_it_was_asked_for_else_as_the_trainer_says(desk: Desk) -> None:
+    mine, asked = Split(SplitKind.STRATIFIED, column="late"), Split(SplitKind.RANDOM, seed=2)
+    desk.trainer = save_trainer(*desk.place, replace(TRAINER, split=mine))
+    assert desk.run().split == mine
+    assert desk.run(split=asked).split == asked
+
+
+def test_a_trainer_that_was_kept_before_there_were_columns_and_seeds_is_read(desk: Desk) -> None:
+    document = trainer_to_json(TRAINER) | {"split": {"kind": "hash", "test_share": 0.3, "boundary": None}}
+    assert trainer_from_json(document).split == Split(SplitKind.HASH, test_share=0.3)

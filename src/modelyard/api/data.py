@@ -14,7 +14,11 @@ from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, Problem
 from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.comparing import compare_versions
+from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.profile import to_json
+from modelyard.data.rules import LATEST
+from modelyard.data.sample import sample_version
 from modelyard.data.service import (
     append,
     create_dataset,
@@ -147,11 +151,28 @@ def version_profile(call: InProject, name: str, what: str) -> Mapping[str, Any]:
 
 
 @router.get("/{name}/versions/{what}/rows")
-def version_rows(call: InProject, name: str, what: str, limit: Annotated[int, Query(ge=1)] = 1_000_000) -> Response:
-    """Return a version's rows as Arrow IPC."""
+def version_rows(
+    call: InProject,
+    name: str,
+    what: str,
+    limit: Annotated[int, Query(ge=1)] = 1_000_000,
+    sample: Annotated[int | None, Query(ge=1)] = None,
+    seed: int = 0,
+) -> Response:
+    """Return a version's rows as Arrow IPC: the first `limit` of all, or of a `sample` of so many, the same for each `seed`."""
     authorise(call.actor, "dataset.read", call.project)
     version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
+    if sample is not None:
+        return frame_response(sample_version(call.platform, call.actor, call.project, version, sample, seed).head(limit))
     return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
+
+
+@router.get("/{name}/diff")
+def version_diff(
+    call: InProject, name: str, before: str, after: str = LATEST, examples: Annotated[int, Query(ge=0)] = EXAMPLES
+) -> VersionDiff:
+    """Return what differs between two versions, each by its number or `latest`."""
+    return compare_versions(call.platform, call.actor, call.project, name, before, after, examples=examples)
 
 
 @router.get("/{name}/quarantine")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Digest, Page, Problem
+from modelyard.data import Split
 from modelyard.data.service import get_version
 from modelyard.jobs.service import cancel
 from modelyard.training import MetricPoint, Recipe, Run, RunId, RunState, Space, Study, StudyId
@@ -39,6 +40,7 @@ class WantedRun:
     seed: int = 0
     experiment: str | None = None
     source: Digest | None = None
+    split: Split | None = None  # None: the trainer's
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def make_run(call: InProject, new: WantedRun) -> Run:
     """Start a run."""
     data = get_version(call.platform, call.actor, call.project, new.data)
     recipe = Recipe(new.trainer, new.params, new.seed)
-    wanted = NewRun(recipe=recipe, data=data.id, experiment=new.experiment, source=new.source)
+    wanted = NewRun(recipe=recipe, data=data.id, experiment=new.experiment, source=new.source, split=new.split)
     return start_runs(call.platform, call.actor, call.project, [wanted])[0]
 
 

@@ -2,13 +2,17 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelyard.cli.command import Json, Most, ProjectName, command, group
 from modelyard.cli.output import say, show
 from modelyard.cli.session import open_project
+
+if TYPE_CHECKING:
+    from modelyard.data.diff import VersionDiff
+    from modelyard.data.shift import ColumnShift
 
 noun = group("Datasets and their immutable versions.")
 
@@ -148,6 +152,58 @@ def versions(name: Name, project: ProjectName = None, as_json: Json = False) -> 
     show([one.record for one in open_project(project).dataset(name).versions()], as_json, VERSION)
 
 
+@command(noun, "diff", "yard dataset diff flights 1 2", "yard dataset diff flights 3 --examples 10 --json")
+def diff(
+    name: Name,
+    before: Annotated[str, typer.Argument(help="A version's number.")],
+    after: Annotated[str, typer.Argument(help="Another one's number, or latest.")] = "latest",
+    examples: Annotated[int, typer.Option(min=0, help="How many rows of each kind to show.")] = 3,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show what differs between two versions: columns, rows, values."""
+    found = open_project(project).dataset(name).diff(before, after, examples=examples)
+    if as_json:
+        show(found, True)
+        return
+    _show_rows(found)
+    columns = [{"column": one.name, "is": f"added, {one.dtype}"} for one in found.schema.added]
+    columns += [{"column": one.name, "is": f"removed, {one.dtype}"} for one in found.schema.removed]
+    columns += [{"column": one.name, "is": f"{one.before}, now {one.after}"} for one in found.schema.retyped]
+    if columns:
+        show(columns, False, ["column", "is"])
+    moved = [
+        one for one in found.columns if one.distance or one.nulls_before != one.nulls_after or one.name in found.rows.cells
+    ]
+    if moved:
+        moved.sort(key=lambda one: -(one.distance or 0.0))
+        show([_told_shift(one, found) for one in moved], False, ["column", "distance", "cells", "null", "mean", "moved_most"])
+
+
+@command(noun, "sample", "yard dataset sample flights --rows 1000 --out sample.parquet", "yard dataset sample flights --rows 5")
+def sample(
+    name: Name,
+    *,
+    rows: Annotated[int, typer.Option(min=1, help="How many to draw.")] = 20,
+    version: Annotated[str, typer.Option(help="A number, or latest.")] = "latest",
+    seed: Annotated[int, typer.Option(help="Another one draws other rows.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write them to a file.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Draw rows of a version uniformly, the same ones each time."""
+    from modelyard.cli.frames import write_frame
+
+    found = open_project(project).dataset(name).version(version).sample(rows, seed)
+    if out is not None:
+        write_frame(found, out)
+        show({"file": str(out), "rows": found.height}, as_json)
+    elif as_json:
+        show(found.to_dicts(), True)
+    else:
+        show(found.to_dicts(), False, {column: column for column in found.columns})
+
+
 @command(noun, "quarantine", "yard dataset quarantine flights", "yard dataset quarantine flights --out bad.parquet")
 def quarantine(
     name: Name,
@@ -167,7 +223,7 @@ def quarantine(
     if as_json:
         show(found.head(most).to_dicts(), True)
         return
-    show(found.head(most).to_dicts(), False, found.columns)
+    show(found.head(most).to_dicts(), False, {column: column for column in found.columns})
     if found.height > most:
         say(f"{found.height:,} rows in all; --out FILE writes them to a file")
 
@@ -179,6 +235,37 @@ def _column(text: str) -> tuple[str, str]:
     if not colon:
         raise Problem("dataset.invalid", f"'{text}' declares no column", "it has no type", "write it as day:Date")
     return name, dtype
+
+
+def _show_rows(found: "VersionDiff") -> None:
+    rows, by = found.rows, f"by {', '.join(found.key)}" if found.key else "as they are"
+    heads = {"version": f"v{found.before} → v{found.after}", "rows": f"{found.rows_before:,} → {found.rows_after:,}"}
+    show({**heads, "added": rows.added, "removed": rows.removed, "changed": rows.changed, "compared": by}, False)
+    for kind, examples in (("added", rows.added_examples), ("removed", rows.removed_examples)):
+        if examples:
+            told = [{**one.row, **({} if one.times == 1 else {"times": one.times})} for one in examples]
+            say(f"{kind}, for example")
+            show(told, False, {name: name for row in told for name in row})
+    if rows.changed_examples:
+        told = [
+            {**one.key, "column": name, "before": one.before[name], "after": one.after[name]}
+            for one in rows.changed_examples
+            for name in one.after
+        ]
+        say("changed, for example")
+        show(told, False, {name: name for name in told[0]})
+
+
+def _told_shift(one: "ColumnShift", found: "VersionDiff") -> dict[str, object]:
+    mean = "" if one.mean_before is None or one.mean_after is None else f"{one.mean_before:.6g} → {one.mean_after:.6g}"
+    return {
+        "column": one.name,
+        "distance": one.distance,
+        "cells": found.rows.cells.get(one.name, 0),
+        "null": f"{one.nulls_before:.1%} → {one.nulls_after:.1%}",
+        "mean": mean,
+        "moved_most": ", ".join(f"{kind.name} {kind.before:.1%} → {kind.after:.1%}" for kind in one.categories[:3]),
+    }
 
 
 def _utc(at: datetime | None) -> datetime | None:

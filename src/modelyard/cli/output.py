@@ -60,6 +60,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _field(row: Any, path: str) -> Any:
+    if isinstance(row, Mapping) and path in row:
+        return row[path]  # a user's column, whose name may have a dot of its own
     for name in path.split("."):
         row = row.get(name) if isinstance(row, Mapping) else getattr(row, name, None)
     return row

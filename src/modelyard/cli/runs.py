@@ -22,6 +22,7 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has 
     "start",
     "yard run start train.py:train depth=6 rate=0.05 --data flights@latest",
     "yard run start train.py:train --data flights@1 --no-wait --json",
+    "yard run start train.py:train --data flights@1 --split group:carrier --test-share 0.3",
 )
 def start(
     trainer: File,
@@ -30,16 +31,23 @@ def start(
     data: Data = "",
     seed: int = 0,
     experiment: str | None = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="hash, random, group:COLUMN, stratified:COLUMN, time or time:MOMENT; else as the trainer declares."),
+    ] = None,
+    test_share: Annotated[float, typer.Option(help="With --split: how much to test on.")] = 0.2,
+    split_seed: Annotated[int, typer.Option(help="With --split: another one holds out other rows.")] = 0,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
     """Train on a dataset version."""
-    from modelyard.cli.trainer_file import load_trainer, read_params
+    from modelyard.cli.trainer_file import load_trainer, read_params, read_split
     from modelyard.core import Problem
 
     if not data:
         raise Problem("data.missing", "On which data?", "a run is on one version of a dataset", "--data flights@latest")
-    run = load_trainer(trainer).run(data, seed=seed, experiment=experiment, **read_params(params or ()))
+    wanted = None if split is None else read_split(split, test_share, split_seed)
+    run = load_trainer(trainer).run(data, seed=seed, experiment=experiment, split=wanted, **read_params(params or ()))
     if wait:
         run.wait()
     show(run.record, as_json)

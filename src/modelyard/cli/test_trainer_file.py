@@ -1,9 +1,11 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from modelyard.cli.trainer_file import load_trainer, read_params, read_space
+from modelyard.cli.trainer_file import load_trainer, read_params, read_space, read_split
 from modelyard.core import Problem
+from modelyard.data import Split, SplitKind
 from modelyard.training import Choice, Float, Int, Space
 
 
@@ -19,6 +21,28 @@ def test_ranges_are_read() -> None:
         ints={"depth": Int(3, 8), "width": Int(8, 64, log=True)},
         choices={"family": Choice(("a", "b")), "kind": Choice((1, 2))},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        ("random", Split(SplitKind.RANDOM, 0.3, seed=7)),
+        ("hash", Split(SplitKind.HASH, 0.3, seed=7)),
+        ("group:carrier", Split(SplitKind.GROUP, 0.3, column="carrier", seed=7)),
+        ("stratified:a:b", Split(SplitKind.STRATIFIED, 0.3, column="a:b", seed=7)),
+        ("time", Split(SplitKind.TIME, 0.3, seed=7)),
+        ("time:2013-06-01", Split(SplitKind.TIME, 0.3, datetime(2013, 6, 1, tzinfo=UTC), seed=7)),
+    ],
+)
+def test_splits_are_read(text: str, split: Split) -> None:
+    assert read_split(text, 0.3, 7) == split
+
+
+@pytest.mark.parametrize("text", ["", "groups:carrier", "group", "group:", "random:x", "time:yesterday", "RANDOM"])
+def test_what_is_no_split_is_refused(text: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read_split(text, 0.2, 0)
+    assert caught.value.code == "split.invalid"
 
 
 @pytest.mark.parametrize("text", ["depth", "=3", "a b=3"])

@@ -12,6 +12,7 @@ from modelyard.core import Problem, missing
 
 if TYPE_CHECKING:
     from modelyard.client import Search, TrainerClient
+    from modelyard.data import Split
 
 
 def load_trainer(reference: str) -> "TrainerClient":
@@ -55,6 +56,30 @@ def load_file(path: Path) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def read_split(text: str, test_share: float, seed: int) -> "Split":
+    """Return the split that `random`, `hash`, `group:carrier`, `stratified:late`, `time` or `time:2013-06-01` says.
+
+    Raises
+    ------
+    Problem
+        `split.invalid` for what is none of these.
+    """
+    from modelyard.core import from_text
+    from modelyard.data import Split, SplitKind
+
+    name, _, rest = text.partition(":")
+    kind = next((kind for kind in SplitKind if kind.value == name), None)
+    by_column = kind in (SplitKind.GROUP, SplitKind.STRATIFIED)
+    if kind is None or (bool(rest) != by_column and kind is not SplitKind.TIME):
+        known = ", ".join(f"{one.value}:COLUMN" if one.value in ("group", "stratified") else one.value for one in SplitKind)
+        raise Problem("split.invalid", f"'{text[:80]}' is no split", f"there are {known}", "--split group:carrier")
+    try:
+        boundary = from_text(rest) if rest and not by_column else None
+    except ValueError as error:
+        raise Problem("split.invalid", f"'{rest[:80]}' is no time", str(error), "--split time:2013-06-01") from error
+    return Split(kind, test_share, boundary, rest if by_column else None, seed)
 
 
 def read_params(texts: Sequence[str]) -> dict[str, Any]:

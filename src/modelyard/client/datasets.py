@@ -14,7 +14,9 @@ import polars as pl
 from modelyard.client.connection import Connection, part
 from modelyard.core import Problem
 from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.profile import from_json
+from modelyard.data.rules import LATEST
 
 ARROW = "application/vnd.apache.arrow.file"
 
@@ -52,6 +54,15 @@ class DatasetVersionClient:
         """Return its rows, or the first `limit` of them."""
         most = max(self.record.rows if limit is None else limit, 1)
         return read_frame(self._connection, f"{self._path}/rows", limit=most)
+
+    def sample(self, rows: int, seed: int = 0) -> pl.DataFrame:
+        """Return so many of its rows, drawn uniformly, in their order: the same ones each time, others for another seed.
+
+        A smaller sample of the same seed is part of a larger one. Problem `sample.invalid` for fewer than one.
+        """
+        if rows < 1:
+            raise Problem("sample.invalid", f"A sample of {rows} rows cannot be drawn", "it has at least one", "ask for more")
+        return read_frame(self._connection, f"{self._path}/rows", limit=rows, sample=rows, seed=seed)
 
     def profile(self) -> Profile:
         """Return what its columns look like."""
@@ -130,7 +141,7 @@ class DatasetClient:
         )
         return self._admitted(msgspec.json.decode(answer.content, type=Admission))
 
-    def version(self, what: int | str = "latest") -> DatasetVersionClient:
+    def version(self, what: int | str = LATEST) -> DatasetVersionClient:
         """Return a version by number, or the latest."""
         return self._client(self._connection.get(f"{self._path}/versions/{part(what)}", DatasetVersion))
 
@@ -138,6 +149,13 @@ class DatasetClient:
         """Yield the versions, newest first."""
         for record in self._connection.pages(f"{self._path}/versions", DatasetVersion):
             yield self._client(record)
+
+    def diff(self, before: int | str, after: int | str = LATEST, *, examples: int = EXAMPLES) -> VersionDiff:
+        """Return what differs between two versions: columns, rows (by the key where there is one), and how each column moved.
+
+        `examples` of the added, removed and changed rows each are told. Problem `dataset_version.missing`.
+        """
+        return self._connection.get(f"{self._path}/diff", VersionDiff, before=before, after=after, examples=examples)
 
     def frame(self, limit: int | None = None) -> pl.DataFrame:
         """Return the rows of the latest version."""

@@ -155,7 +155,8 @@ class ProjectClient:
         resources
             What one run may use: `{"time": "1h", "memory": "4GiB"}`.
         split
-            Which rows to fit and to test on; None: the last fifth by time is tested on.
+            Which rows to fit and to test on, as in `Split(SplitKind.GROUP, column="carrier")`. None: the last fifth by time is
+            tested on; of a dataset without time a fifth of the keys, without a key a fifth of the rows, always the same.
         name
             None: the function's.
         """
@@ -172,7 +173,7 @@ class ProjectClient:
                 metric=metric,
                 direction=way,
                 limits=limits,
-                split=split or Split(),
+                split=split,
                 name=name or function.__name__,
             )
 

@@ -47,7 +47,7 @@ class TrainerClient:
         metric: str,
         direction: Direction,
         limits: Limits,
-        split: Split,
+        split: Split | None,
         name: str,
     ) -> None:
         self.__wrapped__ = function
@@ -68,7 +68,9 @@ class TrainerClient:
         """Return what the function gives."""
         return self.__wrapped__(*arguments, **named)
 
-    def run(self, data: Data, *, seed: int = 0, experiment: str | None = None, **params: Any) -> RunClient:
+    def run(
+        self, data: Data, *, seed: int = 0, experiment: str | None = None, split: Split | None = None, **params: Any
+    ) -> RunClient:
         """Start a run on a dataset version, with parameters of the function, and return at once.
 
         Parameters
@@ -77,6 +79,8 @@ class TrainerClient:
             A version; a dataset (its latest version); or `NAME@NUMBER`, `NAME@latest`.
         seed
             For everything random; the function finds it as `run.seed`.
+        split
+            Which rows to fit and to test on; None: as the trainer was declared.
 
         Raises
         ------
@@ -84,7 +88,10 @@ class TrainerClient:
             `params.invalid` for a parameter that the function does not take or that is not JSON; whatever `capture` finds.
         """
         self._check_params(params)
-        body = {"data": ref_of(data), "params": params, "seed": seed, "experiment": experiment, **self._send(data)}
+        body = {
+            "data": ref_of(data), "params": params, "seed": seed, "experiment": experiment, "split": split,
+            **self._send(data),
+        }  # fmt: skip
         return RunClient(self._connection, self._project, self._connection.post(f"{self._project}/runs", Run, body))
 
     def search(

@@ -117,18 +117,25 @@ def told_bars(bars: Sequence[Bar], most: int = 3) -> str:
     return ", ".join(f"{bar.name} {share(bar.share)}" for bar in largest)
 
 
-def histogram_pair(reference: ColumnProfile, current: ColumnProfile, label: str, *, width: float = 460.0) -> Markup:
-    """Return two histograms over the same slots: the reference as grey bars, the current rows as outlined ones before them."""
+def histogram_pair(
+    reference: ColumnProfile,
+    current: ColumnProfile,
+    label: str,
+    *,
+    width: float = 460.0,
+    names: tuple[str, str] = ("reference", "current"),
+) -> Markup:
+    """Return two histograms over the same slots: the reference as grey bars, the current rows as blue ones beside them."""
     height, base = 130.0, 108.0
     before, now = bars_by_name(reference, current)
-    names = list(before)
+    slots = list(before)
     top = max([*before.values(), *now.values(), 1e-9])
     y = Scale(0, top, base, 8)
-    step = width / max(len(names), 1)
+    step = width / max(len(slots), 1)
     drawn = [element("line", class_="grid", x1=0, x2=width, y1=base, y2=base)]
-    every = max(1, -(-len(names) // 8))
-    for n, name in enumerate(names):
-        hint = title(f"{name}: {share(before[name])} in the reference, {share(now[name])} now")
+    every = max(1, -(-len(slots) // 8))
+    for n, name in enumerate(slots):
+        hint = title(f"{name}: {names[0]} {share(before[name])}, {names[1]} {share(now[name])}")
         x = n * step
         drawn.append(
             element("rect", class_="bar", x=x + 1, y=y(before[name]), width=max(step * 0.46, 1), height=base - y(before[name]))
@@ -155,24 +162,63 @@ def histogram_pair(reference: ColumnProfile, current: ColumnProfile, label: str,
                     text_anchor="middle",
                 )
             )
-    moved = sorted(names, key=lambda name: -abs(now[name] - before[name]))[:3]
+    moved = sorted(slots, key=lambda name: -abs(now[name] - before[name]))[:3]
     told = ", ".join(f"{name} {share(before[name])} → {share(now[name])}" for name in moved)
-    return picture(width, height, f"{label}, reference and current: {told}", drawn, class_="pair")
+    return picture(width, height, f"{label}, {names[0]} and {names[1]}: {told}", drawn, class_="pair")
 
 
 def bars_by_name(reference: ColumnProfile, current: ColumnProfile) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the shares of both, by the same names."""
-    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile) and has_stretches(reference):
-        edges = even_edges([reference, current])
-        sides = [even_shares(one, edges) for one in (reference, current)]
+    """Return the shares of both, by the same names. The two may have been counted over slots of their own."""
+    pair = (reference, current)
+    stretches = _by_stretches(reference, current)
+    if stretches is not None:
+        sides = stretches
+    elif _slots_of(reference) == _slots_of(current):
+        sides = [_shares(one, reference) for one in pair]
     else:
-        sides = [_shares(one, reference) for one in (reference, current)]
-    for side, one in zip(sides, (reference, current), strict=True):
+        sides = _by_own_names(reference, current)
+    for side, one in zip(sides, pair, strict=True):
         side["null"] = one.null / (sum(one.slots) + one.null or 1)
-    if not isinstance(reference, NumericProfile) or not has_stretches(reference) or not any(side["null"] for side in sides):
+    if stretches is None or not any(side["null"] for side in sides):
         empty = {name for name in sides[0] if not sides[0][name] and not sides[1][name]}
         sides = [{name: amount for name, amount in side.items() if name not in empty} for side in sides]
     return sides[0], sides[1]
+
+
+def _by_stretches(reference: ColumnProfile, current: ColumnProfile) -> list[dict[str, float]] | None:
+    """Return the shares over even stretches; None: they are no numbers, or so few that each is drawn by itself."""
+    if not isinstance(reference, NumericProfile) or not isinstance(current, NumericProfile):
+        return None
+    if not has_stretches(reference) and not has_stretches(current):
+        return None
+    edges = even_edges([reference, current])
+    return [even_shares(one, edges) for one in (reference, current)]
+
+
+def _slots_of(one: ColumnProfile) -> tuple[object, ...]:
+    return (one.starts, one.stop) if isinstance(one, NumericProfile) else one.names
+
+
+def _by_own_names(reference: ColumnProfile, current: ColumnProfile) -> list[dict[str, float]]:
+    """Return the shares of two columns that were counted over other slots: few numbers in their order, categories by size."""
+    counts = [_counts(one) for one in (reference, current)]
+    names = list(dict.fromkeys([*counts[0], *counts[1]]))
+    totals = [sum(one.slots) + one.null or 1 for one in (reference, current)]
+    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
+        shown = sorted(names, key=float)
+    else:
+        largest = {name: max(side.get(name, 0) / of for side, of in zip(counts, totals, strict=True)) for name in names}
+        shown = sorted(names, key=lambda name: -largest[name])[: BARS_SHOWN - 2]
+    sides = []
+    for one, side, total in zip((reference, current), counts, totals, strict=True):
+        others = sum(one.slots) - sum(side.get(name, 0) for name in shown)
+        sides.append({name: side.get(name, 0) / total for name in shown} | {"others": others / total})
+    return sides
+
+
+def _counts(one: ColumnProfile) -> dict[str, int]:
+    names = [f"{start:g}" for start in one.starts] if isinstance(one, NumericProfile) else one.names
+    return dict(zip(names, one.counts, strict=True))
 
 
 def _shares(one: ColumnProfile, reference: ColumnProfile) -> dict[str, float]:

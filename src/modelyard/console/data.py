@@ -1,6 +1,6 @@
-"""Data: the datasets; one dataset with its versions and quarantine; one version: schema, profile, checks, lineage."""
+"""Data: the datasets; one dataset, its versions and quarantine; one version: schema, profile, checks, lineage; two compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -10,23 +10,29 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from markupsafe import Markup
 
-from modelyard.console.charts import histogram
+from modelyard.console.charts import bar_list, histogram, histogram_pair
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.lineage import lineage_path, node_paths
 from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.rendering import PageRoute
-from modelyard.console.telling import figure, value
+from modelyard.console.telling import count, figure, value
 from modelyard.console.visits import InProject, Visit
 from modelyard.core import PageRequest
 from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion
+from modelyard.data.comparing import compare_versions
+from modelyard.data.diff import RowExample, VersionDiff
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
+from modelyard.data.rules import LATEST
 from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, versions
+from modelyard.data.shift import ColumnShift
 from modelyard.serving.lineage import lineage
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
 SHOWN_BAD = 20
 MOST_COLUMNS = 200
+MOST_MOVED = 12  # columns whose values are drawn, those that moved most
+LEAST_MOVED = 0.005  # what profiles can tell
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class DatasetPage:
     frame: Frame
     dataset: Dataset
     href: str
+    newest: int  # number of the newest version; 0: there is none
     versions: tuple[DatasetVersion, ...]
     next_key: str | None
     checks: tuple[tuple[str, str], ...]  # told, severity
@@ -91,11 +98,47 @@ class VersionPage:
     version: DatasetVersion
     dataset: Dataset
     dataset_href: str
+    newest: int
     columns: tuple[ColumnRow, ...]
     left_out: int
     outcomes: tuple[tuple[str, CheckOutcome], ...]
     lineage: Markup
     whole: str  # address of all of its lineage
+
+
+@dataclass(frozen=True)
+class MovedColumn:
+    """A column whose values are others now."""
+
+    shift: ColumnShift
+    cells: int  # in how many rows of both versions it differs
+    means: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class RowTable:
+    """Example rows of one kind, as texts."""
+
+    kind: str
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class DiffPage:
+    """The context of two versions beside each other."""
+
+    frame: Frame
+    dataset: Dataset
+    dataset_href: str
+    newest: int
+    diff: VersionDiff
+    rows_picture: Markup
+    cells_picture: Markup | None
+    moved: tuple[MovedColumn, ...]
+    unmoved: int
+    examples: tuple[RowTable, ...]
 
 
 def dataset_path(visit: Visit, name: str) -> str:
@@ -125,6 +168,7 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         frame=frame,
         dataset=dataset,
         href=dataset_path(visit, name),
+        newest=_newest(visit, name),
         versions=found.items,
         next_key=found.next_key,
         checks=tuple((told_check(check), check.severity.value) for check in dataset.checks),
@@ -164,6 +208,7 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         version=version,
         dataset=dataset,
         dataset_href=dataset_path(visit, name),
+        newest=_newest(visit, name),
         columns=tuple(
             _column(dataset, column.name, column.dtype, profile.columns[column.name], profile.rows)
             for column in columns[:MOST_COLUMNS]
@@ -174,6 +219,86 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         lineage=draw_lineage(graph, node_paths(visit, graph)),
         whole=lineage_path(visit, f"dataset:{name}@{number}"),
     )
+
+
+def build_diff(visit: Visit, name: str, before: str, after: str) -> DiffPage:
+    """Return the context of two versions beside each other."""
+    platform, actor, project = visit.platform, visit.actor, visit.project.id
+    found = compare_versions(platform, actor, project, name, before, after)
+    sides = [get_version(platform, actor, project, f"{name}@{number}") for number in (found.before, found.after)]
+    old, new = (profile_of(platform, actor, project, one).columns for one in sides)
+    names = f"v{found.before}", f"v{found.after}"
+    moved = [one for one in found.columns if one.name not in found.key and _has_moved(one, found)]
+    moved.sort(key=lambda one: -(one.distance or 0.0))
+    rows = found.rows
+    bars = [("added", rows.added), ("removed", rows.removed), *([("changed", rows.changed)] if found.key else [])]
+    cells = sorted(rows.cells.items(), key=lambda one: -one[1])
+    return DiffPage(
+        frame=frame_of(visit, "Data", " → ".join(names)),
+        dataset=get_dataset(platform, actor, project, name),
+        dataset_href=dataset_path(visit, name),
+        newest=_newest(visit, name),
+        diff=found,
+        rows_picture=bar_list([(kind, amount, count(amount)) for kind, amount in bars], "Rows"),
+        cells_picture=bar_list([(one, amount, count(amount)) for one, amount in cells[:MOST_MOVED]], "Cells that differ")
+        if cells
+        else None,
+        moved=tuple(
+            MovedColumn(
+                one,
+                rows.cells.get(one.name, 0),
+                _means(one, old[one.name]),
+                _pair(old[one.name], new[one.name], one.name, names),
+            )
+            for one in moved[:MOST_MOVED]
+        ),
+        unmoved=len(found.columns) - min(len(moved), MOST_MOVED),
+        examples=tuple(_example_tables(found)),
+    )
+
+
+def _has_moved(shift: ColumnShift, found: VersionDiff) -> bool:
+    nulls = abs(shift.nulls_after - shift.nulls_before)
+    return shift.name in found.rows.cells or max(shift.distance or 0.0, nulls) >= LEAST_MOVED
+
+
+def _pair(before: ColumnProfile, after: ColumnProfile, name: str, names: tuple[str, str]) -> Markup:
+    """Return both histograms; nothing where one holds names of rows."""
+    return Markup("") if _all_differ(before) or _all_differ(after) else histogram_pair(before, after, name, names=names)
+
+
+def _means(shift: ColumnShift, profile: ColumnProfile) -> str:
+    if shift.mean_before is None or shift.mean_after is None:
+        return ""
+    is_time = not isinstance(profile, CategoryProfile) and profile.kind is NumberKind.TIME
+    told = _told_time if is_time else figure
+    return f"mean {told(shift.mean_before)} → {told(shift.mean_after)}"
+
+
+def _example_tables(found: VersionDiff) -> Iterator[RowTable]:
+    changed = [
+        (*(value(cell) for cell in one.key.values()), name, value(one.before[name]), value(one.after[name]))
+        for one in found.rows.changed_examples
+        for name in one.after
+    ]
+    if changed:
+        yield RowTable("changed", (*found.key, "column", f"v{found.before}", f"v{found.after}"), tuple(changed))
+    for kind, examples in (("added", found.rows.added_examples), ("removed", found.rows.removed_examples)):
+        if examples:
+            yield _example_table(kind, examples)
+
+
+def _example_table(kind: str, examples: Sequence[RowExample]) -> RowTable:
+    names = tuple(examples[0].row)
+    rows = (tuple(value(one.row[name]) for name in names) for one in examples)
+    if all(one.times == 1 for one in examples):
+        return RowTable(kind, names, tuple(rows))
+    return RowTable(kind, ("times", *names), tuple((count(one.times), *row) for one, row in zip(examples, rows, strict=True)))
+
+
+def _newest(visit: Visit, name: str) -> int:
+    found = versions(visit.platform, visit.actor, visit.project.id, ONE, name).items
+    return found[0].number if found else 0
 
 
 def _column(dataset: Dataset, name: str, dtype: str, profile: ColumnProfile, rows: int) -> ColumnRow:
@@ -208,6 +333,12 @@ def list_datasets(visit: InProject) -> Response:
 def one_dataset(visit: InProject, name: str) -> Response:
     """Show one dataset."""
     return show(visit, "dataset.html", lambda: build_dataset(visit, name))
+
+
+@router.get("/{name}/diff")
+def two_versions(visit: InProject, name: str, before: str, after: str = LATEST) -> Response:
+    """Show what differs between two versions of a dataset."""
+    return show(visit, "dataset_diff.html", lambda: build_diff(visit, name, before, after))
 
 
 @router.get("/{name}/{number}")

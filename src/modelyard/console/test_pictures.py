@@ -7,7 +7,18 @@ import polars as pl
 import pytest
 from markupsafe import Markup
 
-from modelyard.console.charts import Interval, Line, best_so_far, forest, histogram, histogram_pair, line_chart, scatter, spark
+from modelyard.console.charts import (
+    Interval,
+    Line,
+    bars_by_name,
+    best_so_far,
+    forest,
+    histogram,
+    histogram_pair,
+    line_chart,
+    scatter,
+    spark,
+)
 from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.loop_picture import STAGES, Station, draw_loop
 from modelyard.console.scale import TimeScale
@@ -73,6 +84,24 @@ def test_a_pair_says_what_moved_most() -> None:
     current = profile(pl.DataFrame({"hour": [12, 13, 10, 11] * 50}), reference)
     told = label(histogram_pair(reference.columns["hour"], current.columns["hour"], "hour"))
     assert "over 11 0 % → 50 %" in told
+
+
+def test_a_pair_that_was_counted_over_slots_of_its_own_is_drawn_by_value() -> None:
+    before = profile(pl.DataFrame({"month": [1, 2, 3] * 50, "origin": ["JFK", "JFK", "LGA"] * 50}))
+    after = profile(pl.DataFrame({"month": [1, 2, 4, 4, 4] * 50, "origin": ["LGA", "BOS", "BOS", "BOS", None] * 50}))
+    months = bars_by_name(before.columns["month"], after.columns["month"])
+    assert [list(side) for side in months] == [["1", "2", "3", "4"]] * 2
+    assert [side["4"] for side in months] == [0, 0.6]
+    told = label(histogram_pair(before.columns["origin"], after.columns["origin"], "origin", names=("v1", "v2")))
+    assert told == "origin, v1 and v2: JFK 66.7 % → 0 %, BOS 0 % → 60 %, null 0 % → 20 %"
+
+
+def test_a_pair_of_few_values_and_many_is_drawn_by_stretches() -> None:
+    few, many = (profile(pl.DataFrame({"x": values})).columns["x"] for values in ([1.0, 2.0] * 50, range(2000)))
+    for one, other in ((few, many), (many, few)):
+        sides = bars_by_name(one, other)
+        assert [round(sum(side.values()), 6) for side in sides] == [1, 1]
+        assert list(sides[0]) == list(sides[1])
 
 
 def test_a_forest_tells_worse_from_good_enough() -> None:

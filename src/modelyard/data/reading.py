@@ -1,7 +1,7 @@
 """What catalogue and lake hold, for code that acts for the platform; people come by `data.service`, which authorises."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -96,13 +96,23 @@ def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFr
 
     Only the commits of recorded versions are read: what a killed or overtaken writer left in the table stays unseen.
     """
+    batches = batches_until(ports, project, version)
+    rows = read_batches(ports, batches, version)
+    if any(one.replaced for one in batches):
+        rows = rows.unique(find_dataset(ports, project, version.name).key, keep="last", maintain_order=True)
+    return rows
+
+
+def batches_until(ports: Ports, project: ProjectId, version: DatasetVersion) -> list[DatasetVersion]:
+    """Return the versions whose batches a version is made of, oldest first; it is the last of them."""
     with ports.transaction() as tx:
-        earlier = [one for one in newest_first(tx, project, version.name) if one.number <= version.number]
-        key = find_dataset(ports, project, version.name).key
-    commits = [one.digest for one in reversed(earlier)]
-    rows = ports.lake.scan(project, table_of(version.name), version=version.table_version, commits=commits)
-    if any(one.replaced for one in earlier):
-        rows = rows.unique(key, keep="last", maintain_order=True)
+        return [one for one in newest_first(tx, project, version.name) if one.number <= version.number][::-1]
+
+
+def read_batches(ports: Ports, batches: Sequence[DatasetVersion], version: DatasetVersion) -> pl.LazyFrame:
+    """Return the rows that came with some batches of a version, lazily, in its columns; replaced rows are among them."""
+    commits = [one.digest for one in batches]
+    rows = ports.lake.scan(version.project, table_of(version.name), version=version.table_version, commits=commits)
     return rows.select(column.name for column in version.schema.columns)
 
 

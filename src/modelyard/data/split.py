@@ -18,6 +18,16 @@ _PRIME = np.uint64(0x100000001B3)
 _ROWS = 1 << 16
 _NULL = "\x00"
 _END = "\x1f"
+_SALT = "_batch"  # one of the names that no column of a dataset may have
+
+
+def default_split(key: Sequence[str], time: str | None) -> Split:
+    """Return how rows are split where nobody said so: by time where there is one, else by the key, else at random.
+
+    >>> default_split(["id"], None).kind, default_split([], None).kind
+    (<SplitKind.HASH: 'hash'>, <SplitKind.RANDOM: 'random'>)
+    """
+    return Split(SplitKind.TIME if time is not None else SplitKind.HASH if key else SplitKind.RANDOM)
 
 
 def split_frame(
@@ -25,14 +35,20 @@ def split_frame(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows to fit on and those to test on, each in the frame's order.
 
-    TIME: test rows are those from `split.boundary` on, or else the last `split.test_share` by the column `time`; rows of one
-    moment stay together, on the side of the test. HASH: a row's side hangs on its `key` alone, so it stays as rows are added.
+    - TIME: test rows are those from `split.boundary` on, or else the last `split.test_share` by the column `time`; rows of one
+      moment stay together, on the side of the test.
+    - HASH: a row's side hangs on its `key` alone, so it stays as rows are added.
+    - RANDOM: it hangs on the row's place in the frame, so it stays as rows are added at the end.
+    - GROUP: it hangs on the value of `split.column` alone; rows without one are a group too. The share is of the groups, so
+      that of the rows may be another.
+    - STRATIFIED: of each value of `split.column` the share of rows that hash lowest, to the nearest whole number; rows without
+      one are a class too. A row's side may change as rows are added.
 
     Raises
     ------
     Problem
-        `split.invalid` for a split that needs a time or key that is not named, a share outside 0 to 1, times that are null, or
-        when one side would be empty; `column.missing` when the frame lacks one.
+        `split.invalid` for a split that needs a time, key or column that is not named, a share outside 0 to 1, times that are
+        null, or when one side would be empty; `column.missing` when the frame lacks one.
     """
     if split.boundary is None and not 0 < split.test_share < 1:
         raise _invalid(f"its test share is {split.test_share}", "choose one between 0 and 1")
@@ -59,7 +75,7 @@ def stable_hash(keys: pl.DataFrame) -> Hashes:
 
 def _by_time(frame: pl.DataFrame, split: Split, time: str | None) -> pl.Series:
     if time is None:
-        raise _invalid("the dataset has no time column", "split by HASH of the key")
+        raise _invalid("the dataset has no time column", "split by HASH of the key, or by RANDOM")
     if time not in frame.columns:
         raise column_missing(time, frame.columns)
     times = _moments(frame[time])
@@ -79,17 +95,53 @@ def _moments(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if not isinstance(column.dtype, pl.Date | pl.Datetime):
-        raise _invalid(f"'{column.name}' holds {column.dtype}, no times", "split by HASH of the key")
+        raise _invalid(f"'{column.name}' holds {column.dtype}, no times", "split by HASH of the key, or by RANDOM")
     return column.cast(pl.Datetime("us"))
 
 
 def _by_hash(frame: pl.DataFrame, split: Split, key: Sequence[str]) -> pl.Series:
-    if not key:
-        raise _invalid("the dataset has no key", "split by TIME")
-    for name in key:
+    if split.kind is SplitKind.STRATIFIED:
+        column = _column(frame, split)
+        hashes = pl.Series(salted_hash(_named(frame, key) if key else places(frame.height), split.seed))
+        return _lowest_of_each(frame[column], hashes, split.test_share)
+    if split.kind is SplitKind.RANDOM:
+        keys = places(frame.height)
+    elif split.kind is SplitKind.GROUP:
+        keys = _named(frame, [_column(frame, split)])
+    elif key:
+        keys = _named(frame, key)
+    else:
+        raise _invalid("the dataset has no key", "split by TIME or RANDOM")
+    return pl.Series(salted_hash(keys, split.seed) < np.uint64(split.test_share * 2.0**64))
+
+
+def salted_hash(keys: pl.DataFrame, salt: int | str) -> Hashes:
+    """Return 64 bits for each row, as `stable_hash` of the keys, others for each salt; 0 is none."""
+    return stable_hash(keys.select(pl.lit(salt).alias(_SALT), pl.all()) if salt else keys)
+
+
+def places(stop: int, start: int = 0) -> pl.DataFrame:
+    """Return the places of rows as keys, for rows that have no other."""
+    return pl.DataFrame({"place": pl.int_range(start, stop, dtype=pl.Int64, eager=True)})
+
+
+def _named(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    for name in names:
         if name not in frame.columns:
             raise column_missing(name, frame.columns)
-    return pl.Series(stable_hash(frame.select(key)) < np.uint64(split.test_share * 2.0**64))
+    return frame.select(names)
+
+
+def _column(frame: pl.DataFrame, split: Split) -> str:
+    if split.column is None:
+        raise _invalid(f"a split by {split.kind.name} needs a column", "name it: Split(…, column=…)")
+    return _named(frame, [split.column]).columns[0]
+
+
+def _lowest_of_each(classes: pl.Series, hashes: pl.Series, share: float) -> pl.Series:
+    ranked = pl.DataFrame({"class": classes, "hash": hashes})
+    rank, most = pl.col("hash").rank("ordinal"), (pl.len() * share + 0.5).floor()
+    return ranked.select((rank <= most).over("class")).to_series()
 
 
 def _canonical(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelyard.core import Problem
-from modelyard.data.split import split_frame, stable_hash
+from modelyard.data.split import default_split, split_frame, stable_hash
 from modelyard.data.types import Split, SplitKind
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -57,6 +60,78 @@ def test_a_row_keeps_its_side_as_rows_are_added_and_reordered() -> None:
     _, after = split_frame(ROWS.reverse(), HASH, key=("id",), time=None)
     assert set(before["id"]) == set(after["id"]) & set(ROWS["id"].head(500))
     assert after["id"].to_list() == [one for one in ROWS["id"].reverse() if one in set(after["id"])]
+
+
+GROUPS = pl.DataFrame({"id": range(9000), "tail": [f"N{n * 7919 % 500}" if n % 10 else None for n in range(9000)]})
+
+
+@pytest.mark.parametrize("key", [(), ("id",)])
+def test_at_random_about_the_share_is_tested_on_and_says_nothing_of_the_place(key: tuple[str, ...]) -> None:
+    rows = pl.DataFrame({"id": range(20_000)})
+    fit, test = split_frame(rows, Split(SplitKind.RANDOM, test_share=0.2), key=key, time=None)
+    assert abs(test.height / 20_000 - 0.2) < 4 * (0.16 / 20_000) ** 0.5
+    assert pl.concat([fit, test]).sort("id").equals(rows)
+    for part in (pl.col("id") % 10, pl.col("id") // 2_000):
+        assert test.group_by(part).len()["len"].min() > 320  # type: ignore[operator] # as above
+        assert test.group_by(part).len()["len"].max() < 480  # type: ignore[operator] # as above
+
+
+def test_at_random_a_row_keeps_its_side_as_rows_are_added_at_the_end() -> None:
+    split = Split(SplitKind.RANDOM)
+    before, after = (split_frame(rows, split, key=(), time=None)[1] for rows in (ROWS.head(500), ROWS))
+    assert before.equals(after.filter(pl.col("id").is_in(ROWS["id"].head(500).implode())))
+
+
+@pytest.mark.parametrize("kind", [SplitKind.HASH, SplitKind.RANDOM, SplitKind.GROUP, SplitKind.STRATIFIED])
+def test_a_seed_repeats_itself_and_another_one_holds_out_other_rows(kind: SplitKind) -> None:
+    frame = GROUPS.with_columns(label=pl.col("id") % 2)
+    column = {SplitKind.GROUP: "tail", SplitKind.STRATIFIED: "label"}.get(kind)
+    tests = [
+        split_frame(frame, Split(kind, column=column, seed=seed), key=("id",), time=None)[1]["id"] for seed in (0, 0, 1, 2)
+    ]
+    assert tests[0].equals(tests[1])
+    for one, other in ((0, 2), (0, 3), (2, 3)):
+        both = len(set(tests[one]) & set(tests[other])) / len(tests[one])
+        assert both < 0.4  # by chance a fifth; of the 500 groups give or take
+
+
+def test_a_group_falls_on_one_side_whole_and_rows_without_one_are_a_group() -> None:
+    split = Split(SplitKind.GROUP, column="tail")
+    fit, test = split_frame(GROUPS, split, key=(), time=None)
+    assert not set(fit["tail"]) & set(test["tail"])
+    assert abs(test["tail"].n_unique() / GROUPS["tail"].n_unique() - 0.2) < 0.08
+    _, fewer = split_frame(GROUPS.head(4000), split, key=(), time=None)
+    assert set(fewer["tail"]) <= set(test["tail"])
+
+
+@given(st.lists(st.sampled_from(["a", "b", None]), min_size=10, max_size=200), st.sampled_from([0.1, 0.2, 0.5]), st.booleans())
+def test_the_share_holds_within_each_class(labels: list[str | None], share: float, keyed: bool) -> None:
+    rows = pl.DataFrame({"id": range(len(labels)), "label": labels}, schema={"id": pl.Int64, "label": pl.String})
+    split = Split(SplitKind.STRATIFIED, test_share=share, column="label")
+    try:
+        _, test = split_frame(rows, split, key=("id",) if keyed else (), time=None)
+    except Problem as problem:
+        assert problem.code == "split.invalid"
+        assert all(labels.count(one) * share < 0.5 for one in set(labels))
+        return
+    for one in set(labels):
+        found = test["label"].to_list().count(one)
+        assert abs(found - share * labels.count(one)) <= 0.5
+
+
+def test_within_a_class_rows_are_taken_by_their_key_in_whatever_order_they_stand() -> None:
+    rows = GROUPS.with_columns(label=pl.col("id") % 3)
+    split = Split(SplitKind.STRATIFIED, column="label")
+    one, other = (split_frame(frame, split, key=("id",), time=None)[1] for frame in (rows, rows.reverse()))
+    assert set(one["id"]) == set(other["id"])
+    fits = split_frame(rows, replace(split, test_share=0.1), key=("id",), time=None)[1]
+    assert set(fits["id"]) < set(one["id"])
+
+
+def test_without_being_told_rows_are_split_by_time_else_by_key_else_at_random() -> None:
+    assert default_split(("id",), "at") == Split()
+    assert default_split(("id",), None) == Split(SplitKind.HASH)
+    assert default_split((), None) == Split(SplitKind.RANDOM)
 
 
 def test_the_hash_is_the_same_on_every_machine_and_in_every_release() -> None:
@@ -118,6 +193,14 @@ def test_many_rows_hash_as_they_do_alone() -> None:
         (ROWS, Split(), (), "id", "split.invalid"),
         (ROWS, HASH, (), "at", "split.invalid"),
         (ROWS, HASH, ("key",), None, "column.missing"),
+        (ROWS, Split(SplitKind.GROUP), ("id",), None, "split.invalid"),
+        (ROWS, Split(SplitKind.STRATIFIED), ("id",), None, "split.invalid"),
+        (ROWS, Split(SplitKind.GROUP, column="carrier"), (), None, "column.missing"),
+        (ROWS, Split(SplitKind.STRATIFIED, column="carrier"), (), None, "column.missing"),
+        (ROWS, Split(SplitKind.STRATIFIED, column="id"), (), None, "split.invalid"),
+        (ROWS.with_columns(one=1), Split(SplitKind.GROUP, column="one"), (), None, "split.invalid"),
+        (ROWS, Split(SplitKind.RANDOM, test_share=1.0), (), None, "split.invalid"),
+        (ROWS.head(0), Split(SplitKind.RANDOM), (), None, "split.invalid"),
         (ROWS, Split(test_share=0.0), (), "at", "split.invalid"),
         (ROWS, Split(test_share=1.0), (), "at", "split.invalid"),
         (ROWS, Split(boundary=START), (), "at", "split.invalid"),

@@ -109,15 +109,20 @@ class SplitKind(Enum):
 
     TIME = "time"  # test: the rows from `boundary` on, or the last `test_share` by time
     HASH = "hash"  # test: `test_share` of the keys, by a hash of the key, stable as rows are added
+    RANDOM = "random"  # test: `test_share` of the rows, by a hash of their place, stable as rows are added at the end
+    GROUP = "group"  # test: `test_share` of the values of `column`, each with all its rows, by a hash of the value
+    STRATIFIED = "stratified"  # test: `test_share` of the rows of each value of `column`, by a hash of the key or the place
 
 
 @dataclass(frozen=True)
 class Split:
-    """A declared, repeatable split."""
+    """A declared, repeatable split: the same rows fall the same way on every machine."""
 
     kind: SplitKind = SplitKind.TIME
     test_share: float = 0.2
-    boundary: datetime | None = None
+    boundary: datetime | None = None  # of TIME
+    column: str | None = None  # of GROUP: the groups; of STRATIFIED: the classes, as a rule the label
+    seed: int = 0  # another one holds out other rows; TIME has no use for it
 
 
 @dataclass(frozen=True)

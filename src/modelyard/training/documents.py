@@ -40,7 +40,7 @@ def trainer_from_json(document: Mapping[str, Any]) -> Trainer:
         label=document["label"],
         metric=document["metric"],
         direction=Direction(document["direction"]),
-        split=msgspec.convert(document["split"], Split),
+        split=msgspec.convert(document["split"], Split | None),
         limits=msgspec.convert(document["limits"], Limits),
     )
 

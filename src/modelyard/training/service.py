@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.data import DatasetVersionId, Split
+from modelyard.data.split import default_split
 from modelyard.events import Event, Fact
 from modelyard.jobs import Job, JobId, JobState
 from modelyard.jobs.rules import retryable
@@ -74,7 +75,7 @@ class NewRun:
     recipe: Recipe
     data: DatasetVersionId
     kind: RunKind = RunKind.TRAIN
-    split: Split | None = None  # None: the trainer's
+    split: Split | None = None  # None: the trainer's, or by what the dataset has
     experiment: str | None = None
     source: Digest | None = None
     cause: str | None = None
@@ -116,10 +117,11 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
     trainers = {new.recipe.trainer: load_trainer(ports, actor, project, new.recipe.trainer) for new in wanted}
     started = []
     with ports.transaction() as tx:
-        tx.datasets.get_versions(project, [new.data for new in wanted])
+        versions = tx.datasets.get_versions(project, [new.data for new in wanted])
+        datasets = {dataset.id: dataset for dataset in tx.datasets.find(project)}
         number = tx.runs.next_number(project)
-        for offset, new in enumerate(wanted):
-            trainer = trainers[new.recipe.trainer]
+        for offset, (new, version) in enumerate(zip(wanted, versions, strict=True)):
+            trainer, dataset = trainers[new.recipe.trainer], datasets[version.dataset]
             run = Run(
                 id=RunId(ports.ids("run")),
                 project=project,
@@ -129,7 +131,7 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
                 recipe=new.recipe,
                 metric=trainer.metric,
                 data=new.data,
-                split=new.split or trainer.split,
+                split=new.split or trainer.split or default_split(dataset.key, dataset.time),
                 state=RunState.PENDING,
                 created_by=actor.member,
                 created_at=ports.clock(),

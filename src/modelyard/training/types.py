@@ -51,7 +51,7 @@ class Trainer:
     label: str
     metric: str
     direction: Direction
-    split: Split = field(default_factory=Split)
+    split: Split | None = None  # None: by what the dataset has, as `data.split.default_split` says
     limits: Limits = field(default_factory=Limits)
 
 
