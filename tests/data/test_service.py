@@ -225,7 +225,8 @@ def test_a_batch_of_too_many_bad_rows_is_stopped_and_nothing_is_lost(place: Plac
     assert held["_reasons"].to_list() == [["not_null(flight_id, departs_at)", "batch stopped"]] * 4 + [["batch stopped"]] * 6
     assert held["delay"].cast(pl.Float64).to_list() == broken["delay"].to_list()
     [event] = place.events("batch.stopped")
-    assert event.data == {"batch": held["_batch"][0], "quarantined": 10, "admitted": 0}
+    failed = {"check": "not_null(flight_id, departs_at)", "severity": "error", "rows": 4, "found": ""}
+    assert event.data == {"batch": held["_batch"][0], "quarantined": 10, "admitted": 0, "failed": [failed]}
     assert made(place.append(flights(10, 20))).number == 2
 
 

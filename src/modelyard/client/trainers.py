@@ -12,13 +12,13 @@ from modelyard.client.policies import Retrain
 from modelyard.client.runs import RunClient
 from modelyard.client.search import Search
 from modelyard.client.source import describe_source
-from modelyard.client.spans import span_s
 from modelyard.client.steps import DeclaredPipeline
 from modelyard.client.studies import StudyClient
 from modelyard.core import Digest, Problem, nearest, system_clock
+from modelyard.core.spans import span_s
 from modelyard.data import Severity, Split
-from modelyard.data.findings import find
-from modelyard.data.quality import told
+from modelyard.data.batch_findings import find_alone
+from modelyard.data.quality.kinds import told
 from modelyard.jobs import Limits
 from modelyard.prepare import capture
 from modelyard.reactions import Retraining
@@ -160,10 +160,10 @@ class TrainerClient:
             return
         name, _, what = ref_of(data).partition("@")
         rows = open_dataset(self._connection, self._project, name).version(what).frame()
-        found = find(rows, self.pipeline.checks, now=system_clock()).outcomes(rows)
-        broken = [one for one in found if one.rows_failed and one.check.severity is Severity.ERROR]
+        found = find_alone(rows, self.pipeline.checks, now=system_clock())
+        broken = [one for one in found if one.rows_failed and one.check.severity is not Severity.WARNING]
         if broken:
-            why = "; ".join(f"{told(one.check)} fails in {one.rows_failed:,} rows" for one in broken)
+            why = "; ".join(f"{told(one.check)} fails: {one.found or f'{one.rows_failed:,} rows'}" for one in broken)
             step = "give the checks to the dataset, which then keeps such rows out"
             examples = [dict(row) for one in broken for row in one.examples]
             raise Problem("checks.refused", f"{self.name} is not run on {name}@{what}", why, step, {"examples": examples})

@@ -31,6 +31,7 @@ _SIMPLE = (
     pl.Binary,
     pl.Date,
 )
+STORED_NAMES = (*(kind.__name__ for kind in (*_SIMPLE, pl.Datetime, pl.List, pl.Struct)),)
 
 
 def schema_of(frame: pl.DataFrame) -> Schema:

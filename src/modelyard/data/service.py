@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Protocol
 
 import polars as pl
@@ -11,9 +12,10 @@ import polars as pl
 from modelyard.core import Clock, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.admission import QUARANTINE_COLUMNS, batch_id, beyond_held, judge, without_quarantined
+from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile
-from modelyard.data.quality import verify
+from modelyard.data.quality.kinds import Scope, scope_of, verify
 from modelyard.data.rules import check_columns_of, check_dataset_name, check_stop_share, quarantine_of
 from modelyard.data.schema import column_missing, conform, refuse_reserved
 from modelyard.data.store import DataTransaction, SourceReader, TableStore
@@ -172,8 +174,12 @@ def append(
     parents: Sequence[Parent] = (),
     note: str = "",
     replacing: bool = False,
+    came: pl.Schema | None = None,
 ) -> Admission:
-    """Take in a batch: clean rows make a new version, bad ones go to quarantine; one of too many bad rows goes there whole.
+    """Take in a batch: clean rows make a new version, bad ones go to quarantine.
+
+    A batch that fails a blocking check, or has too many bad rows, goes to quarantine whole. `came` are the types that its
+    columns came in, for a sender who cast them before.
 
     Appending the same frame again, after being killed or without having heard the answer, finishes what was begun and doubles
     nothing. Of several that append at once each makes a version of its own, judged against the one before it.
@@ -194,7 +200,7 @@ def append(
     if replacing and not dataset.key:
         why = "it has no key to know them by"
         raise Problem("dataset.invalid", f"Rows of '{name}' cannot be replaced", why, "append them without replacing")
-    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing)
+    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing, came or frame.schema)
     for _ in range(_ROUNDS):
         try:
             return _admit(ports, actor, dataset, frame, origin)
@@ -302,9 +308,10 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
             raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
         return Admission(before, 0, 0, 0, (), None)
     now = ports.clock()
-    judgement = judge(rows, dataset, None if origin.replacing else held, now)
+    against = _against(ports, dataset, before, held, origin.came)
+    judgement = judge(rows, dataset, None if origin.replacing else held, against, now)
     if judgement.stopped and before is not None and dataset.key and not origin.replacing:
-        repeated = _repeated(ports, dataset, before, rows, now)
+        repeated = _repeated(ports, dataset, before, rows, origin.came)
         if repeated is not None:
             return repeated
     told = batch_id(dataset, before, rows, judgement) if judgement.bad.height else ""
@@ -316,13 +323,28 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
     return Admission(shown, rows.height, judgement.clean.height, judgement.bad.height, judgement.outcomes, quarantine)
 
 
-def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.DataFrame, now: datetime) -> Admission | None:
+def _against(
+    ports: Ports, dataset: Dataset, before: DatasetVersion | None, held: pl.LazyFrame | None, came: pl.Schema
+) -> Against:
+    """Return what a batch upon the version `before` is judged beside."""
+    sizes: tuple[int, ...] = ()
+    if before is not None and any(scope_of(check) is Scope.DATASET for check in dataset.checks):
+        with ports.transaction() as tx:
+            newest = tx.datasets.versions(dataset.project, PageRequest(limit=HISTORY + 2), name=dataset.name).items
+        known = [one for one in newest if one.number <= before.number]
+        entered = [one.rows - earlier.rows + one.replaced for one, earlier in pairwise(known)]
+        entered += [one.rows for one in known if one.number == 1]
+        sizes = tuple(entered[:HISTORY])
+    return Against(came, None if held is None else held.collect_schema(), sizes)
+
+
+def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.DataFrame, came: pl.Schema) -> Admission | None:
     """Return what became of a batch that made the newest version, should its sender not have heard so. None: it did not."""
     with ports.transaction() as tx:
         known = tx.datasets.versions(dataset.project, PageRequest(limit=2), name=dataset.name).items
     before = next((one for one in known if one.number == newest.number - 1), None)
     held = None if before is None else reading.read(ports, dataset.project, before)
-    judgement = judge(rows, dataset, held, now)
+    judgement = judge(rows, dataset, held, _against(ports, dataset, before, held, came), newest.created_at)
     if newest.digest != chain(before.digest if before else None, batch_digest(judgement.clean)):
         return None
     bad = judgement.bad.height

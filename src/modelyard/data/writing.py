@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from functools import cached_property
 from typing import Protocol
 
@@ -13,9 +13,11 @@ from modelyard.data import reading
 from modelyard.data.admission import Judgement, quarantine_rows
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile, merge, profile, to_json
+from modelyard.data.quality.kinds import told
 from modelyard.data.rules import VERSION_PREFIX, quarantine_of, table_of
 from modelyard.data.schema import schema_of
 from modelyard.data.store import DataTransaction, TableStore
+from modelyard.data.times import in_utc
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId, Parent
 from modelyard.events import Fact
 
@@ -49,7 +51,8 @@ class Origin:
 
     parents: tuple[Parent, ...]
     note: str
-    replacing: bool = False  # rows of a known key stand in for those held
+    replacing: bool  # rows of a known key stand in for those held
+    came: pl.Schema  # the columns in the types that they came in
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +144,22 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
     bad, name = batch.judgement.bad.height, batch.dataset.name
     if bad:
         kind = "batch.stopped" if batch.judgement.stopped else "batch.quarantined"
-        facts.append(Fact(kind, name, {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height}))
+        said = {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height, "failed": _failed(batch)}
+        facts.append(Fact(kind, name, said))
     with ports.transaction() as tx:
         if version is not None:
             tx.datasets.add_versions(batch.project, [version])
             facts.append(Fact("dataset_version.created", name, _told(version)))
         tx.events.add(batch.project, facts, actor=batch.member, at=batch.now)
+
+
+def _failed(batch: Batch) -> list[dict[str, object]]:
+    """Return what a person wants to know of the checks that the batch failed; a batch that is stopped has no version for it."""
+    failed = [one for one in batch.judgement.outcomes if one.rows_failed]
+    return [
+        {"check": told(one.check), "severity": one.check.severity.value, "rows": one.rows_failed, "found": one.found}
+        for one in failed
+    ]
 
 
 def _told(version: DatasetVersion) -> dict[str, object]:
@@ -181,10 +194,4 @@ def _event_range(dataset: Dataset, rows: pl.DataFrame) -> tuple[datetime | None,
     if dataset.time is None:
         return None, None
     column = rows[dataset.time]
-    return _utc(column.min()), _utc(column.max())
-
-
-def _utc(value: object) -> datetime | None:
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return datetime.combine(value, time(), UTC) if isinstance(value, date) else None
+    return in_utc(column.min()), in_utc(column.max())
