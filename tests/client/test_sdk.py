@@ -86,7 +86,7 @@ def test_bad_rows_are_kept_out_and_a_bad_batch_is_stopped_as_a_whole(project: Pr
     version = checked.append(pl.concat([rows(3), gap]))
     assert version.admission is not None
     assert (version.rows, version.admission.quarantined) == (3, 1)
-    with pytest.raises(Problem, match="1 of 1 rows") as caught:
+    with pytest.raises(Problem, match=r"1 of 1 rows kept out: not_null\(tenure\) fails: 1 rows") as caught:
         checked.append(gap.with_columns(id=pl.lit("y")))
     assert caught.value.code == "batch.refused"
     assert caught.value.detail["admission"]["quarantined"] == 1

@@ -14,6 +14,7 @@ from modelyard.client.connection import Connection, part
 from modelyard.core import Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.profile import from_json
+from modelyard.data.quality.kinds import told_failures
 
 ARROW = "application/vnd.apache.arrow.file"
 
@@ -81,7 +82,8 @@ class DatasetClient:
         Raises
         ------
         Problem
-            `batch.refused` when too many rows failed the checks; all of them are in quarantine, with their reasons.
+            `batch.refused` when it failed a blocking check, or too many rows failed others; all of them are in quarantine, with
+            their reasons.
         """
         body = {"since": since, "until": until, "note": note}
         return self._admitted(self._connection.post(f"{self._path}/snapshot", Admission, body))
@@ -130,8 +132,8 @@ class DatasetClient:
         if admission.version is None:
             raise Problem(
                 "batch.refused",
-                f"The batch for {self.record.name} was stopped",
-                f"{admission.quarantined:,} of {admission.rows:,} rows failed its checks",
+                f"The batch for {self.record.name} was stopped, {admission.quarantined:,} of {admission.rows:,} rows kept out",
+                told_failures(admission.outcomes),
                 f"yard dataset quarantine {self.record.name} shows each row with its reasons",
                 {"admission": msgspec.to_builtins(admission)},
             )

@@ -8,6 +8,7 @@ import polars as pl
 
 from modelyard.core import Problem
 from modelyard.data import Check
+from modelyard.data.quality.kinds import Scope, scope_of, told, verify
 from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, Step, function_step
 
 
@@ -32,7 +33,7 @@ class StepFunction:
 class DeclaredPipeline:
     """The steps of a pipeline as they were written. A function's code is taken when a run is asked for.
 
-    `checks` hold for the rows that a run is on: one that does not keep them is refused before it starts.
+    `checks` hold for the rows that a run is on, as rows and as a whole: where they fail one, it is refused before it starts.
     """
 
     steps: tuple[Any, ...]
@@ -44,7 +45,13 @@ class DeclaredPipeline:
 
 
 def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> DeclaredPipeline:
-    """Return a pipeline of these steps. Problem `pipeline.invalid` for anything that is no step."""
+    """Return a pipeline of these steps.
+
+    Raises
+    ------
+    Problem
+        `pipeline.invalid` for anything that is no step; `check.invalid` for a check that compares a batch with its dataset.
+    """
     for place, step in enumerate(steps):
         if not callable(step) and not isinstance(step, DeclaredStep | FunctionStep):
             raise Problem(
@@ -53,6 +60,10 @@ def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> Decl
                 f"it is a {type(step).__name__}",
                 "write prep.fill_null(…) and the like, or a function from a frame to a frame",
             )
+    for check in checks:
+        if scope_of(verify(check)) is Scope.DATASET:
+            why = "it compares a batch with what its dataset holds, and the rows of a run are no batch"
+            raise Problem("check.invalid", f"A pipeline cannot promise {told(check)}", why, "give the check to the dataset")
     return DeclaredPipeline(tuple(steps), tuple(checks))
 
 

@@ -18,7 +18,7 @@ from modelyard.core import Digest, Problem, nearest, system_clock
 from modelyard.core.spans import span_s
 from modelyard.data import Severity, Split
 from modelyard.data.batch_findings import find_alone
-from modelyard.data.quality.kinds import told
+from modelyard.data.quality.kinds import told_failures
 from modelyard.jobs import Limits
 from modelyard.prepare import capture
 from modelyard.reactions import Retraining
@@ -163,7 +163,7 @@ class TrainerClient:
         found = find_alone(rows, self.pipeline.checks, now=system_clock())
         broken = [one for one in found if one.rows_failed and one.check.severity is not Severity.WARNING]
         if broken:
-            why = "; ".join(f"{told(one.check)} fails: {one.found or f'{one.rows_failed:,} rows'}" for one in broken)
+            why = told_failures(broken)
             step = "give the checks to the dataset, which then keeps such rows out"
             examples = [dict(row) for one in broken for row in one.examples]
             raise Problem("checks.refused", f"{self.name} is not run on {name}@{what}", why, step, {"examples": examples})

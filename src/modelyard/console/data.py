@@ -14,19 +14,22 @@ from modelyard.console.charts import histogram
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.rendering import PageRoute
-from modelyard.console.telling import figure, value
+from modelyard.console.telling import count, figure, value
 from modelyard.console.visits import InProject, Visit
 from modelyard.core import PageRequest
-from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, DatasetVersionId
+from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, DatasetVersionId, Severity
 from modelyard.data.lineage import lineage
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
-from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, versions
+from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, stopped_batches, versions
+from modelyard.events import Event
 from modelyard.registry.service import find_models, find_versions
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
 SHOWN_BAD = 20
+SHOWN_STOPPED = 10
 MOST_COLUMNS = 200
+DOES = {Severity.ERROR: "quarantines the row", Severity.BLOCK: "blocks the batch", Severity.WARNING: "warns"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ class BadRow:
 
 
 @dataclass(frozen=True)
+class StoppedBatch:
+    """A batch that was kept out as a whole: when, how many rows, and each check that it failed with what was found."""
+
+    at: datetime
+    rows: int
+    failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class DatasetPage:
     """The context of one dataset."""
 
@@ -64,7 +76,8 @@ class DatasetPage:
     href: str
     versions: tuple[DatasetVersion, ...]
     next_key: str | None
-    checks: tuple[tuple[str, str], ...]  # told, severity
+    checks: tuple[tuple[str, str], ...]  # told, what it does
+    stopped: tuple[StoppedBatch, ...]
     bad: int
     bad_rows: tuple[BadRow, ...]
 
@@ -84,6 +97,17 @@ class ColumnRow:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a check found, in words."""
+
+    check: str
+    does: str
+    found: str
+    failed: bool
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class VersionPage:
     """The context of one dataset version."""
 
@@ -93,7 +117,7 @@ class VersionPage:
     dataset_href: str
     columns: tuple[ColumnRow, ...]
     left_out: int
-    outcomes: tuple[tuple[str, CheckOutcome], ...]
+    outcomes: tuple[Outcome, ...]
     lineage: Markup
     models: tuple[tuple[str, str], ...]  # name and address of the model versions made from it
 
@@ -127,7 +151,8 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         href=dataset_path(visit, name),
         versions=found.items,
         next_key=found.next_key,
-        checks=tuple((told_check(check), check.severity.value) for check in dataset.checks),
+        checks=tuple((told_check(check), DOES[check.severity]) for check in dataset.checks),
+        stopped=tuple(_stopped(one) for one in stopped_batches(platform, actor, project, name, most=SHOWN_STOPPED)),
         bad=count,
         bad_rows=tuple(_bad_rows(bad.tail(SHOWN_BAD).collect())) if count else (),
     )
@@ -148,7 +173,23 @@ def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:
 def told_check(check: Check) -> str:
     """Return a check as a person reads it."""
     params = ", ".join(f"{name} {value(told)}" for name, told in check.params.items())
-    return f"{check.kind.replace('_', ' ')}({', '.join(check.columns)})" + (f": {params}" if params else "")
+    columns = f"({', '.join(check.columns)})" if check.columns else ""
+    return check.kind.replace("_", " ") + columns + (f": {params}" if params else "")
+
+
+def outcome_of(one: CheckOutcome) -> Outcome:
+    """Return what a check found as a person reads it."""
+    failed = one.rows_failed > 0
+    found = one.found or (f"{count(one.rows_failed)} rows failed" if failed else "green")
+    return Outcome(
+        told_check(one.check), DOES[one.check.severity], found, failed, tuple(value(row) for row in one.examples[:2])
+    )
+
+
+def _stopped(event: Event) -> StoppedBatch:
+    failed = event.data.get("failed", ())  # facts of old tell no checks
+    told = tuple((one["check"], one["found"] or f"{count(one['rows'])} rows failed") for one in failed)
+    return StoppedBatch(event.at, event.data["quarantined"], told)
 
 
 def build_version(visit: Visit, name: str, number: int) -> VersionPage:
@@ -171,7 +212,7 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
             if column.name in profile.columns
         ),
         left_out=max(0, len(columns) - MOST_COLUMNS),
-        outcomes=tuple((told_check(one.check), one) for one in version.outcomes),
+        outcomes=tuple(outcome_of(one) for one in version.outcomes),
         lineage=draw_lineage(graph, hrefs),
         models=_models(visit, version),
     )

@@ -20,8 +20,8 @@ from modelyard.data.rules import check_columns_of, check_dataset_name, check_sto
 from modelyard.data.schema import column_missing, conform, refuse_reserved
 from modelyard.data.store import DataTransaction, SourceReader, TableStore
 from modelyard.data.types import Admission, Check, Dataset, DatasetId, DatasetVersion, Parent
-from modelyard.data.writing import Batch, Origin, record, write_quarantine, write_version
-from modelyard.events import Fact
+from modelyard.data.writing import STOPPED_FACT, Batch, Origin, record, write_quarantine, write_version
+from modelyard.events import Event, Fact
 from modelyard.tenancy import Actor, authorise
 
 _ROUNDS = 20
@@ -244,6 +244,14 @@ def quarantined(ports: Ports, actor: Actor, project: ProjectId, name: str) -> pl
     if ports.lake.version(project, quarantine_of(name)) is None:
         return pl.LazyFrame(schema=QUARANTINE_COLUMNS)
     return ports.lake.scan(project, quarantine_of(name))
+
+
+def stopped_batches(ports: Ports, actor: Actor, project: ProjectId, name: str, *, most: int = 20) -> list[Event]:
+    """Return the facts of the newest batches that were stopped, newest first: their data tell which checks each `failed`."""
+    authorise(actor, "dataset.read", project)
+    reading.find_dataset(ports, project, name)
+    with ports.transaction() as tx:
+        return tx.events.read(project, kinds=[STOPPED_FACT], subject=name, limit=most, newest_first=True)
 
 
 # Snapshots: which rows of the source are new

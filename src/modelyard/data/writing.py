@@ -21,6 +21,8 @@ from modelyard.data.times import in_utc
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId, Parent
 from modelyard.events import Fact
 
+STOPPED_FACT = "batch.stopped"
+
 
 class Ports(Protocol):
     """What writing needs of the platform."""
@@ -143,7 +145,7 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
     facts = []
     bad, name = batch.judgement.bad.height, batch.dataset.name
     if bad:
-        kind = "batch.stopped" if batch.judgement.stopped else "batch.quarantined"
+        kind = STOPPED_FACT if batch.judgement.stopped else "batch.quarantined"
         said = {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height, "failed": _failed(batch)}
         facts.append(Fact(kind, name, said))
     with ports.transaction() as tx:

@@ -1,6 +1,6 @@
 """The kinds of checks: what each is about, and which parameters it takes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -11,7 +11,7 @@ import polars as pl
 from modelyard.core import Json, Problem, canonical_json, nearest, to_text
 from modelyard.core.spans import span_s
 from modelyard.data.schema import STORED_NAMES
-from modelyard.data.types import Check, Severity
+from modelyard.data.types import Check, CheckOutcome, Severity
 
 NOW = "now"
 Bound = float | date | datetime
@@ -33,6 +33,12 @@ def told(check: Check) -> str:
     """
     told_params = [f"{name}={value!r}" for name, value in sorted(check.params.items(), key=lambda item: item[0] == "high")]
     return f"{check.kind}({', '.join([*check.columns, *told_params])})"
+
+
+def told_failures(outcomes: Iterable[CheckOutcome]) -> str:
+    """Return what a person is told of the checks that failed and do more than warn."""
+    failed = [one for one in outcomes if one.rows_failed and one.check.severity is not Severity.WARNING]
+    return "; ".join(f"{told(one.check)} fails: {one.found or f'{one.rows_failed:,} rows'}" for one in failed)
 
 
 def check_columns(check: Check) -> tuple[str, ...]:
