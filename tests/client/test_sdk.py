@@ -94,6 +94,31 @@ def test_bad_rows_are_kept_out_and_a_bad_batch_is_stopped_as_a_whole(project: Pr
     assert checked.version().number == 1
 
 
+def test_checks_are_suggested_taken_over_and_changed(project: ProjectClient) -> None:
+    grown = project.dataset("grown", key="id", time="at")
+    grown.append(rows(150))
+    found = grown.suggest_checks()
+    assert [yard.quality.code_of(one.check) for one in found] == [
+        r"quality.matches('id', r'c\d+')",
+        "quality.not_after('at', 'now')",
+        "quality.not_null('tenure')",
+        "quality.unique('tenure')",
+        "quality.not_null('churned')",
+        "quality.one_of('churned', [0, 1])",
+    ]
+    here = yard.quality.suggest(grown.profile(), grown.frame())
+    assert [one for one in here if one not in found] == [
+        yard.quality.Suggestion(yard.quality.not_null("id"), "none of 150 rows is without it"),
+        yard.quality.Suggestion(yard.quality.unique("id"), "150 rows have 150 different values"),
+        yard.quality.Suggestion(yard.quality.not_null("at"), "none of 150 rows is without it"),
+    ], "key and time are asked for anyway"
+    grown.add_checks([one.check for one in found])
+    assert len(project.dataset("grown").record.checks) == 6
+    grown.change_checks([yard.quality.row_count(1, None)])
+    kept = project.dataset("grown").record
+    assert (kept.checks, kept.stop_share) == ((yard.quality.row_count(1, None),), 0.05)
+
+
 def test_rows_say_where_they_came_from(project: ProjectClient) -> None:
     raw = project.dataset("raw", key="id").append(rows(4))
     made = project.dataset("made", key="id").append(rows(4).drop("tenure"), parents=[raw], note="without tenure")

@@ -133,3 +133,26 @@ def test_the_owner_of_an_embedded_server_visits_without_signing_in(empty_site: S
 def project(site: Site):  # type: ignore[no-untyped-def]
     """Return the id of the only project."""
     return find_projects(site.platform, site.actor)[0].id
+
+
+def test_suggested_checks_are_taken_over_as_they_were_chosen_and_that_is_on_record(own_site: Site) -> None:
+    assert not own_site.page("data/departures").all("section", aria_labelledby="suggested")
+    form = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested")
+    rows = {row.one("th").text: row for row in form.one("tbody").all("tr")}
+    told = ["not null(origin)", next(one for one in rows if one.startswith("between(wind_speed): low 0, high"))]
+    assert "lie from" in rows[told[1]].text
+    boxes = [rows[one].one("input").attributes for one in told]
+    answer = own_site.post("data/departures/checks", {box["name"]: box["value"] for box in boxes})
+    assert answer.status_code == 303
+    page = own_site.page(answer.headers["location"])
+    assert "2 checks will judge the batches to come" in page.one("p", role="status").text
+    assert all(one in page.one("section", aria_labelledby="checks").text for one in told)
+    left = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested").text
+    assert "not null(temp)" in left
+    assert "not null(origin)" not in left
+    with own_site.platform.transaction() as tx:
+        [fact] = tx.events.read(project(own_site), kinds=["dataset.changed"])
+    assert (fact.subject, fact.actor) == ("departures", own_site.actor.member)
+    assert fact.data["added"][0] == "not_null(origin)"
+    assert own_site.post("data/departures/checks", {"check.1": "{}"}).status_code == 400
+    assert own_site.post("data/departures/checks", {"form_token": "wrong"}).status_code == 403

@@ -16,8 +16,11 @@ from modelyard.core import Page, Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.lineage import Graph, lineage
 from modelyard.data.profile import to_json
+from modelyard.data.quality import Suggestion
 from modelyard.data.service import (
+    add_checks,
     append,
+    change_checks,
     create_dataset,
     find_datasets,
     get_dataset,
@@ -26,6 +29,7 @@ from modelyard.data.service import (
     quarantined,
     read,
     snapshot,
+    suggest_checks,
     versions,
 )
 from modelyard.tenancy import authorise
@@ -43,6 +47,14 @@ class NewDataset:
     time: str | None = None
     source: str | None = None
     checks: tuple[Check, ...] = ()
+    stop_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What a dataset is to ask of its rows and batches from now on."""
+
+    checks: tuple[Check, ...]
     stop_share: float = 0.05
 
 
@@ -96,6 +108,24 @@ def make_dataset(call: InProject, new: NewDataset) -> Dataset:
 def dataset(call: InProject, name: str) -> Dataset:
     """Return one dataset."""
     return get_dataset(call.platform, call.actor, call.project, name)
+
+
+@router.put("/{name}/checks")
+def put_checks(call: InProject, name: str, wanted: Checks) -> Dataset:
+    """Give a dataset other checks."""
+    return change_checks(call.platform, call.actor, call.project, name, checks=wanted.checks, stop_share=wanted.stop_share)
+
+
+@router.post("/{name}/checks")
+def post_checks(call: InProject, name: str, checks: tuple[Check, ...]) -> Dataset:
+    """Give a dataset further checks."""
+    return add_checks(call.platform, call.actor, call.project, name, checks)
+
+
+@router.get("/{name}/suggestions")
+def suggestions(call: InProject, name: str) -> list[Suggestion]:
+    """Return checks that the rows of the newest version keep, each with its reason."""
+    return suggest_checks(call.platform, call.actor, call.project, name)
 
 
 @router.post("/{name}/snapshot", status_code=201)

@@ -13,6 +13,7 @@ from modelyard.cli.session import open_project
 noun = group("Datasets and their immutable versions.")
 
 VERSION = ["number", "rows", "size_bytes", "event_from", "event_until", "created_at", "note", "digest"]
+CHECK = ["check", "severity"]
 Name = Annotated[str, typer.Argument(help="The dataset's name.")]
 Time = Annotated[datetime | None, typer.Option(help="By event time, in UTC.")]
 
@@ -69,6 +70,35 @@ def show_dataset(
         return
     show(found, False)
     show(found.schema.columns, False, ["name", "dtype"])
+
+
+@command(
+    noun,
+    "checks",
+    "yard dataset checks flights",
+    "yard dataset checks flights --suggest --apply",
+    "yard dataset checks flights --import suite.json",
+)
+def checks(
+    name: Name,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Show checks that the rows held speak for, as code.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Ask for the suggested checks from now on.")] = False,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a dataset asks of its batches; suggest more."""
+    from modelyard.data.quality import code_of
+
+    dataset = open_project(project).dataset(name)
+    if not suggest:
+        show([{"check": code_of(one), "severity": one.severity} for one in dataset.record.checks], as_json, CHECK)
+        return
+    found = dataset.suggest_checks()
+    if apply:
+        dataset.add_checks([one.check for one in found])
+    show([{"check": code_of(one.check), "reason": one.reason} for one in found], as_json, ["check", "reason"])
+    if found and not apply:
+        say("--apply asks for all of them; or write the chosen ones into checks=[…]")
 
 
 @command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01")

@@ -14,6 +14,7 @@ from modelyard.client.connection import Connection, part
 from modelyard.core import Problem
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.profile import from_json
+from modelyard.data.quality import Suggestion
 from modelyard.data.quality.kinds import told_failures
 
 ARROW = "application/vnd.apache.arrow.file"
@@ -106,6 +107,26 @@ class DatasetClient:
             headers={"Content-Type": ARROW},
         )
         return self._admitted(msgspec.json.decode(answer.content, type=Admission))
+
+    def add_checks(self, checks: Sequence[Check]) -> None:
+        """Ask for these too, of the batches to come.
+
+        Raises
+        ------
+        Problem
+            `check.invalid`, also for one that does not fit the rows held; `column.missing` where they lack its column.
+        """
+        self.record = self._connection.post(f"{self._path}/checks", Dataset, list(checks))
+
+    def change_checks(self, checks: Sequence[Check], *, stop_share: float | None = None) -> None:
+        """Ask for these and no others, of the batches to come; `stop_share` stays where it is not said."""
+        share = self.record.stop_share if stop_share is None else stop_share
+        body = {"checks": list(checks), "stop_share": share}
+        self.record = self._connection.put(f"{self._path}/checks", Dataset, body)
+
+    def suggest_checks(self) -> list[Suggestion]:
+        """Return checks that the rows of the newest version keep, each with its reason; none for under 100 rows."""
+        return self._connection.get(f"{self._path}/suggestions", list[Suggestion])
 
     def version(self, what: int | str = "latest") -> DatasetVersionClient:
         """Return a version by number, or the latest."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+import msgspec
 import polars as pl
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -13,14 +14,24 @@ from markupsafe import Markup
 from modelyard.console.charts import histogram
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.lineage_picture import draw_lineage
-from modelyard.console.rendering import PageRoute
+from modelyard.console.rendering import PageRoute, see_other
 from modelyard.console.telling import count, figure, value
-from modelyard.console.visits import InProject, Visit
-from modelyard.core import PageRequest
+from modelyard.console.visits import Fields, InProject, Visit
+from modelyard.core import PageRequest, Problem, first_line
 from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, DatasetVersionId, Severity
 from modelyard.data.lineage import lineage
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
-from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, stopped_batches, versions
+from modelyard.data.service import (
+    add_checks,
+    find_datasets,
+    get_dataset,
+    get_version,
+    profile_of,
+    quarantined,
+    stopped_batches,
+    suggest_checks,
+    versions,
+)
 from modelyard.events import Event
 from modelyard.registry.service import find_models, find_versions
 
@@ -29,6 +40,7 @@ ONE = PageRequest(limit=1)
 SHOWN_BAD = 20
 SHOWN_STOPPED = 10
 MOST_COLUMNS = 200
+CHOSEN = "check."  # how the fields of chosen suggestions begin
 DOES = {Severity.ERROR: "quarantines the row", Severity.BLOCK: "blocks the batch", Severity.WARNING: "warns"}
 
 
@@ -68,6 +80,15 @@ class StoppedBatch:
 
 
 @dataclass(frozen=True)
+class SuggestedCheck:
+    """A check that the rows held speak for: told, why, and as the field of a form."""
+
+    told: str
+    reason: str
+    field: str
+
+
+@dataclass(frozen=True)
 class DatasetPage:
     """The context of one dataset."""
 
@@ -78,6 +99,7 @@ class DatasetPage:
     next_key: str | None
     checks: tuple[tuple[str, str], ...]  # told, what it does
     stopped: tuple[StoppedBatch, ...]
+    suggested: tuple[SuggestedCheck, ...] | None  # None: nobody asked
     bad: int
     bad_rows: tuple[BadRow, ...]
 
@@ -153,6 +175,7 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         next_key=found.next_key,
         checks=tuple((told_check(check), DOES[check.severity]) for check in dataset.checks),
         stopped=tuple(_stopped(one) for one in stopped_batches(platform, actor, project, name, most=SHOWN_STOPPED)),
+        suggested=_suggested(visit, name) if found.items and "suggest" in frame.query else None,
         bad=count,
         bad_rows=tuple(_bad_rows(bad.tail(SHOWN_BAD).collect())) if count else (),
     )
@@ -184,6 +207,18 @@ def outcome_of(one: CheckOutcome) -> Outcome:
     return Outcome(
         told_check(one.check), DOES[one.check.severity], found, failed, tuple(value(row) for row in one.examples[:2])
     )
+
+
+def _suggested(visit: Visit, name: str) -> tuple[SuggestedCheck, ...]:
+    found = suggest_checks(visit.platform, visit.actor, visit.project.id, name)
+    return tuple(SuggestedCheck(told_check(one.check), one.reason, msgspec.json.encode(one.check).decode()) for one in found)
+
+
+def _check_of(field: str) -> Check:
+    try:
+        return msgspec.json.decode(field, type=Check)
+    except msgspec.DecodeError as error:
+        raise Problem("check.invalid", "The form names no check", first_line(error), "reload the page") from error
 
 
 def _stopped(event: Event) -> StoppedBatch:
@@ -266,6 +301,15 @@ def list_datasets(visit: InProject) -> Response:
 def one_dataset(visit: InProject, name: str) -> Response:
     """Show one dataset."""
     return show(visit, "dataset.html", lambda: build_dataset(visit, name))
+
+
+@router.post("/{name}/checks")
+def take_over_checks(visit: InProject, name: str, fields: Fields) -> Response:
+    """Give a dataset those of the suggested checks that were chosen."""
+    chosen = [_check_of(field) for key, field in fields.items() if key.startswith(CHOSEN)]
+    add_checks(visit.platform, visit.actor, visit.project.id, name, chosen)
+    told = f"{len(chosen)} check{'s' if len(chosen) != 1 else ''} will judge the batches to come."
+    return see_other(dataset_path(visit, name), told)
 
 
 @router.get("/{name}/{number}")

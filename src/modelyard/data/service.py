@@ -12,11 +12,12 @@ import polars as pl
 from modelyard.core import Clock, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.admission import QUARANTINE_COLUMNS, batch_id, beyond_held, judge, without_quarantined
-from modelyard.data.batch_findings import HISTORY, Against
+from modelyard.data.batch_findings import HISTORY, Against, find_alone
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile
-from modelyard.data.quality.kinds import Scope, scope_of, verify
-from modelyard.data.rules import check_columns_of, check_dataset_name, check_stop_share, quarantine_of
+from modelyard.data.quality import Suggestion, suggest
+from modelyard.data.quality.kinds import Scope, scope_of, told, verify
+from modelyard.data.rules import check_columns_of, check_dataset_name, check_stop_share, promises, quarantine_of
 from modelyard.data.schema import column_missing, conform, refuse_reserved
 from modelyard.data.store import DataTransaction, SourceReader, TableStore
 from modelyard.data.types import Admission, Check, Dataset, DatasetId, DatasetVersion, Parent
@@ -111,6 +112,48 @@ def change_checks(
         tx.datasets.save(project, [changed])
         tx.events.add(project, [Fact("dataset.changed", name)], actor=actor.member, at=ports.clock())
     return changed
+
+
+def add_checks(ports: Ports, actor: Actor, project: ProjectId, name: str, checks: Sequence[Check]) -> Dataset:
+    """Give a dataset further checks, for the batches to come; those that it has already are not doubled.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing`; `check.invalid`, also for one that does not fit the rows held; `column.missing` where they lack its
+        column.
+    """
+    authorise(actor, "dataset.write", project)
+    for check in checks:
+        verify(check)
+    newest = reading.latest_version(ports, project, name)
+    if newest is not None:
+        find_alone(reading.read(ports, project, newest).head(1).collect(), checks, now=ports.clock())
+    with ports.transaction() as tx:
+        found = reading.find_dataset(ports, project, name)
+        new = [check for n, check in enumerate(checks) if check not in found.checks and check not in checks[:n]]
+        changed = replace(found, checks=(*found.checks, *new))
+        tx.datasets.save(project, [changed])
+        fact = Fact("dataset.changed", name, {"added": [told(check) for check in new]})
+        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+    return changed
+
+
+def suggest_checks(ports: Ports, actor: Actor, project: ProjectId, name: str) -> list[Suggestion]:
+    """Return checks that the newest version's rows keep and that the dataset does not ask for yet.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing`; `dataset_version.missing` where it has no rows yet.
+    """
+    authorise(actor, "dataset.read", project)
+    dataset, newest = reading.find_dataset(ports, project, name), reading.find_version(ports, project, name)
+    rows = reading.read(ports, project, newest)
+    found = suggest(reading.profile_of(ports, project, newest), rows, clock=ports.clock)
+    asked = {(check.kind, check.columns) for check in promises(dataset)}
+    named = {("not_null", (column,)) for check in promises(dataset) if check.kind == "not_null" for column in check.columns}
+    return [one for one in found if (one.check.kind, one.check.columns) not in asked | named]
 
 
 def find_datasets(ports: Ports, actor: Actor, project: ProjectId) -> list[Dataset]:
@@ -322,8 +365,8 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
         repeated = _repeated(ports, dataset, before, rows, origin.came)
         if repeated is not None:
             return repeated
-    told = batch_id(dataset, before, rows, judgement) if judgement.bad.height else ""
-    batch = Batch(dataset, before, held, judgement, told, actor.member, now, origin)
+    batch_name = batch_id(dataset, before, rows, judgement) if judgement.bad.height else ""
+    batch = Batch(dataset, before, held, judgement, batch_name, actor.member, now, origin)
     quarantine = write_quarantine(ports.lake, batch)
     version = write_version(ports, batch) if judgement.clean.height else None
     record(ports, batch, version)

@@ -18,6 +18,7 @@ from modelyard.data.quality.batches import (
     same_schema,
     share_null,
 )
+from modelyard.data.quality.code import code_of
 from modelyard.data.quality.kinds import Scope, check_columns, scope_of, told, verify
 from modelyard.data.quality.rows import (
     between,
@@ -33,12 +34,15 @@ from modelyard.data.quality.rows import (
     unique,
     warning,
 )
+from modelyard.data.quality.suggestions import Suggestion, suggest
 
 __all__ = [
     "Scope",
+    "Suggestion",
     "between",
     "blocking",
     "check_columns",
+    "code_of",
     "distinct_between",
     "dtype",
     "finite",
@@ -57,6 +61,7 @@ __all__ = [
     "same_schema",
     "scope_of",
     "share_null",
+    "suggest",
     "told",
     "unique",
     "verify",
