@@ -1,5 +1,6 @@
 """The SDK against the real API, inside this process and without workers."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +118,23 @@ def test_checks_are_suggested_taken_over_and_changed(project: ProjectClient) -> 
     grown.change_checks([yard.quality.row_count(1, None)])
     kept = project.dataset("grown").record
     assert (kept.checks, kept.stop_share) == ((yard.quality.row_count(1, None),), 0.05)
+
+
+def test_checks_that_were_written_for_others_are_taken_over_as_far_as_they_fit(project: ProjectClient) -> None:
+    foreign = project.dataset("foreign", key="id")
+    schema = {
+        "columns": {"tenure": {"dtype": "int64", "in_range": {"min_value": 0, "max_value": 600}}, "late": {"dtype": "bool"}}
+    }
+    first = foreign.import_checks(json.dumps(schema))
+    assert [one.check.kind for one in first.taken] == ["dtype", "not_null", "between", "dtype", "not_null"]
+    foreign.change_checks([])
+    foreign.append(rows(3))
+    found = foreign.import_checks(json.dumps(schema))
+    assert project.dataset("foreign").record.checks == found.checks
+    assert [one.check.kind for one in found.taken] == ["dtype", "not_null", "between"]
+    assert [one.name for one in found.left_out] == ["dtype(late)", "nullable=False(late)"]
+    with pytest.raises(Problem, match="neither `expectations` nor `columns`"):
+        foreign.import_checks("{}")
 
 
 def test_rows_say_where_they_came_from(project: ProjectClient) -> None:

@@ -11,8 +11,9 @@ import msgspec
 import polars as pl
 
 from modelyard.client.connection import Connection, part
-from modelyard.core import Problem
+from modelyard.core import Problem, system_clock
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data.foreign_checks import Imported, fitted, read_checks
 from modelyard.data.profile import from_json
 from modelyard.data.quality import Suggestion
 from modelyard.data.quality.kinds import told_failures
@@ -123,6 +124,23 @@ class DatasetClient:
         share = self.record.stop_share if stop_share is None else stop_share
         body = {"checks": list(checks), "stop_share": share}
         self.record = self._connection.put(f"{self._path}/checks", Dataset, body)
+
+    def import_checks(self, text: str) -> Imported:
+        """Ask also for what an expectation suite or a serialised pandera schema asks, and return what became of each part.
+
+        What has no counterpart, or does not fit the rows held, is left out, with why.
+
+        Raises
+        ------
+        Problem
+            `checks.invalid` for a text that is neither of the two.
+        """
+        found = read_checks(text)
+        newest = next(self.versions(), None)
+        if newest is not None:
+            found = fitted(found, newest.frame(1), system_clock())
+        self.add_checks(found.checks)
+        return found
 
     def suggest_checks(self) -> list[Suggestion]:
         """Return checks that the rows of the newest version keep, each with its reason; none for under 100 rows."""

@@ -32,7 +32,7 @@ def _literal(check: Check, value: Json) -> str:
         return f"r'{value}'" if "\\" in value else repr(value)
     if check.kind not in _TIMES or not isinstance(value, str) or value == "now":
         return repr(value)
-    return f"date.fromisoformat({value!r})" if "T" not in value else f"datetime.fromisoformat({value!r})"
+    return f"{'date' if len(value) == len('2013-01-01') else 'datetime'}.fromisoformat({value!r})"
 
 
 _SEVERITIES = {Severity.BLOCK: "blocking", Severity.WARNING: "warning"}
