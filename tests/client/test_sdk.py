@@ -144,14 +144,13 @@ def test_rows_say_where_they_came_from(project: ProjectClient) -> None:
     assert (parent.kind, parent.ref, parent.told) == ("dataset_version", raw.record.id, "raw v1")
 
 
-def test_rows_that_break_a_pipelines_checks_are_not_trained_on(project: ProjectClient) -> None:
-    data = project.dataset("unchecked", key="id", time="at").append(rows(20))
-    features = project.pipeline(yard.prep.drop("id", "at"), checks=[yard.quality.between("tenure", 0, 9)])
-    trainer = project.trainer(features, label="churned", metric="roc_auc")(train)
-    with pytest.raises(Problem, match="between") as caught:
-        trainer.run(data)
-    assert caught.value.code == "checks.refused"
-    assert len(caught.value.detail["examples"]) == 3
+def test_the_checks_of_a_pipeline_travel_with_the_trainer(project: ProjectClient) -> None:
+    checks = [yard.quality.between("tenure", 0, 9), yard.quality.row_count(10, None)]
+    features = project.pipeline(yard.prep.drop("id", "at"), checks=checks)
+    assert project.trainer(features, label="churned", metric="roc_auc")(train).build().checks == tuple(checks)
+    with pytest.raises(Problem, match="it compares a batch with what its dataset holds") as caught:
+        project.pipeline(yard.prep.drop("id"), checks=[yard.quality.same_schema()])
+    assert caught.value.code == "check.invalid"
 
 
 def test_a_run_and_a_study_are_asked_for_with_their_source(project: ProjectClient) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from modelyard.core import Problem
 from modelyard.data import Check
-from modelyard.data.quality.kinds import Scope, scope_of, told, verify
+from modelyard.data.quality.kinds import verify_alone
 from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, Step, function_step
 
 
@@ -33,7 +33,7 @@ class StepFunction:
 class DeclaredPipeline:
     """The steps of a pipeline as they were written. A function's code is taken when a run is asked for.
 
-    `checks` hold for the rows that a run is on, as rows and as a whole: where they fail one, it is refused before it starts.
+    `checks` hold for the rows that a run is on, each and as a whole: where one fails, the run does before anything is fitted.
     """
 
     steps: tuple[Any, ...]
@@ -60,11 +60,7 @@ def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> Decl
                 f"it is a {type(step).__name__}",
                 "write prep.fill_null(…) and the like, or a function from a frame to a frame",
             )
-    for check in checks:
-        if scope_of(verify(check)) is Scope.DATASET:
-            why = "it compares a batch with what its dataset holds, and the rows of a run are no batch"
-            raise Problem("check.invalid", f"A pipeline cannot promise {told(check)}", why, "give the check to the dataset")
-    return DeclaredPipeline(tuple(steps), tuple(checks))
+    return DeclaredPipeline(tuple(steps), tuple(verify_alone(check) for check in checks))
 
 
 def _built(step: Any) -> Step:

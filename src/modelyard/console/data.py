@@ -1,6 +1,6 @@
 """Data: the datasets; one dataset with its versions and quarantine; one version: schema, profile, checks, lineage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -200,13 +200,12 @@ def told_check(check: Check) -> str:
     return check.kind.replace("_", " ") + columns + (f": {params}" if params else "")
 
 
-def outcome_of(one: CheckOutcome) -> Outcome:
-    """Return what a check found as a person reads it."""
+def outcome_of(one: CheckOutcome, does: Mapping[Severity, str] = DOES) -> Outcome:
+    """Return what a check found as a person reads it; `does` says what a failure does."""
     failed = one.rows_failed > 0
     found = one.found or (f"{count(one.rows_failed)} rows failed" if failed else "green")
-    return Outcome(
-        told_check(one.check), DOES[one.check.severity], found, failed, tuple(value(row) for row in one.examples[:2])
-    )
+    examples = tuple(value(row) for row in one.examples[:2])
+    return Outcome(told_check(one.check), does[one.check.severity], found, failed, examples)
 
 
 def _suggested(visit: Visit, name: str) -> tuple[SuggestedCheck, ...]:

@@ -82,6 +82,14 @@ def verify(check: Check) -> Check:
     return check
 
 
+def verify_alone(check: Check) -> Check:
+    """Return the check when it can judge rows that no dataset stands beside, as those of a run. Raises as `verify`."""
+    if scope_of(verify(check)) is Scope.DATASET:
+        why = "it compares a batch with what its dataset holds, and the rows of a run are no batch"
+        raise Problem("check.invalid", f"A pipeline cannot promise {told(check)}", why, "give the check to the dataset")
+    return check
+
+
 def plain(bound: Bound | None) -> Json:
     """Return an end of a range as JSON. A naive time stays naive: only the column knows its zone."""
     if isinstance(bound, datetime):
