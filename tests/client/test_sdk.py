@@ -1,5 +1,6 @@
 """The SDK against the real API, inside this process and without workers."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,12 +113,54 @@ def test_bad_rows_are_kept_out_and_a_bad_batch_is_stopped_as_a_whole(project: Pr
     version = checked.append(pl.concat([rows(3), gap]))
     assert version.admission is not None
     assert (version.rows, version.admission.quarantined) == (3, 1)
-    with pytest.raises(Problem, match="1 of 1 rows") as caught:
+    with pytest.raises(Problem, match=r"1 of 1 rows kept out: not_null\(tenure\) fails: 1 rows") as caught:
         checked.append(gap.with_columns(id=pl.lit("y")))
     assert caught.value.code == "batch.refused"
     assert caught.value.detail["admission"]["quarantined"] == 1
     assert sorted(checked.quarantined()["id"]) == ["x", "y"]
     assert checked.version().number == 1
+
+
+def test_checks_are_suggested_taken_over_and_changed(project: ProjectClient) -> None:
+    grown = project.dataset("grown", key="id", time="at")
+    grown.append(rows(150))
+    found = grown.suggest_checks()
+    assert [yard.quality.code_of(one.check) for one in found] == [
+        r"quality.matches('id', r'c\d+')",
+        "quality.not_after('at', 'now')",
+        "quality.not_null('tenure')",
+        "quality.unique('tenure')",
+        "quality.not_null('churned')",
+        "quality.one_of('churned', [0, 1])",
+    ]
+    here = yard.quality.suggest(grown.profile(), grown.frame())
+    assert [one for one in here if one not in found] == [
+        yard.quality.Suggestion(yard.quality.not_null("id"), "none of 150 rows is without it"),
+        yard.quality.Suggestion(yard.quality.unique("id"), "150 rows have 150 different values"),
+        yard.quality.Suggestion(yard.quality.not_null("at"), "none of 150 rows is without it"),
+    ], "key and time are asked for anyway"
+    grown.add_checks([one.check for one in found])
+    assert len(project.dataset("grown").record.checks) == 6
+    grown.change_checks([yard.quality.row_count(1, None)])
+    kept = project.dataset("grown").record
+    assert (kept.checks, kept.stop_share) == ((yard.quality.row_count(1, None),), 0.05)
+
+
+def test_checks_that_were_written_for_others_are_taken_over_as_far_as_they_fit(project: ProjectClient) -> None:
+    foreign = project.dataset("foreign", key="id")
+    schema = {
+        "columns": {"tenure": {"dtype": "int64", "in_range": {"min_value": 0, "max_value": 600}}, "late": {"dtype": "bool"}}
+    }
+    first = foreign.import_checks(json.dumps(schema))
+    assert [one.check.kind for one in first.taken] == ["dtype", "not_null", "between", "dtype", "not_null"]
+    foreign.change_checks([])
+    foreign.append(rows(3))
+    found = foreign.import_checks(json.dumps(schema))
+    assert project.dataset("foreign").record.checks == found.checks
+    assert [one.check.kind for one in found.taken] == ["dtype", "not_null", "between"]
+    assert [one.name for one in found.left_out] == ["dtype(late)", "nullable=False(late)"]
+    with pytest.raises(Problem, match="neither `expectations` nor `columns`"):
+        foreign.import_checks("{}")
 
 
 def test_rows_say_where_they_came_from(project: ProjectClient) -> None:
@@ -127,14 +170,13 @@ def test_rows_say_where_they_came_from(project: ProjectClient) -> None:
     assert (parent.kind, parent.ref, parent.told) == ("dataset_version", raw.record.id, "raw v1")
 
 
-def test_rows_that_break_a_pipelines_checks_are_not_trained_on(project: ProjectClient) -> None:
-    data = project.dataset("unchecked", key="id", time="at").append(rows(20))
-    features = project.pipeline(yard.prep.drop("id", "at"), checks=[yard.quality.between("tenure", 0, 9)])
-    trainer = project.trainer(features, label="churned", metric="roc_auc")(train)
-    with pytest.raises(Problem, match="between") as caught:
-        trainer.run(data)
-    assert caught.value.code == "checks.refused"
-    assert len(caught.value.detail["examples"]) == 3
+def test_the_checks_of_a_pipeline_travel_with_the_trainer(project: ProjectClient) -> None:
+    checks = [yard.quality.between("tenure", 0, 9), yard.quality.row_count(10, None)]
+    features = project.pipeline(yard.prep.drop("id", "at"), checks=checks)
+    assert project.trainer(features, label="churned", metric="roc_auc")(train).build().checks == tuple(checks)
+    with pytest.raises(Problem, match="it compares a batch with what its dataset holds") as caught:
+        project.pipeline(yard.prep.drop("id"), checks=[yard.quality.same_schema()])
+    assert caught.value.code == "check.invalid"
 
 
 def test_a_run_and_a_study_are_asked_for_with_their_source(project: ProjectClient) -> None:

@@ -152,6 +152,8 @@ def fill_data(made: Filled) -> None:
         quality.not_null("late", "carrier"),
         quality.one_of("origin", ["EWR", "JFK", "LGA"]),
         quality.between("hour", 0, 23),
+        quality.row_count(100, None),
+        quality.warning(quality.mean_between("wind_speed", 0, 5)),
     ]
     create_dataset(ports, actor, project, "departures", key=["flight_id"], time="scheduled", checks=checks)
     rows = raw_rows(made, SPRING - timedelta(days=60), 60, 40).drop("_logit")

@@ -3,13 +3,17 @@
 import re
 
 import httpx
+import msgspec
 
 from modelyard.core import PageRequest
+from modelyard.data import CheckOutcome, quality
 from modelyard.jobs import JobState
 from modelyard.jobs.service import find
 from modelyard.registry.service import find_aliases, get_version
 from modelyard.serving.service import latest_revision
 from modelyard.tenancy.service import find_projects
+from modelyard.training import RunState
+from modelyard.training.service import NewRun, begin, end_badly, get_run, start_runs
 from modelyard.wiring.cookie import COOKIE
 from tests.console.conftest import PROJECT, Site, viewer_token
 from tests.console.reading import read
@@ -133,3 +137,46 @@ def test_the_owner_of_an_embedded_server_visits_without_signing_in(empty_site: S
 def project(site: Site):  # type: ignore[no-untyped-def]
     """Return the id of the only project."""
     return find_projects(site.platform, site.actor)[0].id
+
+
+def test_a_run_shows_what_was_refused(own_site: Site) -> None:
+    ports, actor, where = own_site.platform, own_site.actor, project(own_site)
+    old = get_run(ports, actor, where, "1")
+    [run] = start_runs(ports, actor, where, [NewRun(recipe=old.recipe, data=old.data)])
+    begin(ports, actor, where, run.id)
+    found = [
+        CheckOutcome(quality.between("temp", 0, 90), 7, ({"_row": 3, "temp": -4.5},)),
+        CheckOutcome(quality.row_count(9, None), 0, found="2,400 rows"),
+    ]
+    problem = {"code": "checks.refused", "what": "The rows break it", "why": "", "next_step": ""}
+    detail = {"outcomes": msgspec.to_builtins(found)}
+    end_badly(ports, actor.member, where, run.id, RunState.FAILED, {**problem, "detail": detail})
+    page = own_site.page(f"train/runs/{run.number}")
+    told = [row.text for row in page.one("section", aria_labelledby="checks").one("tbody").all("tr")]
+    assert told[0].startswith("between(temp): low 0, high 907 rows failedfails the run")
+    assert "-4.5" in told[0]
+    assert "2,400 rows" in told[1]
+    assert not own_site.page("train/runs/1").all("section", aria_labelledby="checks")
+
+
+def test_suggested_checks_are_taken_over_as_they_were_chosen_and_that_is_on_record(own_site: Site) -> None:
+    assert not own_site.page("data/departures").all("section", aria_labelledby="suggested")
+    form = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested")
+    rows = {row.one("th").text: row for row in form.one("tbody").all("tr")}
+    told = ["not null(origin)", next(one for one in rows if one.startswith("between(wind_speed): low 0, high"))]
+    assert "lie from" in rows[told[1]].text
+    boxes = [rows[one].one("input").attributes for one in told]
+    answer = own_site.post("data/departures/checks", {box["name"]: box["value"] for box in boxes})
+    assert answer.status_code == 303
+    page = own_site.page(answer.headers["location"])
+    assert "2 checks will judge the batches to come" in page.one("p", role="status").text
+    assert all(one in page.one("section", aria_labelledby="checks").text for one in told)
+    left = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested").text
+    assert "not null(temp)" in left
+    assert "not null(origin)" not in left
+    with own_site.platform.transaction() as tx:
+        [fact] = tx.events.read(project(own_site), kinds=["dataset.changed"])
+    assert (fact.subject, fact.actor) == ("departures", own_site.actor.member)
+    assert fact.data["added"][0] == "not_null(origin)"
+    assert own_site.post("data/departures/checks", {"check.1": "{}"}).status_code == 400
+    assert own_site.post("data/departures/checks", {"form_token": "wrong"}).status_code == 403

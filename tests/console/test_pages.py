@@ -75,7 +75,11 @@ def test_a_dataset_version_shows_schema_profile_checks_and_lineage(site: Site) -
     told = page.one("svg", class_="lineage").attributes["aria-label"]
     assert "departures v1 was made from weather v1" in told
     assert "departures v1 was made from flights.csv" in told
-    assert "one of(origin)" in page.one("section", aria_labelledby="checks").text
+    checks = {row.one("th").text: row.text for row in page.one("section", aria_labelledby="checks").one("tbody").all("tr")}
+    assert "blocks the batch" in checks["row count: low 100, high null"]
+    assert "2,400 rows" in checks["row count: low 100, high null"]
+    assert "greenquarantines the row" in checks["one of(origin): values ['EWR', 'JFK', 'LGA']"]
+    assert re.search(r"the mean is \d.*warns", checks["mean between(wind_speed): low 0, high 5"])
 
 
 def test_lineage_leads_from_a_file_to_what_was_answered(site: Site) -> None:
@@ -120,6 +124,12 @@ def test_a_dataset_shows_its_quarantine_with_reasons(site: Site) -> None:
     page = site.page("data/departures")
     assert "120 rows" in page.one("section", aria_labelledby="quarantine").text
     assert "one_of" in page.one("section", aria_labelledby="quarantine").one("tbody").text
+
+
+def test_a_dataset_shows_the_batches_that_were_stopped_with_what_each_failed(site: Site) -> None:
+    [row] = site.page("data/departures").one("section", aria_labelledby="stopped").one("tbody").all("tr")
+    assert "one_of(origin" in row.text
+    assert "120 rows failed" in row.text
 
 
 def test_runs_are_filtered_and_sorted_by_the_address(site: Site) -> None:

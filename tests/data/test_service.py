@@ -15,6 +15,7 @@ from modelyard.data import Check, Dataset, Parent, quality
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import profile
 from modelyard.data.service import (
+    add_checks,
     append,
     change_checks,
     create_dataset,
@@ -24,6 +25,8 @@ from modelyard.data.service import (
     profile_of,
     quarantined,
     read,
+    stopped_batches,
+    suggest_checks,
     versions,
 )
 from modelyard.data.snapshots import snapshot
@@ -225,7 +228,8 @@ def test_a_batch_of_too_many_bad_rows_is_stopped_and_nothing_is_lost(place: Plac
     assert held["_reasons"].to_list() == [["not_null(flight_id, departs_at)", "batch stopped"]] * 4 + [["batch stopped"]] * 6
     assert held["delay"].cast(pl.Float64).to_list() == broken["delay"].to_list()
     [event] = place.events("batch.stopped")
-    assert event.data == {"batch": held["_batch"][0], "quarantined": 10, "admitted": 0}
+    failed = {"check": "not_null(flight_id, departs_at)", "severity": "error", "rows": 4, "found": ""}
+    assert event.data == {"batch": held["_batch"][0], "quarantined": 10, "admitted": 0, "failed": [failed]}
     assert made(place.append(flights(10, 20))).number == 2
 
 
@@ -392,6 +396,44 @@ def test_checks_can_be_changed_for_the_batches_to_come(place: Place) -> None:
     assert made(place.append(flights(0, 9))).rows == 9
 
 
+def test_checks_are_added_once_and_only_those_that_fit_the_rows_held(place: Place) -> None:
+    place.dataset(checks=[quality.not_null("delay")])
+    place.append(flights(0, 9))
+    add = partial(add_checks, place.ports, place.actor, place.project, "flights")
+    low = quality.between("delay", 0, None)
+    assert add([low, low, quality.not_null("delay")]).checks == (quality.not_null("delay"), low)
+    refused: list[list[Check]] = [
+        [quality.between("dealy", 0, 1)],
+        [quality.matches("delay", "x")],
+        [quality.one_of("origin", ["JFK"]), quality.fresh("origin")],
+        [Check("betwen", ("delay",))],
+    ]
+    expected = ["column.missing", "check.invalid", "check.invalid", "check.invalid"]
+    assert [code_of(partial(add, checks)) for checks in refused] == expected
+    assert get_dataset(place.ports, place.actor, place.project, "flights").checks == (quality.not_null("delay"), low)
+    assert [event.data for event in place.events("dataset.changed")] == [{"added": ["between(delay, low=0, high=None)"]}]
+
+
+def test_what_is_suggested_is_not_asked_for_already_and_the_next_rows_keep_it(place: Place) -> None:
+    place.dataset(checks=[quality.between("delay", 0, 1000)])
+    assert code_of(lambda: suggest_checks(place.ports, place.actor, place.project, "flights")) == "dataset_version.missing"
+    place.append(flights(0, 120))
+    place.append(flights(120, 200))
+    place.ports.clock.set(START + timedelta(hours=300))
+    found = [one.check for one in suggest_checks(place.ports, place.actor, place.project, "flights")]
+    assert found == [
+        quality.matches("flight_id", r"UA\d+"),
+        quality.not_after("departs_at", "now"),
+        quality.not_null("origin"),
+        quality.one_of("origin", ["EWR", "JFK", "LGA"]),
+        quality.not_null("delay"),
+    ]
+    add_checks(place.ports, place.actor, place.project, "flights", found)
+    assert suggest_checks(place.ports, place.actor, place.project, "flights") == []
+    assert place.append(flights(200, 260)).quarantined == 0
+    assert place.append(flights(260, 280).with_columns(origin=pl.lit("SFO"))).version is None
+
+
 def test_now_is_the_platforms_clock(place: Place) -> None:
     place.dataset(checks=[quality.not_after("departs_at", "now")])
     place.ports.clock.set(START + timedelta(hours=5))
@@ -539,11 +581,14 @@ def test_a_viewer_reads_and_does_not_write(place: Place) -> None:
     writes: list[Callable[[], object]] = [
         lambda: create_dataset(ports, viewer, project, "other"),
         lambda: change_checks(ports, viewer, project, "flights", checks=[], stop_share=0),
+        lambda: add_checks(ports, viewer, project, "flights", []),
         lambda: snapshot(ports, viewer, project, "flights"),
         lambda: append(ports, viewer, project, "flights", flights(3, 4)),
     ]
     assert [code_of(write) for write in writes] == ["action.forbidden"] * len(writes)
     assert read(ports, viewer, project, version).collect().height == 3
+    assert suggest_checks(ports, viewer, project, "flights") == []
+    assert stopped_batches(ports, viewer, project, "flights") == []
 
 
 @pytest.mark.usefixtures("metadata_url")
@@ -560,6 +605,9 @@ def test_projects_do_not_see_each_other(place: Place) -> None:
         lambda: snapshot(ports, actor, other, "flights"),
         lambda: quarantined(ports, actor, other, "flights"),
         lambda: change_checks(ports, actor, other, "flights", checks=[], stop_share=0),
+        lambda: add_checks(ports, actor, other, "flights", []),
+        lambda: suggest_checks(ports, actor, other, "flights"),
+        lambda: stopped_batches(ports, actor, other, "flights"),
     ]
     assert [code_of(attempt) for attempt in attempts] == ["dataset.missing"] * len(attempts)
     assert find_datasets(ports, actor, other) == []

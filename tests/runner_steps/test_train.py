@@ -1,6 +1,7 @@
 """The job `run.train`, called as the runner calls it."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from modelyard.core import Problem, canonical_json
-from modelyard.data import Split, SplitKind, split_frame
+from modelyard.data import Split, SplitKind, quality, split_frame
 from modelyard.jobs import JobState
 from modelyard.jobs.lease import fail, finish
 from modelyard.prepare import Pipeline, prep
@@ -110,6 +111,30 @@ def test_the_same_recipe_on_the_same_rows_gives_the_same_answers(place: Place) -
     assert first.metrics == again.metrics, "random numbers too"
     assert first.artifacts["predictions"] == again.artifacts["predictions"]
     assert first.artifacts["pipeline"] == again.artifacts["pipeline"]
+
+
+def test_what_the_checks_of_a_trainer_found_is_kept_with_the_run(place: Place) -> None:
+    checks = (quality.row_count(100, None), quality.not_null("wind"), quality.warning(quality.mean_between("wind", 90, None)))
+    run = place.trained(checks=checks)
+    [content] = place.platform.objects.get(place.project, [run.artifacts["checks"]])
+    found = [(one["check"]["kind"], one["rows_failed"]) for one in json.loads(content)]
+    assert found == [("not_null", 0), ("row_count", 0), ("mean_between", 1500)], "a warning fails nothing"
+
+
+def test_rows_that_break_a_check_of_the_trainer_fail_the_run_before_anything_is_fitted(place: Place) -> None:
+    run = place.run(place.trainer(failing, checks=(quality.between("wind", -1, 1), quality.row_count(9_999, None))))
+    lease = place.take()
+    with pytest.raises(Problem, match=r"between\(wind.*fails: \d+ rows; row_count\(.*fails: 1,500 rows") as told:
+        place.step(lease.job)
+    assert told.value.code == "checks.refused"
+    assert fail(place.platform, lease, told.value).state is JobState.FAILED, "the rows will be the same"
+    failed = get_run(*place.who, run.id)
+    assert (failed.state, dict(failed.artifacts)) == (RunState.FAILED, {})
+    assert failed.problem is not None
+    between, count = failed.problem["detail"]["outcomes"]
+    assert len(between["examples"]) == 3
+    assert abs(between["examples"][0]["wind"]) > 1
+    assert count["found"] == "1,500 rows"
 
 
 def test_an_error_of_the_users_keeps_their_traceback_and_none_of_ours(place: Place) -> None:

@@ -17,10 +17,13 @@ from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Pa
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.profile import to_json
+from modelyard.data.quality import Suggestion
 from modelyard.data.rules import LATEST
 from modelyard.data.sample import sample_version
 from modelyard.data.service import (
+    add_checks,
     append,
+    change_checks,
     create_dataset,
     find_datasets,
     get_dataset,
@@ -28,6 +31,7 @@ from modelyard.data.service import (
     profile_of,
     quarantined,
     read,
+    suggest_checks,
     versions,
 )
 from modelyard.data.snapshots import snapshot
@@ -48,6 +52,14 @@ class NewDataset:
     checks: tuple[Check, ...] = ()
     stop_share: float = 0.05
     columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What a dataset is to ask of its rows and batches from now on."""
+
+    checks: tuple[Check, ...]
+    stop_share: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,24 @@ def make_dataset(call: InProject, new: NewDataset) -> Dataset:
 def dataset(call: InProject, name: str) -> Dataset:
     """Return one dataset."""
     return get_dataset(call.platform, call.actor, call.project, name)
+
+
+@router.put("/{name}/checks")
+def put_checks(call: InProject, name: str, wanted: Checks) -> Dataset:
+    """Give a dataset other checks."""
+    return change_checks(call.platform, call.actor, call.project, name, checks=wanted.checks, stop_share=wanted.stop_share)
+
+
+@router.post("/{name}/checks")
+def post_checks(call: InProject, name: str, checks: tuple[Check, ...]) -> Dataset:
+    """Give a dataset further checks."""
+    return add_checks(call.platform, call.actor, call.project, name, checks)
+
+
+@router.get("/{name}/suggestions")
+def suggestions(call: InProject, name: str) -> list[Suggestion]:
+    """Return checks that the rows of the newest version keep, each with its reason."""
+    return suggest_checks(call.platform, call.actor, call.project, name)
 
 
 @router.post("/{name}/snapshot", status_code=201)

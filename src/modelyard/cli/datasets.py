@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 noun = group("Datasets and their immutable versions.")
 
 VERSION = ["number", "rows", "size_bytes", "event_from", "event_until", "created_at", "note", "digest"]
+CHECK = ["check", "severity"]
+IMPORTED = {"name": "name", "check": "check", "told": "differs, or why it is left out"}
 Name = Annotated[str, typer.Argument(help="The dataset's name.")]
 Time = Annotated[datetime | None, typer.Option(help="By event time, in UTC.")]
 
@@ -83,6 +85,44 @@ def show_dataset(
         return
     show(found, False)
     show(found.schema.columns, False, ["name", "dtype"])
+
+
+@command(
+    noun,
+    "checks",
+    "yard dataset checks flights",
+    "yard dataset checks flights --suggest --apply",
+    "yard dataset checks flights --import suite.json",
+)
+def checks(
+    name: Name,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Show checks that the rows held speak for, as code.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Ask for the suggested checks from now on.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--import", help="Take over a Great Expectations suite or a pandera schema (JSON, YAML).")
+    ] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a dataset asks of its batches; suggest more, or take over those that were written for others."""
+    from modelyard.data.quality import code_of
+
+    dataset = open_project(project).dataset(name)
+    if file is not None:
+        found = dataset.import_checks(_text_of(file))
+        told = [{"name": one.name, "check": code_of(one.check), "told": one.differs} for one in found.taken]
+        show([*told, *({"name": one.name, "check": None, "told": one.why} for one in found.left_out)], as_json, IMPORTED)
+        say(f"{len(found.taken)} taken over, {len(found.left_out)} left out")
+        return
+    if not suggest:
+        show([{"check": code_of(one), "severity": one.severity} for one in dataset.record.checks], as_json, CHECK)
+        return
+    suggested = dataset.suggest_checks()
+    if apply:
+        dataset.add_checks([one.check for one in suggested])
+    show([{"check": code_of(one.check), "reason": one.reason} for one in suggested], as_json, ["check", "reason"])
+    if suggested and not apply:
+        say("--apply asks for all of them; or write the chosen ones into checks=[…]")
 
 
 @command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01", "yard dataset snapshot orders --replacing")
@@ -266,6 +306,18 @@ def _told_shift(one: "ColumnShift", found: "VersionDiff") -> dict[str, object]:
         "mean": mean,
         "moved_most": ", ".join(f"{kind.name} {kind.before:.1%} → {kind.after:.1%}" for kind in one.categories[:3]),
     }
+
+
+def _text_of(path: Path) -> str:
+    from modelyard.cli.frames import file_missing
+    from modelyard.core import Problem
+
+    if not path.is_file():
+        raise file_missing(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem("file.invalid", f"{path} cannot be read", str(error), "give a text of JSON or YAML") from error
 
 
 def _utc(at: datetime | None) -> datetime | None:

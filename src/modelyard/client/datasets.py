@@ -12,10 +12,13 @@ import msgspec
 import polars as pl
 
 from modelyard.client.connection import Connection, part
-from modelyard.core import Problem
+from modelyard.core import Problem, system_clock
 from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
 from modelyard.data.diff import EXAMPLES, VersionDiff
+from modelyard.data.foreign_checks import Imported, fitted, read_checks
 from modelyard.data.profile import from_json
+from modelyard.data.quality import Suggestion
+from modelyard.data.quality.kinds import told_failures
 from modelyard.data.rules import LATEST
 
 ARROW = "application/vnd.apache.arrow.file"
@@ -99,7 +102,8 @@ class DatasetClient:
         Raises
         ------
         Problem
-            `batch.refused` when too many rows failed the checks; all of them are in quarantine, with their reasons.
+            `batch.refused` when it failed a blocking check, or too many rows failed others; all of them are in quarantine, with
+            their reasons.
         """
         body = {"since": since, "until": until, "replacing": replacing, "note": note}
         return self._admitted(self._connection.post(f"{self._path}/snapshot", Admission, body))
@@ -141,6 +145,43 @@ class DatasetClient:
         )
         return self._admitted(msgspec.json.decode(answer.content, type=Admission))
 
+    def add_checks(self, checks: Sequence[Check]) -> None:
+        """Ask for these too, of the batches to come.
+
+        Raises
+        ------
+        Problem
+            `check.invalid`, also for one that does not fit the rows held; `column.missing` where they lack its column.
+        """
+        self.record = self._connection.post(f"{self._path}/checks", Dataset, list(checks))
+
+    def change_checks(self, checks: Sequence[Check], *, stop_share: float | None = None) -> None:
+        """Ask for these and no others, of the batches to come; `stop_share` stays where it is not said."""
+        share = self.record.stop_share if stop_share is None else stop_share
+        body = {"checks": list(checks), "stop_share": share}
+        self.record = self._connection.put(f"{self._path}/checks", Dataset, body)
+
+    def import_checks(self, text: str) -> Imported:
+        """Ask also for what an expectation suite or a serialised pandera schema asks, and return what became of each part.
+
+        What has no counterpart, or does not fit the rows held, is left out, with why.
+
+        Raises
+        ------
+        Problem
+            `checks.invalid` for a text that is neither of the two.
+        """
+        found = read_checks(text)
+        newest = next(self.versions(), None)
+        if newest is not None:
+            found = fitted(found, newest.frame(1), system_clock())
+        self.add_checks(found.checks)
+        return found
+
+    def suggest_checks(self) -> list[Suggestion]:
+        """Return checks that the rows of the newest version keep, each with its reason; none for under 100 rows."""
+        return self._connection.get(f"{self._path}/suggestions", list[Suggestion])
+
     def version(self, what: int | str = LATEST) -> DatasetVersionClient:
         """Return a version by number, or the latest."""
         return self._client(self._connection.get(f"{self._path}/versions/{part(what)}", DatasetVersion))
@@ -173,8 +214,8 @@ class DatasetClient:
         if admission.version is None:
             raise Problem(
                 "batch.refused",
-                f"The batch for {self.record.name} was stopped",
-                f"{admission.quarantined:,} of {admission.rows:,} rows failed its checks",
+                f"The batch for {self.record.name} was stopped, {admission.quarantined:,} of {admission.rows:,} rows kept out",
+                told_failures(admission.outcomes),
                 f"yard dataset quarantine {self.record.name} shows each row with its reasons",
                 {"admission": msgspec.to_builtins(admission)},
             )

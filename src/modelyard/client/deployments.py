@@ -11,9 +11,9 @@ from modelyard.client.connection import Connection, part
 from modelyard.client.datasets import read_frame
 from modelyard.client.decisions import DecisionClient
 from modelyard.client.monitors import MonitorClient, drift, performance
-from modelyard.client.spans import span_s
 from modelyard.client.tensors import Rows, nested, tensors_of
 from modelyard.core import Problem, to_text
+from modelyard.core.spans import span_s
 from modelyard.monitoring import Monitor, MonitorTest
 from modelyard.reactions import Decision
 from modelyard.serving import Deployment, Revision, Rollout

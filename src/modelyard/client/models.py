@@ -13,10 +13,10 @@ from modelyard.client.gate import direction_of
 from modelyard.client.objects import download, upload
 from modelyard.client.runs import RunClient
 from modelyard.client.scoring import Rows, score, score_source
-from modelyard.client.spans import span_s
 from modelyard.client.studies import StudyClient
 from modelyard.client.waiting import wait_for_job
 from modelyard.core import Problem
+from modelyard.core.spans import span_s
 from modelyard.jobs import Job
 from modelyard.registry import Alias, Approval, Best, Condition, Evaluation, Gate, GateResult, ModelVersion
 from modelyard.serving.batch import Report

@@ -6,9 +6,9 @@ from typing import Any
 
 from modelyard.client.connection import Connection
 from modelyard.client.deployments import DeploymentClient
-from modelyard.client.spans import rate
 from modelyard.client.triggers import Trigger
 from modelyard.core import Problem
+from modelyard.core.spans import rate
 from modelyard.reactions import ActionKind, Policy, Retraining, Rule
 
 

@@ -125,7 +125,7 @@ class ProjectClient:
     ) -> DeclaredPipeline:
         """Return the pipeline of these steps, in order.
 
-        `checks`, of `quality`, are promises about the raw rows: a run on rows that break one is refused before it starts.
+        `checks`, of `quality`, are promises about the raw rows: a run on rows that break one fails before anything is fitted.
         """
         return declare_pipeline(steps, checks)
 

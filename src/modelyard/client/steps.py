@@ -8,6 +8,7 @@ import polars as pl
 
 from modelyard.core import Problem
 from modelyard.data import Check
+from modelyard.data.quality.kinds import verify_alone
 from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, Step, function_step
 
 
@@ -32,7 +33,7 @@ class StepFunction:
 class DeclaredPipeline:
     """The steps of a pipeline as they were written. A function's code is taken when a run is asked for.
 
-    `checks` hold for the rows that a run is on: one that does not keep them is refused before it starts.
+    `checks` hold for the rows that a run is on, each and as a whole: where one fails, the run does before anything is fitted.
     """
 
     steps: tuple[Any, ...]
@@ -44,7 +45,13 @@ class DeclaredPipeline:
 
 
 def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> DeclaredPipeline:
-    """Return a pipeline of these steps. Problem `pipeline.invalid` for anything that is no step."""
+    """Return a pipeline of these steps.
+
+    Raises
+    ------
+    Problem
+        `pipeline.invalid` for anything that is no step; `check.invalid` for a check that compares a batch with its dataset.
+    """
     for place, step in enumerate(steps):
         if not callable(step) and not isinstance(step, DeclaredStep | FunctionStep):
             raise Problem(
@@ -53,7 +60,7 @@ def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> Decl
                 f"it is a {type(step).__name__}",
                 "write prep.fill_null(…) and the like, or a function from a frame to a frame",
             )
-    return DeclaredPipeline(tuple(steps), tuple(checks))
+    return DeclaredPipeline(tuple(steps), tuple(verify_alone(check) for check in checks))
 
 
 def _built(step: Any) -> Step:

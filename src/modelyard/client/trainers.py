@@ -6,19 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from modelyard.client.connection import Connection
-from modelyard.client.datasets import Data, DatasetClient, open_dataset, ref_of
+from modelyard.client.datasets import Data, DatasetClient, ref_of
 from modelyard.client.objects import upload
 from modelyard.client.policies import Retrain
 from modelyard.client.runs import RunClient
 from modelyard.client.search import Search
 from modelyard.client.source import describe_source
-from modelyard.client.spans import span_s
 from modelyard.client.steps import DeclaredPipeline
 from modelyard.client.studies import StudyClient
-from modelyard.core import Digest, Problem, nearest, system_clock
-from modelyard.data import Severity, Split
-from modelyard.data.findings import find
-from modelyard.data.quality import told
+from modelyard.core import Digest, Problem, nearest
+from modelyard.core.spans import span_s
+from modelyard.data import Split
 from modelyard.jobs import Limits
 from modelyard.prepare import capture
 from modelyard.reactions import Retraining
@@ -150,30 +148,16 @@ class TrainerClient:
             direction=self.direction,
             split=self.split,
             limits=self.limits,
+            checks=self.pipeline.checks,
         )
 
     def _send(self, data: Data) -> dict[str, Digest]:
         """Keep the trainer and the source on the server, and return their digests."""
-        self._check_rows(data)
         self._dataset = ref_of(data).partition("@")[0]
         document = trainer_to_json(self.build())
         answer = self._connection.post(f"{self._project}/trainers", dict[str, Digest], document)
         [source] = upload(self._connection, self._project, [describe_source(self.__wrapped__)])
         return {"trainer": answer["digest"], "source": source}
-
-    def _check_rows(self, data: Data) -> None:
-        """Return when the rows keep the pipeline's checks. Problem `checks.refused`, naming each that they break."""
-        if not self.pipeline.checks:
-            return
-        name, _, what = ref_of(data).partition("@")
-        rows = open_dataset(self._connection, self._project, name).version(what).frame()
-        found = find(rows, self.pipeline.checks, now=system_clock()).outcomes(rows)
-        broken = [one for one in found if one.rows_failed and one.check.severity is Severity.ERROR]
-        if broken:
-            why = "; ".join(f"{told(one.check)} fails in {one.rows_failed:,} rows" for one in broken)
-            step = "give the checks to the dataset, which then keeps such rows out"
-            examples = [dict(row) for one in broken for row in one.examples]
-            raise Problem("checks.refused", f"{self.name} is not run on {name}@{what}", why, step, {"examples": examples})
 
     def _check_params(self, params: Mapping[str, Any]) -> None:
         taken = list(inspect.signature(self.__wrapped__).parameters.values())[GIVEN:]

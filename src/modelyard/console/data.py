@@ -1,10 +1,11 @@
 """Data: the datasets; one dataset, its versions and quarantine; one version: schema, profile, checks, lineage; two compared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+import msgspec
 import polars as pl
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -14,25 +15,39 @@ from modelyard.console.charts import bar_list, histogram, histogram_pair
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.lineage import lineage_path, node_paths
 from modelyard.console.lineage_picture import draw_lineage
-from modelyard.console.rendering import PageRoute
+from modelyard.console.rendering import PageRoute, see_other
 from modelyard.console.telling import count, figure, value
-from modelyard.console.visits import InProject, Visit
-from modelyard.core import PageRequest
-from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion
+from modelyard.console.visits import Fields, InProject, Visit
+from modelyard.core import PageRequest, Problem, first_line
+from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, Severity
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import RowExample, VersionDiff
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
 from modelyard.data.rules import LATEST
-from modelyard.data.service import find_datasets, get_dataset, get_version, profile_of, quarantined, versions
+from modelyard.data.service import (
+    add_checks,
+    find_datasets,
+    get_dataset,
+    get_version,
+    profile_of,
+    quarantined,
+    stopped_batches,
+    suggest_checks,
+    versions,
+)
 from modelyard.data.shift import ColumnShift
+from modelyard.events import Event
 from modelyard.serving.lineage import lineage
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
 SHOWN_BAD = 20
+SHOWN_STOPPED = 10
 MOST_COLUMNS = 200
 MOST_MOVED = 12  # columns whose values are drawn, those that moved most
 LEAST_MOVED = 0.005  # what profiles can tell
+CHOSEN = "check."  # how the fields of chosen suggestions begin
+DOES = {Severity.ERROR: "quarantines the row", Severity.BLOCK: "blocks the batch", Severity.WARNING: "warns"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,24 @@ class BadRow:
 
 
 @dataclass(frozen=True)
+class StoppedBatch:
+    """A batch that was kept out as a whole: when, how many rows, and each check that it failed with what was found."""
+
+    at: datetime
+    rows: int
+    failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SuggestedCheck:
+    """A check that the rows held speak for: told, why, and as the field of a form."""
+
+    told: str
+    reason: str
+    field: str
+
+
+@dataclass(frozen=True)
 class DatasetPage:
     """The context of one dataset."""
 
@@ -71,7 +104,9 @@ class DatasetPage:
     newest: int  # number of the newest version; 0: there is none
     versions: tuple[DatasetVersion, ...]
     next_key: str | None
-    checks: tuple[tuple[str, str], ...]  # told, severity
+    checks: tuple[tuple[str, str], ...]  # told, what it does
+    stopped: tuple[StoppedBatch, ...]
+    suggested: tuple[SuggestedCheck, ...] | None  # None: nobody asked
     bad: int
     bad_rows: tuple[BadRow, ...]
 
@@ -91,6 +126,17 @@ class ColumnRow:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a check found, in words."""
+
+    check: str
+    does: str
+    found: str
+    failed: bool
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class VersionPage:
     """The context of one dataset version."""
 
@@ -101,7 +147,7 @@ class VersionPage:
     newest: int
     columns: tuple[ColumnRow, ...]
     left_out: int
-    outcomes: tuple[tuple[str, CheckOutcome], ...]
+    outcomes: tuple[Outcome, ...]
     lineage: Markup
     whole: str  # address of all of its lineage
 
@@ -171,7 +217,9 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         newest=_newest(visit, name),
         versions=found.items,
         next_key=found.next_key,
-        checks=tuple((told_check(check), check.severity.value) for check in dataset.checks),
+        checks=tuple((told_check(check), DOES[check.severity]) for check in dataset.checks),
+        stopped=tuple(_stopped(one) for one in stopped_batches(platform, actor, project, name, most=SHOWN_STOPPED)),
+        suggested=_suggested(visit, name) if found.items and "suggest" in frame.query else None,
         bad=count,
         bad_rows=tuple(_bad_rows(bad.tail(SHOWN_BAD).collect())) if count else (),
     )
@@ -192,7 +240,34 @@ def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:
 def told_check(check: Check) -> str:
     """Return a check as a person reads it."""
     params = ", ".join(f"{name} {value(told)}" for name, told in check.params.items())
-    return f"{check.kind.replace('_', ' ')}({', '.join(check.columns)})" + (f": {params}" if params else "")
+    columns = f"({', '.join(check.columns)})" if check.columns else ""
+    return check.kind.replace("_", " ") + columns + (f": {params}" if params else "")
+
+
+def outcome_of(one: CheckOutcome, does: Mapping[Severity, str] = DOES) -> Outcome:
+    """Return what a check found as a person reads it; `does` says what a failure does."""
+    failed = one.rows_failed > 0
+    found = one.found or (f"{count(one.rows_failed)} rows failed" if failed else "green")
+    examples = tuple(value(row) for row in one.examples[:2])
+    return Outcome(told_check(one.check), does[one.check.severity], found, failed, examples)
+
+
+def _suggested(visit: Visit, name: str) -> tuple[SuggestedCheck, ...]:
+    found = suggest_checks(visit.platform, visit.actor, visit.project.id, name)
+    return tuple(SuggestedCheck(told_check(one.check), one.reason, msgspec.json.encode(one.check).decode()) for one in found)
+
+
+def _check_of(field: str) -> Check:
+    try:
+        return msgspec.json.decode(field, type=Check)
+    except msgspec.DecodeError as error:
+        raise Problem("check.invalid", "The form names no check", first_line(error), "reload the page") from error
+
+
+def _stopped(event: Event) -> StoppedBatch:
+    failed = event.data.get("failed", ())  # facts of old tell no checks
+    told = tuple((one["check"], one["found"] or f"{count(one['rows'])} rows failed") for one in failed)
+    return StoppedBatch(event.at, event.data["quarantined"], told)
 
 
 def build_version(visit: Visit, name: str, number: int) -> VersionPage:
@@ -215,7 +290,7 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
             if column.name in profile.columns
         ),
         left_out=max(0, len(columns) - MOST_COLUMNS),
-        outcomes=tuple((told_check(one.check), one) for one in version.outcomes),
+        outcomes=tuple(outcome_of(one) for one in version.outcomes),
         lineage=draw_lineage(graph, node_paths(visit, graph)),
         whole=lineage_path(visit, f"dataset:{name}@{number}"),
     )
@@ -339,6 +414,15 @@ def one_dataset(visit: InProject, name: str) -> Response:
 def two_versions(visit: InProject, name: str, before: str, after: str = LATEST) -> Response:
     """Show what differs between two versions of a dataset."""
     return show(visit, "dataset_diff.html", lambda: build_diff(visit, name, before, after))
+
+
+@router.post("/{name}/checks")
+def take_over_checks(visit: InProject, name: str, fields: Fields) -> Response:
+    """Give a dataset those of the suggested checks that were chosen."""
+    chosen = [_check_of(field) for key, field in fields.items() if key.startswith(CHOSEN)]
+    add_checks(visit.platform, visit.actor, visit.project.id, name, chosen)
+    told = f"{len(chosen)} check{'s' if len(chosen) != 1 else ''} will judge the batches to come."
+    return see_other(dataset_path(visit, name), told)
 
 
 @router.get("/{name}/{number}")

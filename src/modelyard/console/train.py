@@ -8,17 +8,19 @@ from math import isfinite, log10
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from markupsafe import Markup
 
 from modelyard.console.charts import Dot, best_so_far, scatter
+from modelyard.console.data import Outcome, outcome_of
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.rendering import PageRoute
 from modelyard.console.telling import figure, value, words
 from modelyard.console.visits import InProject, Visit
 from modelyard.core import Digest, PageRequest, Problem
-from modelyard.data import DatasetVersion
+from modelyard.data import CheckOutcome, DatasetVersion, Severity
 from modelyard.jobs import LogLine
 from modelyard.jobs.service import logs
 from modelyard.training import Direction, Run, RunId, RunState, Study, StudyId
@@ -32,6 +34,7 @@ SHOWN_STUDIES = 8
 MOST_COMPARED = 20
 CHARTED = 8
 LEAST_POINTS = 2
+DOES_TO_A_RUN = {Severity.ERROR: "fails the run", Severity.BLOCK: "fails the run", Severity.WARNING: "warns"}
 FIRST = ("log_loss", "roc_auc", "brier", "accuracy", "rmse")
 
 
@@ -114,6 +117,7 @@ class RunPage:
     lines: tuple[LogLine, ...]
     refit_of: Run | None
     traceback: str
+    outcomes: tuple[Outcome, ...]  # of the trainer's checks on the rows of the run
 
 
 @dataclass(frozen=True)
@@ -282,7 +286,17 @@ def build_run(visit: Visit, ref: str) -> RunPage:
         lines=tuple(logs(platform, actor, project, run.job)[-200:]) if run.job else (),
         refit_of=get_run(platform, actor, project, run.refit_of) if run.refit_of else None,
         traceback="\n".join(map(str, traceback)) if isinstance(traceback, list) else str(traceback),
+        outcomes=_outcomes(visit, run),
     )
+
+
+def _outcomes(visit: Visit, run: Run) -> tuple[Outcome, ...]:
+    """Return what the trainer's checks found: kept with the run, or in the problem that they ended it with."""
+    found = ((run.problem or {}).get("detail") or {}).get("outcomes", ())
+    if "checks" in run.artifacts:
+        [content] = visit.platform.objects.get(visit.project.id, [run.artifacts["checks"]])
+        found = json.loads(content)
+    return tuple(outcome_of(one, DOES_TO_A_RUN) for one in msgspec.convert(found, tuple[CheckOutcome, ...]))
 
 
 def document(visit: Visit, digest: Digest | None) -> Mapping[str, Any]:

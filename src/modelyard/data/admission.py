@@ -7,8 +7,9 @@ from datetime import datetime
 import polars as pl
 
 from modelyard.core import Problem, digest_json
+from modelyard.data.batch_findings import Against, find_whole
 from modelyard.data.findings import failing, find, joined
-from modelyard.data.quality import check_columns
+from modelyard.data.quality.kinds import Scope, check_columns, scope_of, told
 from modelyard.data.rules import is_stopped, promises
 from modelyard.data.schema import RESERVED
 from modelyard.data.sources import Undecoded
@@ -31,10 +32,11 @@ class Judgement:
     stopped: bool
 
 
-def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None, now: datetime) -> Judgement:
-    """Part the rows of a batch (in the dataset's types) by the dataset's checks and the keys that it holds already.
+def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None, against: Against, now: datetime) -> Judgement:
+    """Part the rows of a batch (at least one, in the dataset's types) by the dataset's checks and the keys that it holds.
 
-    A batch with a larger share of bad rows than `dataset.stop_share` is stopped: then all its rows are bad.
+    A batch that fails a blocking check, or with a larger share of bad rows than `dataset.stop_share`, is stopped: then all its
+    rows are bad.
 
     Raises
     ------
@@ -42,16 +44,19 @@ def judge(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFrame | None,
         `column.missing` for a column of the key, the time or a check; `column.invalid` when the time column holds no times;
         `check.invalid`.
     """
-    found = find(rows, promises(dataset), now=now)
+    checks = promises(dataset)
+    found = find(rows, [check for check in checks if scope_of(check) is Scope.ROW], now=now)
+    whole = find_whole(rows, [check for check in checks if scope_of(check) is not Scope.ROW], against, now=now)
     _check_time(rows, dataset)
     if dataset.key and known_keys is not None:
         check = Check("new", dataset.key, severity=Severity.ERROR)
         found = joined([found, failing(check, _already_there(rows, dataset, known_keys))])
     reasons = found.reasons()
-    stopped = is_stopped(rows.height, reasons.height, dataset.stop_share)
+    refused = [told(one.check) for one in whole if one.rows_failed and one.check.severity is Severity.BLOCK]
+    stopped = bool(refused) or found.block() or is_stopped(rows.height, reasons.height, dataset.stop_share)
     if stopped:
-        reasons = _all_stopped(rows, reasons)
-    outcomes = found.outcomes(rows, show=[*dataset.key, *([dataset.time] if dataset.time else [])])
+        reasons = _all_stopped(rows, reasons, refused)
+    outcomes = (*found.outcomes(rows, show=[*dataset.key, *([dataset.time] if dataset.time else [])]), *whole)
     clean = rows
     if reasons.height:
         clean = rows.filter(~pl.int_range(pl.len()).is_in(reasons["row"].implode()))
@@ -69,13 +74,13 @@ def beyond_held(rows: pl.DataFrame, held: pl.LazyFrame, key: Sequence[str]) -> p
 
 
 def is_sound(rows: pl.LazyFrame, dataset: Dataset, now: datetime) -> bool:
-    """Return whether rows that were admitted keep every promise of severity ERROR that the dataset makes of its rows now.
+    """Return whether rows that were admitted keep every promise that the dataset makes of its rows now, but for warnings.
 
     Rows that went to quarantine are not among them and count for nothing here: a batch with too many of them (`stop_share`)
-    makes no version at all. What can be broken is a promise that was made after the rows had come in; one about a column that
-    they do not have is.
+    makes no version at all. Promises about batches are not about the rows of a version, which came in many. What can be broken
+    is a promise that was made after the rows had come in; one about a column that they do not have is.
     """
-    errors = [check for check in promises(dataset) if check.severity is Severity.ERROR]
+    errors = [one for one in promises(dataset) if scope_of(one) is Scope.ROW and one.severity is not Severity.WARNING]
     named = {name for check in errors for name in check_columns(check)}
     if not named <= set(rows.collect_schema().names()):
         return False
@@ -171,7 +176,9 @@ def _already_there(rows: pl.DataFrame, dataset: Dataset, known_keys: pl.LazyFram
     return pl.select(pl.int_range(rows.height).is_in(found.implode())).to_series()
 
 
-def _all_stopped(rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
+def _all_stopped(rows: pl.DataFrame, reasons: pl.DataFrame, refused: Sequence[str]) -> pl.DataFrame:
     every = pl.DataFrame({"row": pl.int_range(rows.height, dtype=pl.Int64, eager=True)})
     own = every.join(reasons, on="row", how="left", maintain_order="left")
-    return own.with_columns(reasons=pl.concat_list(pl.col("reasons").fill_null([]), pl.lit(STOPPED)))
+    return own.with_columns(
+        reasons=pl.concat_list(pl.col("reasons").fill_null([]), *(pl.lit(reason) for reason in (*refused, STOPPED)))
+    )

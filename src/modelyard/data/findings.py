@@ -1,4 +1,4 @@
-"""What checks find in a batch: which rows fail which check. All checks are Polars expressions, evaluated in one pass.
+"""What checks of rows find in a batch: which rows fail which check. They are Polars expressions, evaluated in one pass.
 
 Why not by pandera: docs/decisions/0007-checks-in-polars.md.
 """
@@ -13,7 +13,7 @@ from typing import Any, cast
 import polars as pl
 
 from modelyard.core import Problem, from_text
-from modelyard.data.quality import NOW, check_columns, told
+from modelyard.data.quality.kinds import NOW, check_columns, told
 from modelyard.data.schema import column_missing
 from modelyard.data.types import Check, CheckOutcome, Severity
 
@@ -34,12 +34,17 @@ class Findings:
         return tuple(self._outcome(index, frame, show) for index in range(len(self.checks)))
 
     def reasons(self) -> pl.DataFrame:
-        """Return each row that failed a check of severity ERROR: `row` and `reasons`, the names of those checks."""
+        """Return each row that failed a check which does more than warn: `row` and `reasons`, the names of those checks."""
         names = [told(check) for check in self.checks]
-        errors = [index for index, check in enumerate(self.checks) if check.severity is Severity.ERROR]
+        errors = [index for index, check in enumerate(self.checks) if check.severity is not Severity.WARNING]
         named = pl.col("check").replace_strict(list(range(len(names))), names, return_dtype=pl.String)
         found = self.failed.filter(pl.col("check").is_in(errors)).sort("row", "check")
         return found.with_columns(reasons=named).group_by("row", maintain_order=True).agg("reasons")
+
+    def block(self) -> bool:
+        """Return whether a row failed a check of severity BLOCK."""
+        blocking = [index for index, check in enumerate(self.checks) if check.severity is Severity.BLOCK]
+        return bool(self.failed["check"].is_in(blocking).any())
 
     def _outcome(self, index: int, frame: pl.DataFrame, show: Sequence[str]) -> CheckOutcome:
         rows = self.failed.filter(pl.col("check") == index)["row"].sort()
@@ -48,7 +53,7 @@ class Findings:
 
 
 def find(frame: pl.DataFrame, checks: Sequence[Check], *, now: datetime) -> Findings:
-    """Evaluate `checks` on `frame`; `now` is what `not_after(…, "now")` means.
+    """Evaluate `checks`, which are of rows, on `frame`; `now` is what `not_after(…, "now")` means.
 
     Raises
     ------
@@ -56,10 +61,7 @@ def find(frame: pl.DataFrame, checks: Sequence[Check], *, now: datetime) -> Find
         `column.missing` when a check names a column that the frame lacks; `check.invalid` when one cannot be evaluated on its
         column's type, such as `between(origin, 0, 9)` on text.
     """
-    for check in checks:
-        for name in check_columns(check):
-            if name not in frame.columns:
-                raise column_missing(name, frame.columns)
+    need_columns(frame, checks)
     passes = [
         _EXPRESSIONS[check.kind](check, frame.schema, now).fill_null(True).alias(str(n)) for n, check in enumerate(checks)
     ]
@@ -70,6 +72,14 @@ def find(frame: pl.DataFrame, checks: Sequence[Check], *, now: datetime) -> Find
             _alone(frame, expression, check)
         raise
     return Findings(tuple(checks), pl.concat([_rows(n, ~passed[str(n)]) for n in range(len(checks))] or [NOTHING]))
+
+
+def need_columns(frame: pl.DataFrame, checks: Sequence[Check]) -> None:
+    """Return when the frame has every column that the checks look at. Problem `column.missing`."""
+    for check in checks:
+        for name in check_columns(check):
+            if name not in frame.columns:
+                raise column_missing(name, frame.columns)
 
 
 def failing(check: Check, failed: pl.Series) -> Findings:
@@ -93,7 +103,7 @@ def _alone(frame: pl.DataFrame, expression: pl.Expr, check: Check) -> None:
     try:
         frame.select(expression)
     except pl.exceptions.PolarsError as error:
-        raise _unfit(check, str(error).strip().splitlines()[0]) from error
+        raise unfit(check, str(error).strip().splitlines()[0]) from error
 
 
 def _examples(columns: pl.DataFrame, rows: pl.Series) -> tuple[Mapping[str, Any], ...]:
@@ -128,10 +138,18 @@ def _between(check: Check, schema: pl.Schema, _: datetime) -> pl.Expr:
     return pl.all_horizontal(passes)
 
 
+def _length_between(check: Check, schema: pl.Schema, _: datetime) -> pl.Expr:
+    [name] = check.columns
+    low, high = check.params["low"], check.params["high"]
+    length = pl.col(name).list.len() if isinstance(schema[name], pl.List) else pl.col(name).str.len_chars()
+    passes = [length >= low] if low is not None else []
+    return pl.all_horizontal([*passes, *([length <= high] if high is not None else [])])
+
+
 def _one_of(check: Check, schema: pl.Schema, _: datetime) -> pl.Expr:
     values = pl.Series(list(check.params["values"]), strict=False)
     if schema[check.columns[0]].is_numeric() != values.dtype.is_numeric():
-        raise _unfit(check, f"the column's values are {schema[check.columns[0]]}")
+        raise unfit(check, f"the column's values are {schema[check.columns[0]]}")
     return pl.col(check.columns[0]).is_in(values.to_list())
 
 
@@ -171,19 +189,20 @@ def _limit(check: Check, schema: pl.Schema, now: datetime) -> pl.Expr:
 def _bound(check: Check, value: Any, dtype: pl.DataType) -> pl.Expr:
     """Return a value of a check's parameters as one of the column's type; a naive time is taken for UTC."""
     if isinstance(value, str) != dtype.is_temporal():
-        raise _unfit(check, f"the column's values are {dtype}")
+        raise unfit(check, f"the column's values are {dtype}")
     if not isinstance(value, str):
         return pl.lit(value)
     try:
         at = from_text(value)
     except ValueError as error:
-        raise _unfit(check, str(error)) from error
+        raise unfit(check, str(error)) from error
     if dtype == pl.Date:
         return pl.lit(at.date())
     return pl.lit(at if getattr(dtype, "time_zone", None) else at.astimezone(UTC).replace(tzinfo=None))
 
 
-def _unfit(check: Check, why: str) -> Problem:
+def unfit(check: Check, why: str) -> Problem:
+    """Return the problem of a check that cannot judge values of its column's type."""
     return Problem("check.invalid", f"The check {told(check)} cannot be evaluated", why, "choose a check that fits the column")
 
 
@@ -192,6 +211,7 @@ _EXPRESSIONS: Mapping[str, Callable[[Check, pl.Schema, datetime], pl.Expr]] = {
     "unique": _unique,
     "finite": _finite,
     "between": _between,
+    "length_between": _length_between,
     "one_of": _one_of,
     "matches": _matches,
     "not_after": _not_after,

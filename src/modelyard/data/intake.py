@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime
+from itertools import pairwise
 from typing import Protocol
 
 import polars as pl
@@ -10,7 +10,9 @@ import polars as pl
 from modelyard.core import Clock, IdMaker, ObjectStore, PageRequest, Problem
 from modelyard.data import reading
 from modelyard.data.admission import beyond_held, judge, nothing_judged, without_quarantined
+from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
+from modelyard.data.quality.kinds import Scope, scope_of
 from modelyard.data.rules import quarantine_of
 from modelyard.data.schema import conform, dtype_of
 from modelyard.data.sources import Source
@@ -97,9 +99,11 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
     if not rows.height and not origin.undecoded and before is None:
         raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
     now = ports.clock()
-    judgement = judge(rows, dataset, None if origin.replacing else held, now) if rows.height else nothing_judged(rows)
+    against = _against(ports, dataset, before, held, origin.came)
+    known = None if origin.replacing else held
+    judgement = judge(rows, dataset, known, against, now) if rows.height else nothing_judged(rows)
     if judgement.stopped and before is not None and dataset.key and not origin.replacing and origin.move is None:
-        repeated = _repeated(ports, dataset, before, rows, now)
+        repeated = _repeated(ports, dataset, before, rows, origin.came)
         if repeated is not None:
             return repeated
     batch = Batch(dataset, before, held, judgement, actor.member, now, origin)
@@ -111,13 +115,28 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
     return Admission(shown, told, judgement.clean.height, batch.refused, judgement.outcomes, quarantine)
 
 
-def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.DataFrame, now: datetime) -> Admission | None:
+def _against(
+    ports: Ports, dataset: Dataset, before: DatasetVersion | None, held: pl.LazyFrame | None, came: pl.Schema
+) -> Against:
+    """Return what a batch upon the version `before` is judged beside."""
+    sizes: tuple[int, ...] = ()
+    if before is not None and any(scope_of(check) is Scope.DATASET for check in dataset.checks):
+        with ports.transaction() as tx:
+            newest = tx.datasets.versions(dataset.project, PageRequest(limit=HISTORY + 2), name=dataset.name).items
+        known = [one for one in newest if one.number <= before.number]
+        entered = [one.rows - earlier.rows + one.replaced for one, earlier in pairwise(known)]
+        entered += [one.rows for one in known if one.number == 1]
+        sizes = tuple(entered[:HISTORY])
+    return Against(came, None if held is None else held.collect_schema(), sizes)
+
+
+def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.DataFrame, came: pl.Schema) -> Admission | None:
     """Return what became of a batch that made the newest version, should its sender not have heard so. None: it did not."""
     with ports.transaction() as tx:
         known = tx.datasets.versions(dataset.project, PageRequest(limit=2), name=dataset.name).items
     before = next((one for one in known if one.number == newest.number - 1), None)
     held = None if before is None else reading.read(ports, dataset.project, before)
-    judgement = judge(rows, dataset, held, now)
+    judgement = judge(rows, dataset, held, _against(ports, dataset, before, held, came), newest.created_at)
     if newest.digest != chain(before.digest if before else None, batch_digest(judgement.clean)):
         return None
     bad = judgement.bad.height

@@ -206,7 +206,7 @@ def _counted(kind: NumberKind, starts: Array, stop: float, values: Array, nulls:
     finite = values[np.isfinite(values)]
     cuts = np.searchsorted(values, starts, side="left")
     end = int(np.searchsorted(values, stop, side="right")) if starts.size else 0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # the largest floats of both signs have no sum
         mean = _representable(finite.mean()) if finite.size else 0.0
         deviations = _representable(np.square(finite - mean).sum())
     ranks = ((np.arange(QUANTILES) + 0.5) / QUANTILES * finite.size).astype(np.int64)
@@ -288,8 +288,10 @@ def _merged(name: str, a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
 def _merged_numbers(a: NumericProfile, b: NumericProfile) -> NumericProfile:
     finite = a.finite + b.finite
     share = b.finite / finite if finite else 0.0
-    with np.errstate(over="ignore"):
-        apart = np.square(np.float64(b.mean - a.mean)) * a.finite * share
+    apart = np.float64(0)
+    if a.finite and b.finite:
+        with np.errstate(over="ignore"):
+            apart = np.square(np.float64(b.mean - a.mean)) * a.finite * share
     return NumericProfile(
         kind=a.kind,
         starts=a.starts,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from modelyard.core import Problem, check_name
-from modelyard.data.quality import not_null, unique
+from modelyard.data.quality.rows import not_null, unique
 from modelyard.data.schema import dtype_of, refuse_reserved
 from modelyard.data.types import Check, Column, Dataset
 

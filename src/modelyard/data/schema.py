@@ -40,6 +40,7 @@ _WORDS: Mapping[str, pl.DataType] = {
     "Datetime[UTC]": pl.Datetime("us", "UTC"),
 }
 _NAMED = {**_WORDS, **{str(dtype): dtype for dtype in _WORDS.values()}}
+STORED_NAMES = (*(kind.__name__ for kind in (*_SIMPLE, pl.Datetime, pl.List, pl.Struct)),)
 
 
 def schema_of(frame: pl.DataFrame) -> Schema:

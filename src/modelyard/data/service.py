@@ -8,14 +8,23 @@ import polars as pl
 from modelyard.core import Page, PageRequest, Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.admission import QUARANTINE_COLUMNS
+from modelyard.data.batch_findings import find_alone
 from modelyard.data.intake import Ports, take_in
 from modelyard.data.profile import Profile
-from modelyard.data.quality import verify
-from modelyard.data.rules import check_columns_of, check_dataset_name, check_declared, check_stop_share, quarantine_of
+from modelyard.data.quality import Suggestion, suggest
+from modelyard.data.quality.kinds import told, verify
+from modelyard.data.rules import (
+    check_columns_of,
+    check_dataset_name,
+    check_declared,
+    check_stop_share,
+    promises,
+    quarantine_of,
+)
 from modelyard.data.schema import refuse_reserved
 from modelyard.data.types import Admission, Check, Column, Dataset, DatasetId, DatasetVersion, Parent
-from modelyard.data.writing import Origin
-from modelyard.events import Fact
+from modelyard.data.writing import STOPPED_FACT, Origin
+from modelyard.events import Event, Fact
 from modelyard.tenancy import Actor, authorise
 
 
@@ -78,6 +87,48 @@ def change_checks(
     return changed
 
 
+def add_checks(ports: Ports, actor: Actor, project: ProjectId, name: str, checks: Sequence[Check]) -> Dataset:
+    """Give a dataset further checks, for the batches to come; those that it has already are not doubled.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing`; `check.invalid`, also for one that does not fit the rows held; `column.missing` where they lack its
+        column.
+    """
+    authorise(actor, "dataset.write", project)
+    for check in checks:
+        verify(check)
+    newest = reading.latest_version(ports, project, name)
+    if newest is not None:
+        find_alone(reading.read(ports, project, newest).head(1).collect(), checks, now=ports.clock())
+    with ports.transaction() as tx:
+        found = reading.find_dataset(ports, project, name)
+        new = [check for n, check in enumerate(checks) if check not in found.checks and check not in checks[:n]]
+        changed = replace(found, checks=(*found.checks, *new))
+        tx.datasets.save(project, [changed])
+        fact = Fact("dataset.changed", name, {"added": [told(check) for check in new]})
+        tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
+    return changed
+
+
+def suggest_checks(ports: Ports, actor: Actor, project: ProjectId, name: str) -> list[Suggestion]:
+    """Return checks that the newest version's rows keep and that the dataset does not ask for yet.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing`; `dataset_version.missing` where it has no rows yet.
+    """
+    authorise(actor, "dataset.read", project)
+    dataset, newest = reading.find_dataset(ports, project, name), reading.find_version(ports, project, name)
+    rows = reading.read(ports, project, newest)
+    found = suggest(reading.profile_of(ports, project, newest), rows, clock=ports.clock)
+    asked = {(check.kind, check.columns) for check in promises(dataset)}
+    named = {("not_null", (column,)) for check in promises(dataset) if check.kind == "not_null" for column in check.columns}
+    return [one for one in found if (one.check.kind, one.check.columns) not in asked | named]
+
+
 def find_datasets(ports: Ports, actor: Actor, project: ProjectId) -> list[Dataset]:
     """Return all datasets, by name."""
     authorise(actor, "dataset.read", project)
@@ -102,7 +153,9 @@ def append(
     note: str = "",
     replacing: bool = False,
 ) -> Admission:
-    """Take in a batch: clean rows make a new version, bad ones go to quarantine; one of too many bad rows goes there whole.
+    """Take in a batch: clean rows make a new version, bad ones go to quarantine.
+
+    A batch that fails a blocking check, or has too many bad rows, goes to quarantine whole.
 
     Appending the same frame again, after being killed or without having heard the answer, finishes what was begun and doubles
     nothing. Of several that append at once each makes a version of its own, judged against the one before it.
@@ -123,7 +176,7 @@ def append(
     if replacing and not dataset.key:
         why = "it has no key to know them by"
         raise Problem("dataset.invalid", f"Rows of '{name}' cannot be replaced", why, "append them without replacing")
-    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing)
+    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing, frame.schema)
     return take_in(ports, actor, dataset, frame, origin)
 
 
@@ -161,6 +214,14 @@ def quarantined(ports: Ports, actor: Actor, project: ProjectId, name: str) -> pl
     if ports.lake.version(project, quarantine_of(name)) is None:
         return pl.LazyFrame(schema=QUARANTINE_COLUMNS)
     return ports.lake.scan(project, quarantine_of(name))
+
+
+def stopped_batches(ports: Ports, actor: Actor, project: ProjectId, name: str, *, most: int = 20) -> list[Event]:
+    """Return the facts of the newest batches that were stopped, newest first: their data tell which checks each `failed`."""
+    authorise(actor, "dataset.read", project)
+    reading.find_dataset(ports, project, name)
+    with ports.transaction() as tx:
+        return tx.events.read(project, kinds=[STOPPED_FACT], subject=name, limit=most, newest_first=True)
 
 
 def _verified(ports: Ports, project: ProjectId, parent: Parent) -> Parent:

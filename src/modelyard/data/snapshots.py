@@ -76,7 +76,8 @@ def _snapshot(
     with source.read(ask) as found:
         rows, parts = _together(found)
         undecoded, bookmark, waiting = tuple(found.undecoded), found.bookmark, found.waiting
-    if rows.width > 1:
+    came = pl.Schema({name: dtype for name, dtype in rows.schema.items() if name != PART})
+    if came:
         _check_named(dataset, rows)
         rows = conform(rows, types)
         if held is not None and latest is not None and not (replacing and dataset.key):
@@ -86,7 +87,7 @@ def _snapshot(
     whole = Parent("source", dataset.source, told_source(dataset.source))
     parents = (whole, *(file for file in files if file.told != whole.told))  # a file may be all of the source
     move = Move(dataset.bookmark, bookmark) if reads_on else None
-    origin = Origin(parents, note, replacing, move, undecoded)
+    origin = Origin(parents, note, replacing, came, move, undecoded)
     return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
 
 

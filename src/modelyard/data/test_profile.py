@@ -151,3 +151,11 @@ def test_an_empty_frame_has_a_profile_and_can_be_a_reference() -> None:
     of = profile(pl.DataFrame({"x": [1.0, 2.0], "who": ["a", None]}), empty)
     assert numeric(of, "x").above == 2
     assert (category(of, "who").unseen, category(of, "who").null) == (1, 1)
+
+
+def test_the_largest_floats_of_both_signs_have_a_profile_and_merge_with_nothing() -> None:
+    far = profile(pl.DataFrame({"x": [1.7e308, 1.7e308, -1.7e308, -1.7e308]}))
+    assert (numeric(far, "x").minimum, numeric(far, "x").finite) == (-1.7e308, 4)
+    empty = profile(pl.DataFrame({"x": [None]}, schema={"x": pl.Float64}))
+    whole = merge(empty, profile(pl.DataFrame({"x": [1.3e154, -1.3e154, 1.5e154]}), empty))
+    assert numeric(whole, "x").deviations == numeric(profile(pl.DataFrame({"x": [1.3e154, -1.3e154, 1.5e154]})), "x").deviations

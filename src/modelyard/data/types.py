@@ -31,12 +31,13 @@ class Severity(Enum):
     """What a failed check does."""
 
     ERROR = "error"  # the row is quarantined
+    BLOCK = "block"  # the whole batch is quarantined
     WARNING = "warning"  # the row enters; the outcome is kept
 
 
 @dataclass(frozen=True)
 class Check:
-    """A promise about rows: `not_null`, `unique`, `between`, `one_of`, `matches`, `not_after` …; see `data.quality`."""
+    """A promise about rows (`not_null`, `unique`, `between` …) or batches (`row_count`, `fresh` …); see `data.quality`."""
 
     kind: str
     columns: tuple[str, ...]
@@ -49,8 +50,9 @@ class CheckOutcome:
     """What one check found in one batch."""
 
     check: Check
-    rows_failed: int
+    rows_failed: int  # of a check of the whole batch: all its rows, or none
     examples: tuple[Mapping[str, Any], ...] = ()  # a few failing rows, as JSON
+    found: str = ""  # what a check of the whole batch found: `12 rows`
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from functools import cached_property
 from typing import Protocol
 
@@ -14,12 +14,16 @@ from modelyard.data import reading
 from modelyard.data.admission import Judgement, batch_id, quarantine_rows, undecoded_rows
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile, merge, profile, to_json
+from modelyard.data.quality.kinds import told
 from modelyard.data.rules import VERSION_PREFIX, quarantine_of, table_of
 from modelyard.data.schema import schema_of
 from modelyard.data.sources import Undecoded
 from modelyard.data.store import DataTransaction, TableStore
+from modelyard.data.times import in_utc
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId, Parent
 from modelyard.events import Fact
+
+STOPPED_FACT = "batch.stopped"
 
 
 class Ports(Protocol):
@@ -59,7 +63,8 @@ class Origin:
 
     parents: tuple[Parent, ...]
     note: str
-    replacing: bool = False  # rows of a known key stand in for those held
+    replacing: bool  # rows of a known key stand in for those held
+    came: pl.Schema  # the columns in the types that they came in
     move: Move | None = None  # of a source that is read on
     undecoded: tuple[Undecoded, ...] = ()  # what lay among the rows and is none
 
@@ -180,8 +185,9 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
     facts = []
     bad, name = batch.refused, batch.dataset.name
     if bad:
-        kind = "batch.stopped" if batch.judgement.stopped else "batch.quarantined"
-        facts.append(Fact(kind, name, {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height}))
+        kind = STOPPED_FACT if batch.judgement.stopped else "batch.quarantined"
+        said = {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height, "failed": _failed(batch)}
+        facts.append(Fact(kind, name, said))
     with ports.transaction() as tx:
         if batch.origin.move is not None and not batch.judgement.stopped:
             _move(ports, tx, batch.dataset, batch.origin.move)
@@ -198,6 +204,15 @@ def _move(ports: Ports, tx: DataTransaction, dataset: Dataset, move: Move) -> No
         raise Problem("bookmark.conflict", what, why, "take the snapshot again")
     if now.bookmark != move.after:
         tx.datasets.save(dataset.project, [replace(now, bookmark=move.after)])
+
+
+def _failed(batch: Batch) -> list[dict[str, object]]:
+    """Return what a person wants to know of the checks that the batch failed; a batch that is stopped has no version for it."""
+    failed = [one for one in batch.judgement.outcomes if one.rows_failed]
+    return [
+        {"check": told(one.check), "severity": one.check.severity.value, "rows": one.rows_failed, "found": one.found}
+        for one in failed
+    ]
 
 
 def _told(version: DatasetVersion) -> dict[str, object]:
@@ -232,10 +247,4 @@ def _event_range(dataset: Dataset, rows: pl.DataFrame) -> tuple[datetime | None,
     if dataset.time is None:
         return None, None
     column = rows[dataset.time]
-    return _utc(column.min()), _utc(column.max())
-
-
-def _utc(value: object) -> datetime | None:
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return datetime.combine(value, time(), UTC) if isinstance(value, date) else None
+    return in_utc(column.min()), in_utc(column.max())

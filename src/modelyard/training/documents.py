@@ -11,15 +11,18 @@ from typing import Any
 import msgspec
 
 from modelyard.core import Json, canonical_json
-from modelyard.data import Split
+from modelyard.data import Check, Split
+from modelyard.data.quality.kinds import verify_alone
 from modelyard.jobs import Limits
 from modelyard.prepare import Code, Pipeline
 from modelyard.training.types import Direction, Trainer
 
 
 def trainer_to_json(trainer: Trainer) -> dict[str, Json]:
-    """Return the trainer as JSON; equal trainers give equal texts."""
+    """Return the trainer as JSON; equal trainers give equal texts, also those that were kept before there were checks."""
+    checks: dict[str, Json] = {"checks": msgspec.to_builtins(trainer.checks)} if trainer.checks else {}
     return {
+        **checks,
         "name": trainer.name,
         "code": trainer.code.to_json(),
         "pipeline": trainer.pipeline.to_json(),
@@ -32,7 +35,7 @@ def trainer_to_json(trainer: Trainer) -> dict[str, Json]:
 
 
 def trainer_from_json(document: Mapping[str, Any]) -> Trainer:
-    """Return the trainer that `trainer_to_json` wrote."""
+    """Return the trainer that `trainer_to_json` wrote. Problem `check.invalid` for a check that cannot be evaluated."""
     return Trainer(
         name=document["name"],
         code=Code.from_json(document["code"]),
@@ -42,6 +45,7 @@ def trainer_from_json(document: Mapping[str, Any]) -> Trainer:
         direction=Direction(document["direction"]),
         split=msgspec.convert(document["split"], Split | None),
         limits=msgspec.convert(document["limits"], Limits),
+        checks=tuple(verify_alone(check) for check in msgspec.convert(document.get("checks", []), tuple[Check, ...])),
     )
 
 

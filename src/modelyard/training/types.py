@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NewType
 
 from modelyard.core import Digest, ProjectId
-from modelyard.data import DatasetVersionId, Split
+from modelyard.data import Check, DatasetVersionId, Split
 from modelyard.jobs import JobId, Limits
 from modelyard.prepare import Code, Pipeline
 
@@ -53,6 +53,7 @@ class Trainer:
     direction: Direction
     split: Split | None = None  # None: by what the dataset has, as `data.split.default_split` says
     limits: Limits = field(default_factory=Limits)
+    checks: tuple[Check, ...] = ()  # of the raw rows of a run, which fails where they break one
 
 
 @dataclass(frozen=True)

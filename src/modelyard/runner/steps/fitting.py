@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.adapters import FRAMEWORK, names
 from modelyard.core import Digest, Problem, missing
-from modelyard.data import Dataset, DatasetVersion, Split, reading
+from modelyard.data import CheckOutcome, Dataset, DatasetVersion, Split, reading
+from modelyard.data.batch_findings import find_alone
+from modelyard.data.quality.kinds import told_failures
 from modelyard.data.split import split_frame
 from modelyard.prepare import FittedPipeline, Transform, fit, load, user_code_boundary
 from modelyard.runner.context import StepContext
@@ -24,7 +27,7 @@ from modelyard.training.metrics import measure
 from modelyard.training.service import log
 
 Features = NDArray[np.float32]
-RESERVED = ("model", "pipeline", "predictions")  # names of artifacts
+RESERVED = ("model", "pipeline", "predictions", "checks")  # names of artifacts
 
 
 @dataclass(frozen=True)
@@ -109,20 +112,23 @@ def fit_recipe(
     recipe: Recipe,
     frames: tuple[pl.DataFrame, pl.DataFrame],
     *,
+    rows: pl.DataFrame,
     key: Sequence[str],
     progress: Callable[[float, str], None],
 ) -> Trained:
-    """Fit a recipe on the first frame and measure it on the second.
+    """Fit a recipe on the first frame and measure it on the second; `rows` are those of the run, which the checks judge.
 
     Raises
     ------
     Problem
+        `checks.refused` when the rows break one of the trainer's checks, with what each of them found;
         `code.failed` with the user's traceback; `model.invalid` when no framework knows what the trainer returned;
         `column.missing` and `label.invalid`.
     """
+    outcomes = _keep_promises(context, trainer, rows)
     fit_rows, test_rows = frames
-    for rows in frames:
-        check_label(trainer, rows)
+    for part in frames:
+        check_label(trainer, part)
     random.seed(recipe.seed)
     np.random.seed(recipe.seed % 2**32)
     progress(0.05, "fit the preparation")
@@ -142,6 +148,8 @@ def fit_recipe(
         framework.save(model, path)
     handle.put("model", path)
     handle.put("pipeline", to_bytes(fitted.to_json()))
+    if outcomes:
+        handle.put("checks", msgspec.json.encode(outcomes))
     handle.put("predictions", _predictions(parts[1], answers, key))
     return Trained(
         model=model,
@@ -152,6 +160,18 @@ def fit_recipe(
         test=parts[1],
         answers=answers,
     )
+
+
+def _keep_promises(context: StepContext, trainer: Trainer, rows: pl.DataFrame) -> tuple[CheckOutcome, ...]:
+    if not trainer.checks:
+        return ()
+    outcomes = find_alone(rows, trainer.checks, now=context.platform.clock())
+    why = told_failures(outcomes)
+    if why:
+        step = "give the checks to the dataset, which then keeps such rows out"
+        detail = {"outcomes": msgspec.to_builtins(outcomes)}
+        raise Problem("checks.refused", f"The rows break what {trainer.name} promises of them", why, step, detail)
+    return outcomes
 
 
 def framework_of(context: StepContext, model: object) -> Framework:

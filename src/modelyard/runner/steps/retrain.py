@@ -15,6 +15,7 @@ import polars as pl
 from modelyard.core import PageRequest, Problem, from_text
 from modelyard.data import Dataset, DatasetVersion, Parent, Split, SplitKind, reading
 from modelyard.data.admission import without_quarantined
+from modelyard.data.quality.kinds import told_failures
 from modelyard.data.rules import quarantine_of
 from modelyard.data.schema import conform
 from modelyard.data.service import append, get_dataset, get_version
@@ -129,7 +130,7 @@ def take_in_labels(
         raise Problem(
             "retraining.refused",
             f"The labelled predictions of {deployment.name} were stopped by the checks of {dataset.name}",
-            f"{admission.quarantined:,} of {admission.rows:,} rows failed",
+            told_failures(admission.outcomes),
             f"yard dataset quarantine {dataset.name}",
         )
     return admission.version
@@ -284,7 +285,9 @@ def _fit(
 
     with ending_badly(context, run):
         trainer, recipe = material.trainer, material.recipe
-        trained = fit_recipe(context, run.id, trainer, recipe, frames, key=material.dataset.key, progress=progress)
+        trained = fit_recipe(
+            context, run.id, trainer, recipe, frames, rows=material.rows, key=material.dataset.key, progress=progress
+        )
         return trained, finish_run(context, run, trainer, trained)
 
 

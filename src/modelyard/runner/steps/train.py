@@ -25,9 +25,10 @@ def run_training(context: StepContext) -> Mapping[str, object]:
             trainer = load_trainer(platform, actor, project, run.recipe.trainer)
             context.progress(0.01, "read the rows")
             version = version_of(context, run.data)
-            frames = split_rows(context, version, run.split, rows_of(context, version))
+            rows = rows_of(context, version)
+            frames = split_rows(context, version, run.split, rows)
             key = dataset_of(context, version).key
-            trained = fit_recipe(context, run.id, trainer, run.recipe, frames, key=key, progress=context.progress)
+            trained = fit_recipe(context, run.id, trainer, run.recipe, frames, rows=rows, key=key, progress=context.progress)
             run = finish_run(context, run, trainer, trained)
     return {"run": run.id, "metrics": dict(run.metrics)}
 

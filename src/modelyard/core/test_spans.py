@@ -1,7 +1,7 @@
 import pytest
 
-from modelyard.client.spans import rate, span_s
 from modelyard.core import Problem
+from modelyard.core.spans import rate, span_s
 
 
 @pytest.mark.parametrize(

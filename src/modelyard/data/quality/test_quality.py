@@ -37,6 +37,8 @@ def failed(check: Check, **columns: Any) -> list[int]:
             [0],
         ),
         (quality.between("x", datetime(2013, 1, 1), None), [datetime(2012, 12, 31, 23), datetime(2013, 1, 1)], [0]),
+        (quality.length_between("x", 2, 3), ["a", "ab", "äöü", "abcd", None], [0, 3]),
+        (quality.length_between("x", None, 1), [[1, 2], [1], [], None], [0]),
         (quality.one_of("x", ["JFK", "LGA"]), ["JFK", "EWR", "jfk", None], [1, 2]),
         (quality.one_of("x", [1, 2]), [1, 3, None], [1]),
         (quality.one_of("x", [True]), [True, False, None], [1]),
@@ -119,6 +121,7 @@ def test_a_missing_column_is_told_with_the_nearest() -> None:
         (quality.one_of("x", ["a"]), [1]),
         (quality.matches("x", "a"), [1]),
         (quality.finite("x"), ["a"]),
+        (quality.length_between("x", 0, 1), [1]),
     ],
 )
 def test_a_check_that_does_not_fit_the_columns_type_is_told(check: Check, values: list[Any]) -> None:
@@ -149,12 +152,46 @@ def test_a_check_that_does_not_fit_the_columns_type_is_told(check: Check, values
         Check("not_after", ("x",), {}),
         Check("not_after", ("x",), {"limit": 1, "column": "y"}),
         Check("increasing", ("x",), {"strictly": "yes"}),
+        Check("length_between", ("x",), {"low": -1, "high": None}),
+        Check("length_between", ("x",), {"low": 0.5, "high": None}),
+        Check("between", ("x",), {"low": True, "high": None}),
+        Check("row_count", ("x",), {"low": 1, "high": None}, Severity.BLOCK),
+        Check("row_count", (), {"low": "2013-01-01", "high": None}, Severity.BLOCK),
+        Check("row_count_like_history", (), {"factor": 1}, Severity.BLOCK),
+        Check("row_count_like_history", (), {"factor": "2"}, Severity.BLOCK),
+        Check("fresh", ("x",), {"within": "soon"}, Severity.BLOCK),
+        Check("fresh", ("x",), {}, Severity.BLOCK),
+        Check("same_schema", (), {"low": 1}, Severity.BLOCK),
+        Check("dtype", ("x",), {"dtype": "int64"}, Severity.BLOCK),
+        Check("dtype", ("x",), {"dtype": "UInt8"}, Severity.BLOCK),
+        Check("share_null", ("x",), {"most": 1}, Severity.BLOCK),
+        Check("share_null", ("x",), {"most": NAN}, Severity.BLOCK),
+        Check("mean_between", ("x",), {"low": "2013-01-01", "high": None}, Severity.BLOCK),
+        Check("mean_between", (), {"low": 0, "high": None}, Severity.BLOCK),
+        Check("distinct_between", ("x", "y"), {"low": 0, "high": None}, Severity.BLOCK),
     ],
 )
 def test_a_check_that_makes_no_sense_is_refused(check: Check) -> None:
     with pytest.raises(Problem) as told:
         quality.verify(check)
     assert told.value.code == "check.invalid"
+
+
+def test_a_check_of_a_batch_blocks_or_warns_and_is_refused_otherwise() -> None:
+    check = quality.row_count(1, None)
+    assert check.severity is Severity.BLOCK
+    assert quality.verify(quality.warning(check)).severity is Severity.WARNING
+    with pytest.raises(Problem, match="it judges a batch as a whole, and so cannot quarantine single rows") as told:
+        quality.verify(Check("row_count", (), {"low": 1, "high": None}))
+    assert told.value.code == "check.invalid"
+
+
+def test_a_blocking_check_of_rows_gives_reasons_as_others_do() -> None:
+    found = find(pl.DataFrame({"x": [1, None]}), [quality.blocking(quality.not_null("x"))], now=NOW)
+    assert found.block()
+    assert found.reasons().to_dict(as_series=False) == {"row": [1], "reasons": [["not_null(x)"]]}
+    others = [quality.not_null("x"), quality.warning(quality.not_null("x")), quality.blocking(quality.between("x", 0, 9))]
+    assert not find(pl.DataFrame({"x": [1, None]}), others, now=NOW).block()
 
 
 def test_an_unknown_kind_suggests_the_nearest() -> None:

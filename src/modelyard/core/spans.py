@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from modelyard.core import Problem
+from modelyard.core.problems import Problem
 
 UNITS_S: Final = {
     "s": 1,
