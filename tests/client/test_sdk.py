@@ -122,7 +122,7 @@ def test_bad_rows_are_kept_out_and_a_bad_batch_is_stopped_as_a_whole(project: Pr
 
 
 def test_checks_are_suggested_taken_over_and_changed(project: ProjectClient) -> None:
-    grown = project.dataset("grown", key="id", time="at")
+    grown = project.dataset("asked", key="id", time="at")
     grown.append(rows(150))
     found = grown.suggest_checks()
     assert [yard.quality.code_of(one.check) for one in found] == [
@@ -140,9 +140,9 @@ def test_checks_are_suggested_taken_over_and_changed(project: ProjectClient) -> 
         yard.quality.Suggestion(yard.quality.not_null("at"), "none of 150 rows is without it"),
     ], "key and time are asked for anyway"
     grown.add_checks([one.check for one in found])
-    assert len(project.dataset("grown").record.checks) == 6
+    assert len(project.dataset("asked").record.checks) == 6
     grown.change_checks([yard.quality.row_count(1, None)])
-    kept = project.dataset("grown").record
+    kept = project.dataset("asked").record
     assert (kept.checks, kept.stop_share) == ((yard.quality.row_count(1, None),), 0.05)
 
 
