@@ -4,7 +4,7 @@ Tables and views only: what a query may do, and which types it gives, is told by
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -85,7 +85,8 @@ class DialectSource:
                     connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
                     connection.rollback()  # the next one begins so
                 chosen, statement = _chosen(connection, address, ask)
-            yield DatabaseReading(address, _told(chosen.rows(connection, statement), address), ask.after)
+            batches = stack.enter_context(closing(_told(chosen.rows(connection, statement), address)))
+            yield DatabaseReading(address, batches, ask.after)
 
     def _login(self) -> tuple[str, str | None, dict[str, str]]:
         address = self._address

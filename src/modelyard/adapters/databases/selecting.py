@@ -1,6 +1,6 @@
 """One SELECT by SQLAlchemy, and its rows as frames: what SQLite and the dialects share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from modelyard.data.sources import Ask, lies_within, moment
 from modelyard.data.store import Stretch
 
 Statement = sa.Select[*tuple[Any, ...]]
-Batches = Iterator[tuple[pl.DataFrame, object]]  # rows in their types, and the watermark of the last one that has one
+Batches = Generator[tuple[pl.DataFrame, object]]  # rows in their types, and the watermark of the last one that has one
 _VALUES: Final = 1_000_000  # of all columns, in one batch
 _MOST_ROWS: Final = 50_000
 
@@ -35,11 +35,13 @@ class Selected:
         most = max(1, min(_MOST_ROWS, _VALUES // max(1, len(self.columns))))
         row, told = 0, self.address.told
         mark = [column.name for column in self.columns].index(self.address.watermark) if self.address.watermark else None
-        for rows in connection.execution_options(stream_results=True, max_row_buffer=most).execute(statement).partitions(most):
-            values = list(zip(*rows, strict=True))
-            frame = pl.DataFrame([one.series(told, of_one, row) for one, of_one in zip(self.columns, values, strict=True)])
-            yield self._passed(frame), None if mark is None else _last(values[mark])
-            row += frame.height
+        options = connection.execution_options(stream_results=True, max_row_buffer=most)
+        with options.execute(statement) as result:
+            for rows in result.partitions(most):
+                values = list(zip(*rows, strict=True))
+                frame = pl.DataFrame([one.series(told, of_one, row) for one, of_one in zip(self.columns, values, strict=True)])
+                yield self._passed(frame), None if mark is None else _last(values[mark])
+                row += frame.height
         if row == 0:
             yield self._passed(pl.DataFrame(schema={one.name: one.dtype for one in self.columns})), None
 

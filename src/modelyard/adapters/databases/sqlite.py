@@ -8,7 +8,7 @@ at all, and those of a query, are what their values are, which a look at all of 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -72,7 +72,8 @@ class SqliteSource:
             with _telling(address):
                 connection = stack.enter_context(_connected(address))
                 chosen, statement = _chosen(connection, address, ask)
-            yield DatabaseReading(address, _told(chosen.rows(connection, statement), address), ask.after)
+            batches = stack.enter_context(closing(_told(chosen.rows(connection, statement), address)))
+            yield DatabaseReading(address, batches, ask.after)
 
 
 def _connected(address: Address) -> Connection:
