@@ -54,7 +54,7 @@ class Address:
             raise invalid(parsed.place, "it names no rows" if not said["table"] else "it names both", f"end it as {_FORM}")
         options = {name: value for name, value in parsed.options.items() if name not in _OURS}
         table = _names(said["table"], parsed.place) if said["table"] else ()
-        query = said["query"].strip().rstrip(";").rstrip()
+        query = said["query"].strip().rstrip("; \t\n")
         return cls(parsed, table, query, said["watermark"], said["secret"], options)
 
     @property
