@@ -53,7 +53,8 @@ def test_a_secret_that_is_not_there_tells_how_to_set_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["hidden", "postgresql://ann@db.example", "postgresql://ann:hidden@db.example/shop", "postgresql://ann:hidden%@db", ""]
+    "value",
+    ["hidden", "postgresql://ann@db.example", "postgresql://ann:hidden@db.example/shop", "postgresql://ann:hidden%@db", ""],
 )
 def test_a_secret_of_another_form_is_told_without_its_value(value: str) -> None:
     with pytest.raises(Problem) as told:

@@ -41,7 +41,7 @@ def test_what_was_written_in_percent_is_read(user: str, password: str, path: str
     ],
 )
 def test_another_form_is_refused_and_its_password_not_told(url: str) -> None:
-    with pytest.raises(ValueError) as told:  # noqa: PT011 - the reason is for people
+    with pytest.raises(ValueError) as told:
         ServerUrl.parse(url.replace("//", "//ann:hidden@", 1))
     assert "hidden" not in str(told.value)
 

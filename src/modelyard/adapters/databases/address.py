@@ -50,11 +50,11 @@ class Address:
                 "leave it out, and write secret=NAME: the server's variable MODELYARD_SECRET_NAME holds it",
             )
         said = {name: parsed.options.get(name, "") for name in _OURS}
-        if bool(said["table"].strip()) == bool(said["query"].strip()):
+        query = said["query"].strip().rstrip("; \t\n")
+        if bool(said["table"]) == bool(query):
             raise invalid(parsed.place, "it names no rows" if not said["table"] else "it names both", f"end it as {_FORM}")
         options = {name: value for name, value in parsed.options.items() if name not in _OURS}
         table = _names(said["table"], parsed.place) if said["table"] else ()
-        query = said["query"].strip().rstrip("; \t\n")
         return cls(parsed, table, query, said["watermark"], said["secret"], options)
 
     @property

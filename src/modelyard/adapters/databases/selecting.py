@@ -80,8 +80,12 @@ def needed(names: Sequence[str], ask: Ask, watermark: str) -> tuple[list[str], l
 def no_table(address: Address, connection: Connection, schema: str | None) -> Problem:
     """Return the problem of a table that is not there, with the nearest names."""
     look = sa.inspect(connection)
-    known = sorted({*look.get_table_names(schema), *look.get_view_names(schema)})
-    near = nearest(address.table[-1], known)
-    why = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(known[:10]) or 'no table'}"
+    schemas = look.get_schema_names()
+    if schema is None or schema in schemas:
+        known, wanted = sorted({*look.get_table_names(schema), *look.get_view_names(schema)}), address.table[-1]
+    else:
+        known, wanted = sorted(schemas), schema
+    near = nearest(wanted, known)
+    why = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(known[:10]) or 'nothing'}"
     what = f"There is no table {'.'.join(address.table)} in {address.url.place}"
     return Problem("source.missing", what, why, "write its name as it is", {"nearest": [*near]})

@@ -107,7 +107,7 @@ def _chosen(connection: Connection, address: Address, ask: Ask) -> tuple[Selecte
     if doubtful:
         looks = [_offsets(name) if isinstance(declared[name], sa.DateTime) else _storage(name) for name in doubtful]
         [found] = connection.execute(sa.select(*looks).select_from(rows).where(*passes))
-        certain |= {name: _found(name, told, address) for name, told in zip(doubtful, found, strict=True)}
+        certain |= {name: _found(name, declared[name], told, address) for name, told in zip(doubtful, found, strict=True)}
     statement: Statement = sa.select(*[sa.column(name) for name in names]).select_from(rows).where(*passes)
     if address.watermark:
         statement = statement.order_by(sa.column(address.watermark))
@@ -125,8 +125,11 @@ def _declared(connection: Connection, address: Address) -> dict[str, object]:
     """Return the columns with their declared types."""
     if address.table:
         schema = address.table[0] if address.table[1:] else None
+        look = sa.inspect(connection)
+        if schema is not None and schema not in look.get_schema_names():
+            raise no_table(address, connection, schema)
         try:
-            found = sa.inspect(connection).get_columns(address.table[-1], schema)
+            found = look.get_columns(address.table[-1], schema)
         except NoSuchTableError:
             raise no_table(address, connection, schema) from None
         return {str(column["name"]): column["type"] for column in found}
@@ -155,11 +158,11 @@ def _offsets(name: str) -> sa.ColumnElement[Any]:
     return sa.func.max(sa.or_(*[sa.column(name).op("GLOB")(pattern) for pattern in _OFFSETS]))
 
 
-def _found(name: str, told: str | int | None, address: Address) -> ValueColumn:
+def _found(name: str, declared: object, told: Any, address: Address) -> ValueColumn:
     """Return the column in the type that a look found."""
-    if isinstance(told, int):
+    if isinstance(declared, sa.DateTime):
         return datetimes(name, zoned=bool(told))
-    kinds = frozenset((told or "").split(",")) - {"null", ""}
+    kinds = frozenset(str(told or "").split(",")) - {"null", ""}
     if kinds not in _FOUND:
         why = f"its column '{name}' holds {' and '.join(sorted(kinds))}"
         raise invalid(address.told, why, f"name the rows with query=, and CAST({name} AS …) there")
