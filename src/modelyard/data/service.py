@@ -16,8 +16,8 @@ from modelyard.data.profile import Profile
 from modelyard.data.quality import verify
 from modelyard.data.rules import check_columns_of, check_dataset_name, check_stop_share, quarantine_of
 from modelyard.data.schema import column_missing, conform, refuse_reserved
-from modelyard.data.sources import Source
-from modelyard.data.store import DataTransaction, TableStore
+from modelyard.data.sources import Ask, Source, lies_within, moment
+from modelyard.data.store import DataTransaction, Stretch, TableStore
 from modelyard.data.types import Admission, Check, Dataset, DatasetId, DatasetVersion, Parent
 from modelyard.data.writing import Batch, Origin, record, write_quarantine, write_version
 from modelyard.events import Fact
