@@ -17,6 +17,7 @@ class DatabaseReading:
     address: Address
     batches: Iterator[tuple[pl.DataFrame, object]]  # rows in their types, and the watermark of the last one that has one
     bookmark: str
+    part: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
 
