@@ -1,5 +1,6 @@
 """What the URLs of databases say, and what they may not: no password, no other server."""
 
+from datetime import UTC
 from urllib.parse import quote
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from modelyard.adapters import open_source
 from modelyard.adapters.databases.address import Address
+from modelyard.adapters.databases.bookmark import Bookmark
 from modelyard.adapters.databases.dialects import DialectSource
 from modelyard.core import Problem
 
@@ -75,3 +77,21 @@ def test_a_driver_that_is_not_installed_is_told_with_what_installs_it(kind: str,
     assert told.value.code == "adapter.unavailable"
     assert package in told.value.what
     assert "pip install" in told.value.next_step
+
+
+VALUES = (
+    st.integers()
+    | st.floats(allow_nan=False)
+    | st.decimals(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+    | st.uuids()
+    | st.dates()
+    | st.datetimes(timezones=st.none() | st.just(UTC))
+)
+
+
+@given(value=VALUES)
+def test_a_bookmark_keeps_its_value_and_its_type(value: object) -> None:
+    address = Address.parse("postgresql://db/shop?table=t&watermark=w")
+    found = Bookmark.read(address, Bookmark.at(address, value).text).known()
+    assert (found, type(found)) == (value, type(value))

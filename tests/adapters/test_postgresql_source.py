@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 import polars as pl
 import psycopg
@@ -116,6 +117,41 @@ def test_each_type_comes_by_the_rule(postgresql_url: str, database: psycopg.Conn
     assert list(found.row(0)) == [value for _, _, _, value in ONE_OF_EACH]
     make(database, "DELETE FROM each")
     assert read(f"{postgresql_url}?table=each").schema == found.schema
+
+
+@pytest.mark.parametrize(("encoding", "text", "found"), [("LATIN1", "chr(233)", "é"), ("SQL_ASCII", "E'\\351'", None)])
+def test_text_of_another_encoding_is_read_or_refused(
+    postgresql_server: str, encoding: str, text: str, found: str | None
+) -> None:
+    name = f"test_{uuid4().hex}"
+    url = f"{postgresql_server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(postgresql_server, autocommit=True) as server:
+        make(server, f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        try:
+            with psycopg.connect(url, autocommit=True, client_encoding="LATIN1") as connection:
+                make(connection, f"CREATE TABLE t AS SELECT {text} AS v")
+            if found is None:
+                assert problem_of(f"{url}?table=t").code == "source.invalid"
+            else:
+                assert read(f"{url}?table=t")["v"].to_list() == [found]
+        finally:
+            make(server, f"DROP DATABASE {name}")
+
+
+def test_what_is_told_as_text_is_the_same_whatever_the_server_is_set_to(
+    postgresql_url: str, database: psycopg.Connection
+) -> None:
+    name = urlsplit(postgresql_url).path[1:]
+    settings = {"timezone": "Asia/Tokyo", "datestyle": "German", "bytea_output": "escape", "extra_float_digits": "-5"}
+    make(database, *[f"ALTER DATABASE {name} SET {one} = '{value}'" for one, value in settings.items()])
+    make(
+        database,
+        "CREATE TYPE pair AS (at timestamptz, b bytea)",
+        "CREATE TABLE t (v pair, r daterange, p point)",
+        "INSERT INTO t VALUES (ROW('2013-01-31 05:00+00', '\\x01'), '[2013-01-31,2013-02-01)', '(0.1,0.30000000000000004)')",
+    )
+    expected = ('("2013-01-31 05:00:00+00","\\\\x01")', "[2013-01-31,2013-02-01)", "(0.1,0.30000000000000004)")
+    assert read(f"{postgresql_url}?table=t").row(0) == expected
 
 
 def test_an_enum_that_is_called_like_a_number_is_text(postgresql_url: str, database: psycopg.Connection) -> None:

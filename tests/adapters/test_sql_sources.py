@@ -1,7 +1,7 @@
 """SQL databases as sources: PostgreSQL and SQLite, for real, with what goes wrong there."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import pytest
 from psycopg import sql
 
 from modelyard.adapters import open_source
+from modelyard.adapters.databases import dialects
+from modelyard.adapters.databases.dialects import DialectSource
 from modelyard.data.sources import Source
 from modelyard.testing.source import SourceContract
 
@@ -20,10 +22,10 @@ PG_TYPES = "id int8, at timestamptz, origin text, delay float8, late bool, day d
 class PostgresqlBench:
     """A table of its own in a database of its own."""
 
-    def __init__(self, url: str, options: str = "") -> None:
-        self._url = url
+    def __init__(self, url: str, options: str = "", opened: Callable[[str], Source] = open_source) -> None:
+        self._url, self._opened = url, opened
         self.connection = psycopg.connect(url, autocommit=True)
-        self.source: Source = open_source(f"{url}?table=flights{options}")
+        self.source = opened(f"{url}?table=flights{options}")
 
     def fill(self, rows: pl.DataFrame) -> None:
         self.empty()
@@ -35,7 +37,7 @@ class PostgresqlBench:
         self.connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS flights ({})").format(sql.SQL(PG_TYPES)))
 
     def elsewhere(self) -> Source:
-        return open_source(f"{self._url}?table=flihgts")
+        return self._opened(f"{self._url}?table=flihgts")
 
 
 class TestPostgresql(SourceContract):
@@ -50,6 +52,29 @@ class TestPostgresqlWithAWatermark(SourceContract):
     @pytest.fixture
     def bench(self, postgresql_url: str) -> Iterator[PostgresqlBench]:
         bench = PostgresqlBench(postgresql_url, "&watermark=at")
+        with bench.connection:
+            yield bench
+
+
+def by_dialect(url: str) -> Source:
+    """Return a source by SQLAlchemy: the server that is here stands for those that are not."""
+    return DialectSource(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+class TestDialect(SourceContract):
+    @pytest.fixture
+    def bench(self, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresqlBench]:
+        monkeypatch.setitem(dialects.PORTS, "postgresql", 5432)
+        bench = PostgresqlBench(postgresql_url, opened=by_dialect)
+        with bench.connection:
+            yield bench
+
+
+class TestDialectWithAWatermark(SourceContract):
+    @pytest.fixture
+    def bench(self, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresqlBench]:
+        monkeypatch.setitem(dialects.PORTS, "postgresql", 5432)
+        bench = PostgresqlBench(postgresql_url, "&watermark=at", by_dialect)
         with bench.connection:
             yield bench
 

@@ -25,7 +25,7 @@ from modelyard.core.servers import host_and_port
 from modelyard.data.sources import Ask, Reading
 from modelyard.data.store import Stretch
 
-_PORTS: Final = {"mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
+PORTS: Final[dict[str, int]] = {"mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 _DRIVERS: Final = {"mysql": "pymysql", "mariadb": "pymysql", "mssql": "pymssql", "oracle": "oracledb"}
 _MYSQL: Final = ("mysql", "mariadb")
 # The level at which all of a reading is of one state; SQL Server has one only where its administrator allows it.
@@ -54,7 +54,7 @@ class DialectSource:
     def __init__(self, url: str) -> None:
         address = Address.parse(url)
         kind = address.url.scheme.partition("+")[0]
-        if len(address.url.servers) != 1 or kind not in _PORTS:
+        if len(address.url.servers) != 1 or kind not in PORTS:
             raise invalid(address.told, "it names no database of one server", f"begin it as {kind}+DRIVER://USER@HOST/DATABASE")
         if address.query:
             raise invalid(address.told, f"queries are not read from {kind}", "make a view of it, and name that: table=VIEW")
@@ -90,7 +90,7 @@ class DialectSource:
 
     def _login(self) -> tuple[str, str | None, dict[str, str]]:
         address = self._address
-        who = address.credentials(_PORTS[self._kind])
+        who = address.credentials(PORTS[self._kind])
         if who is None:
             return address.url.user, None, address.options
         return who.user, who.password, dict(who.options)

@@ -32,7 +32,14 @@ _FREE: Final = frozenset({
 # A server that is gone without a word is noticed within a minute.
 _PATIENCE: Final = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 _BEGIN: Final = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_SETTINGS: Final = "SET LOCAL timezone = 'UTC'"  # what is cast to text is told in it
+# What is cast to text is the same wherever it is read, and can be read again.
+_SETTINGS: Final = (
+    "SET LOCAL timezone = 'UTC'",
+    "SET LOCAL datestyle = 'ISO'",
+    "SET LOCAL intervalstyle = 'iso_8601'",
+    "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL bytea_output = 'hex'",
+)
 _BATCH_BYTES: Final = 16 << 20
 _TABLES: Final = """
 SELECT n.nspname::text AS schema, c.relname::text AS name, pg_table_is_visible(c.oid) AS visible
@@ -82,7 +89,8 @@ class PostgresqlSource:
         login = {"user": who.user, "password": who.password} if who else {"password": ""}
         if who is None and address.url.user:
             login["user"] = address.url.user
-        options = {"application_name": "modelyard", **_PATIENCE, **address.options, **(who.options if who else {}), **login}
+        theirs = {"application_name": "modelyard", **_PATIENCE, **address.options, **(who.options if who else {})}
+        options = {**theirs, **login, "client_encoding": "UTF8"}  # Arrow's text is; the driver does not look
         [server] = address.url.servers
         return f"postgresql://{server}/{quote(address.url.path, safe='')}?{urlencode(options, quote_via=quote)}"
 
@@ -104,8 +112,8 @@ class _Session:
             except Error as error:
                 raise refused(error, self._address) from None  # its text may be more than is for people
             with self._telling():
-                self._run(_BEGIN)
-                self._run(_SETTINGS)
+                for statement in (_BEGIN, *_SETTINGS):
+                    self._run(statement)
             self._open = opening.pop_all()
         return self
 
@@ -194,8 +202,9 @@ class _Select:
         for column in self._columns:
             column.refuse_if_unreadable(self._told)
         self._mark = _watermark(address, by_name) if address.watermark else None
-        expressions = [column.read for column in self._columns]
-        expressions += [folded(self._columns), self._mark.read if self._mark else sql.SQL("NULL::int4")]
+        read_also = [self._mark] if self._mark is not None and self._mark not in self._columns else []
+        self._read = [*self._columns, *read_also]
+        expressions = [*(column.read for column in self._read), folded(self._read)]
         read = [sql.SQL("{} AS {}").format(one, sql.Identifier(_alias(n))) for n, one in enumerate(expressions)]
         passes = [*_after(address, self._mark, ask.after), *_within(by_name, ask)]
         parts = [sql.SQL("SELECT"), sql.SQL(", ").join(read), sql.SQL("FROM"), rows_of(address)]
@@ -207,12 +216,10 @@ class _Select:
         """Yield batches in the columns' types, each with the last watermark in it; an empty one where there is none."""
         row = 0
         for batch in batches:
-            refuse_folded(self._told, self._columns, batch[_alias(len(self._columns))], row)
-            typed = [self._typed(column, batch[_alias(n)], row) for n, column in enumerate(self._columns)]
-            mark = None
-            if self._mark is not None:
-                mark = self._mark.mark(self._typed(self._mark, batch[_alias(len(self._columns) + 1)], row))
-            yield pl.DataFrame(typed), mark
+            refuse_folded(self._told, self._read, batch[_alias(len(self._read))], row)
+            typed = pl.DataFrame([self._typed(column, batch[_alias(n)], row) for n, column in enumerate(self._read)])
+            mark = None if self._mark is None else self._mark.mark(typed[self._mark.name])
+            yield typed.select([column.name for column in self._columns]), mark
             row += batch.height
         if row == 0:
             yield pl.DataFrame(schema={column.name: column.dtype for column in self._columns}), None
