@@ -333,6 +333,12 @@ def test_a_bookmark_is_found_though_the_watermark_is_not_asked_for(postgresql_ur
     assert '"2"' in reading.bookmark
 
 
+def test_the_order_is_that_of_the_watermark_whatever_it_is_called(postgresql_url: str, database: psycopg.Connection) -> None:
+    make(database, "CREATE TABLE t (c1 int, c0 int)", "INSERT INTO t VALUES (2, 1), (1, 2), (3, 0)")
+    found, _ = read_on(f"{postgresql_url}?table=t&watermark=c0")
+    assert found["c0"].to_list() == [0, 1, 2]
+
+
 def test_a_bookmark_of_something_else_is_refused(postgresql_url: str, database: psycopg.Connection) -> None:
     make(database, "CREATE TABLE t (id int, w int, v text)", "CREATE TABLE u (w int)", "INSERT INTO t VALUES (1, 1, 'x')")
     _, bookmark = read_on(f"{postgresql_url}?table=t&watermark=w")

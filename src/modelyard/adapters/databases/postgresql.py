@@ -40,6 +40,7 @@ _SETTINGS: Final = (
     "SET LOCAL extra_float_digits = 1",
     "SET LOCAL bytea_output = 'hex'",
 )
+_ROWS: Final = "rows"
 _BATCH_BYTES: Final = 16 << 20
 _TABLES: Final = """
 SELECT n.nspname::text AS schema, c.relname::text AS name, pg_table_is_visible(c.oid) AS visible
@@ -209,7 +210,8 @@ class _Select:
         passes = [*_after(address, self._mark, ask.after), *_within(by_name, ask)]
         parts = [sql.SQL("SELECT"), sql.SQL(", ").join(read), sql.SQL("FROM"), rows_of(address)]
         parts += [sql.SQL("WHERE"), sql.SQL(" AND ").join(passes)] if passes else []
-        parts += [sql.SQL("ORDER BY {}").format(sql.Identifier(self._mark.name))] if self._mark else []
+        # By the column's whole name: the name alone may be that of an expression.
+        parts += [sql.SQL("ORDER BY {}").format(sql.Identifier(_ROWS, self._mark.name))] if self._mark else []
         self.text = sql.SQL(" ").join(parts)
 
     def rows(self, batches: Iterator[pl.DataFrame]) -> Iterator[tuple[pl.DataFrame, object]]:
@@ -231,9 +233,9 @@ class _Select:
 def rows_of(address: Address) -> sql.Composable:
     """Return what stands behind FROM."""
     if address.table:
-        return sql.Identifier(*address.table)
+        return sql.SQL("{} AS {}").format(sql.Identifier(*address.table), sql.Identifier(_ROWS))
     # The user's own SQL, in a transaction that only reads; the server takes one statement, and a comment ends with its line.
-    return sql.SQL("({}\n) AS rows").format(sql.SQL(address.query))
+    return sql.SQL("({}\n) AS {}").format(sql.SQL(address.query), sql.Identifier(_ROWS))
 
 
 def _alias(number: int) -> str:
