@@ -48,12 +48,16 @@ class Service(Protocol):
 
 
 class Postgresql:
-    """PostgreSQL of the system's packages, with a data folder of its own and without the disk's safety."""
+    """PostgreSQL of the system's packages, with a data folder of its own and without the disk's safety.
+
+    With a password the server asks everybody for one; without, it trusts this machine.
+    """
 
     name = "PostgreSQL"
     variable = "MODELYARD_TEST_POSTGRESQL"
 
-    def __init__(self) -> None:
+    def __init__(self, password: str = "") -> None:
+        self._password = password
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, scratch: Path) -> str:
@@ -75,8 +79,7 @@ class Postgresql:
             str(data),
             "-U",
             "postgres",
-            "-A",
-            "trust",
+            *self._authentication(scratch, account),
             "-E",
             "UTF8",
             "--no-locale",
@@ -103,6 +106,15 @@ class Postgresql:
         ask = [str(programs / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(port)]
         wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, self._process, log)
         return f"postgresql://postgres@{LOOPBACK}:{port}/postgres"
+
+    def _authentication(self, scratch: Path, account: str | None) -> list[str]:
+        if not self._password:
+            return ["-A", "trust"]
+        file = scratch / "postgresql-password"
+        file.write_text(self._password)
+        if account is not None:
+            shutil.chown(file, account)
+        return ["-A", "scram-sha-256", "--pwfile", str(file)]
 
     def stop(self) -> None:
         """Shut down without waiting for clients."""

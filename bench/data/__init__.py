@@ -1,0 +1,1 @@
+"""Data brought in, beside the ways that are usual for it."""

@@ -1,0 +1,1 @@
+"""Sources in SQL databases: PostgreSQL by ADBC, every other one by SQLAlchemy."""
