@@ -1,0 +1,145 @@
+"""The same rows out of each source's real server: one version, whatever they came from."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+
+import polars as pl
+import psycopg
+import pytest
+from confluent_kafka import Producer
+
+from modelyard.adapters.s3.address import S3Address
+from modelyard.adapters.s3.places import S3Place
+from modelyard.data import Column
+from modelyard.testing.source import TYPES, numbered
+from tests.data.place import Place, made
+from tests.topics import Topics
+
+pytestmark = pytest.mark.services
+
+ROWS = numbered(0, 500)
+COLUMNS = [Column(name, str(dtype)) for name, dtype in TYPES.items()]
+Put = Callable[[pl.DataFrame], str]  # puts rows somewhere, all at once, and returns the URL of what is there
+
+
+def as_json(row: dict[str, object]) -> str:
+    return json.dumps(row, default=lambda value: value.isoformat())
+
+
+@pytest.fixture
+def put_csv(tmp_path: Path) -> Put:
+    def put(rows: pl.DataFrame) -> str:
+        rows.write_csv(tmp_path / "flights.csv.gz", compression="gzip")
+        return (tmp_path / "flights.csv.gz").as_uri()
+
+    return put
+
+
+@pytest.fixture
+def put_s3(s3_url: str) -> Put:
+    def put(rows: pl.DataFrame) -> str:
+        place = S3Place(S3Address.from_url(s3_url))
+        for number, part in enumerate(rows.iter_slices(200)):
+            content = BytesIO()
+            part.write_parquet(content)
+            place.put(f"flights/{number}.parquet", content.getvalue())
+        return s3_url.replace("?", "/flights/*.parquet?")
+
+    return put
+
+
+@pytest.fixture
+def put_web(tmp_path: Path) -> Iterator[Put]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    folder = tmp_path / "web"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+
+    def put(rows: pl.DataFrame) -> str:
+        rows.write_ndjson(folder / "flights.ndjson")
+        digest = sha256((folder / "flights.ndjson").read_bytes()).hexdigest()
+        return f"http://127.0.0.1:{server.server_address[1]}/flights.ndjson#sha256={digest}"
+
+    yield put
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def put_delta(tmp_path: Path) -> Put:
+    def put(rows: pl.DataFrame) -> str:
+        for part in (rows[300:], rows[:300]):
+            part.write_delta(tmp_path / "delta", mode="append")
+        return f"delta+{(tmp_path / 'delta').as_uri()}"
+
+    return put
+
+
+@pytest.fixture
+def put_sqlite(tmp_path: Path) -> Put:
+    def put(rows: pl.DataFrame) -> str:
+        with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
+            shop.execute("CREATE TABLE flights (id INTEGER, at TIMESTAMP, origin TEXT, delay REAL, late BOOLEAN, day DATE)")
+            told = [
+                (row["id"], row["at"].isoformat(), row["origin"], row["delay"], row["late"], row["day"] and str(row["day"]))
+                for row in rows.to_dicts()
+            ]
+            shop.executemany("INSERT INTO flights VALUES (?, ?, ?, ?, ?, ?)", told)
+        return f"sqlite:///{tmp_path / 'shop.sqlite'}?table=flights&watermark=at"
+
+    return put
+
+
+@pytest.fixture
+def put_postgresql(postgresql_url: str) -> Put:
+    def put(rows: pl.DataFrame) -> str:
+        with psycopg.connect(postgresql_url) as shop, shop.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE flights (id bigint, at timestamptz, origin text, delay float8, late boolean, day date)"
+            )
+            with cursor.copy("COPY flights FROM STDIN") as copy:
+                for row in rows.iter_rows():
+                    copy.write_row(row)
+        return f"{postgresql_url}?table=flights&watermark=at"
+
+    return put
+
+
+@pytest.fixture
+def put_kafka(kafka_address: str) -> Put:
+    def put(rows: pl.DataFrame) -> str:
+        producer, topic = Producer({"bootstrap.servers": kafka_address}), Topics.make(kafka_address).source
+        for row in rows.to_dicts():
+            producer.produce(topic, as_json(row), str(row["id"]))
+        producer.flush()
+        return f"kafka://{kafka_address}/{topic}?format=json"
+
+    return put
+
+
+@pytest.mark.parametrize("there", ["csv", "s3", "web", "delta", "sqlite", "postgresql", "kafka"])
+def test_the_same_rows_are_the_same_version_wherever_they_came_from(
+    place: Place, request: pytest.FixtureRequest, there: str
+) -> None:
+    place.dataset("appended", key=("id",), time="at")
+    expected = made(place.append(ROWS, "appended")).digest
+    put: Put = request.getfixturevalue(f"put_{there}")
+    place.dataset(there, source=put(ROWS), key=("id",), time="at", columns=COLUMNS)
+    version = made(place.snapshot(there))
+    assert place.rows(f"{there}@1").equals(ROWS)
+    assert version.digest == expected
+    again = place.snapshot(there)
+    assert (again.version, again.admitted, again.quarantined) == (version, 0, 0)
