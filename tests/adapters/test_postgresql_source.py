@@ -20,7 +20,7 @@ from modelyard.adapters import open_source
 from modelyard.core import Problem
 from modelyard.data import Stretch
 from modelyard.data.sources import Ask
-from tests.services import Postgresql
+from tests.services import Postgresql, running
 
 PASSWORD = "pa ss@%/é"
 LARGE = "query=SELECT x, repeat('y', 100) AS y FROM generate_series(1, 2000000) AS x"  # 200 MB: not all is on its way
@@ -452,16 +452,12 @@ def test_a_reading_that_was_left_leaves_nothing_at_the_server(postgresql_url: st
 
 
 @pytest.fixture
-def guarded(postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgresql, str]]:
+def guarded(postgresql_server: str) -> Iterator[tuple[Postgresql, str]]:
     """Give a server that asks for a password, and its URL without one."""
     del postgresql_server  # where that is, this one can be started
-    scratch = tmp_path_factory.mktemp("guarded")
-    for folder in (scratch, *scratch.parents[:2]):
-        folder.chmod(0o711)
     server = Postgresql(PASSWORD)
-    url = server.start(scratch)
-    yield server, url
-    server.stop()
+    with running([server]) as told:
+        yield server, told[server.variable]
 
 
 def test_a_password_comes_from_the_environment_and_is_never_told(

@@ -130,6 +130,7 @@ def test_a_dataset_shows_the_batches_that_were_stopped_with_what_each_failed(sit
     [row] = site.page("data/departures").one("section", aria_labelledby="stopped").one("tbody").all("tr")
     assert "one_of(origin" in row.text
     assert "120 rows failed" in row.text
+    assert "mean_between" not in row.text, "a warning stops nothing"
 
 
 def test_runs_are_filtered_and_sorted_by_the_address(site: Site) -> None:

@@ -19,6 +19,7 @@ LEAST_SEEN = 5  # times each category was met, so that there is hardly another
 LEAST_TEXTS = 10  # different ones that have a shape in common
 MARGIN = 0.1  # of the width of the values seen, on both sides
 _RUNS = re.compile(r"[0-9]+|[A-Z]+|[a-z]+|[^0-9A-Za-z]")
+_SPECIAL = re.compile(r"[\\.^$*+?()\[\]{}|]")
 _MOST_RUNS = 12
 _SAMPLE = 2_000
 _LEAST_WIDTH = 1e-290
@@ -151,7 +152,7 @@ def pattern_of(texts: Sequence[str]) -> str | None:
     too little: `[A-Z][a-z]+` are words. Digits are never taken for constant, since years and counts go on.
 
     >>> pattern_of(["N10156", "N39463"]), pattern_of(["EWR-1", "JFK-12"]), pattern_of(["Ada", "Grace"])
-    ('N\\d{5}', '[A-Z]{3}\\-\\d+', None)
+    ('N\\d{5}', '[A-Z]{3}-\\d+', None)
     """
     parted = [_RUNS.findall(text) for text in texts]
     shapes = {tuple(_class_of(run) for run in runs) for runs in parted}
@@ -167,7 +168,7 @@ def pattern_of(texts: Sequence[str]) -> str | None:
 def _part(kind: str, runs: Set[str]) -> str:
     """Return the regular expression of one of the runs that a shape has in one place."""
     if kind != "9" and len(runs) == 1:
-        return re.escape(next(iter(runs)))
+        return _SPECIAL.sub(r"\\\g<0>", next(iter(runs)))
     lengths = {len(run) for run in runs}
     if len(lengths) > 1:
         return f"{_CLASSES[kind]}+"
