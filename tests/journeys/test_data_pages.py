@@ -17,6 +17,11 @@ TOLD = {
     "data/files.md": ["[(1, '00501', 4.5), (2, '10001', None), (3, '10002', -1.0)]"],
     "data/http.md": ["its digest is not known", "2", "source.invalid"],
     "data/delta.md": ["2", "3", "2"],
+    "data/sqlite.md": [
+        "2 [Int64, Datetime(time_unit='us', time_zone='UTC'), Decimal(precision=9, scale=2), String]",
+        "3",
+        "2",
+    ],
     "data/lineage.md": [
         "source november.csv",
         "dataset_version customers v1",

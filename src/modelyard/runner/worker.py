@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelyard.core import Problem, Tracer, system_clock, to_text
+from modelyard.core.secrets import PREFIX as SECRETS
 from modelyard.core.stop import Stop
 from modelyard.core.traces import Fact
 from modelyard.jobs import Job, JobState, Lease, lease
@@ -135,9 +136,14 @@ def problem_line(job: Job | None) -> str | None:
 
 
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with the settings in it, for the processes of tries."""
+    """Return `environment` with the settings in it, for the processes of tries: without secrets, which users' code would see.
+
+    >>> "MODELYARD_SECRET_SHOP" in environment_of(read_settings(environment={}), {"MODELYARD_SECRET_SHOP": "postgresql://…"})
+    False
+    """
     told = {PREFIX + setting.name.upper(): setting.value for setting in settings.origins}
-    return {**QUIET, **environment, **told}
+    kept = {name: value for name, value in environment.items() if not name.startswith(SECRETS)}
+    return {**QUIET, **kept, **told}
 
 
 def open_patiently(settings: Settings, stop: Stop, say: Say) -> Platform | None:
