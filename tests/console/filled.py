@@ -15,7 +15,10 @@ import polars as pl
 
 from modelyard.core import Digest, IdMaker, ManualClock, Problem, ProjectId, to_text
 from modelyard.data import Column, DatasetVersion, Parent, quality
+from modelyard.data.intake import take_in
 from modelyard.data.service import append, create_dataset
+from modelyard.data.sources import Undecoded
+from modelyard.data.writing import Move, Origin
 from modelyard.jobs import Progress
 from modelyard.jobs.lease import fail, finish, keep, log, take
 from modelyard.jobs.service import save_schedule, submit
@@ -162,6 +165,10 @@ def fill_data(made: Filled) -> None:
     made.data = append(ports, actor, project, "departures", rows, parents=parents, note="January to March").version
     broken = rows.head(120).with_columns(pl.lit(HOSTILE).alias("origin"), pl.lit("new").alias("flight_id"))
     append(ports, actor, project, "departures", broken, note="a broken export")
+    clicks = create_dataset(ports, actor, project, "clicks", source="kafka://broker.example:9092/clicks")
+    undecoded = (Undecoded(f"{{{HOSTILE}".encode(), "clicks/0/7", "it is no JSON"),)
+    page = pl.DataFrame({"page": ["/", "/buy"]})
+    take_in(ports, actor, clicks, page, Origin((), "", False, page.schema, Move("", '{"next":{"0":8}}'), undecoded))
     create_dataset(ports, actor, project, "planes", key=["tailnum"], source="file:///data/planes.csv")
 
 

@@ -133,6 +133,15 @@ def test_a_dataset_shows_the_batches_that_were_stopped_with_what_each_failed(sit
     assert "mean_between" not in row.text, "a warning stops nothing"
 
 
+def test_a_stream_shows_what_was_no_row_and_where_it_is_read_on(site: Site) -> None:
+    page = site.page("data/clicks")
+    [row] = page.one("section", aria_labelledby="quarantine").one("tbody").all("tr")
+    assert "clicks/0/7" in row.text
+    assert HOSTILE in row.text
+    assert "it is no JSON" in row.text
+    assert '"next":{"0":8}' in page.one("section", aria_label="What it is").text
+
+
 def test_runs_are_filtered_and_sorted_by_the_address(site: Site) -> None:
     def shown(path: str) -> list[float]:
         page = site.page(path)

@@ -42,6 +42,7 @@ from modelyard.serving.lineage import lineage
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
 SHOWN_BAD = 20
+MOST_SHOWN = 300  # characters of what could not be decoded
 SHOWN_STOPPED = 10
 MOST_COLUMNS = 200
 MOST_MOVED = 12  # columns whose values are drawn, those that moved most
@@ -233,6 +234,8 @@ def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:
         told = ", ".join(reasons) if isinstance(reasons, list) else str(reasons)
         at = row.get("_at")
         shown = " · ".join(f"{name} {value(row[name])}" for name in cells)
+        if row.get("_place") is not None:  # it is no row
+            shown = f"{row['_place']}: {str(row['_content'])[:MOST_SHOWN]}"
         found.append(BadRow(told, at if isinstance(at, datetime) else None, shown))
     return found
 
