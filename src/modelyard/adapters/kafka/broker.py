@@ -368,4 +368,3 @@ def _common(addresses: Sequence[Address]) -> dict[str, str]:
     if len({address.topic for address in addresses}) < len(addresses):
         raise invalid(f"{first} is written to as well", "requests, answers and dead letters have a topic each")
     return settings
-
