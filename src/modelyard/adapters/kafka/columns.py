@@ -67,8 +67,8 @@ class Fields:
         if name in self._refused or len(self._known) + len(self._seen) >= MOST_COLUMNS:
             return False
         other = self._folded.get(name.casefold())
-        if not name.strip() or "\0" in name:
-            self._refused[name] = "no column can have that name"
+        if not name.strip() or "\0" in name or name == "*" or (name.startswith("^") and name.endswith("$")):
+            self._refused[name] = "no column can have that name"  # a table, Arrow, and Polars' patterns
         elif name in RESERVED or name in self._reserved:
             self._refused[name] = "that name is taken by what is added to each row"
         elif other is not None:
@@ -112,12 +112,12 @@ class Seen:
     @property
     def dtype(self) -> pl.DataType | None:
         """The type of a column of them; None where no value tells one."""
-        if not any(self._kinds.values()):
-            return None
-        counts = Counter({_SAME.get(kind, kind): 0 for kind in self._kinds})
+        counts: Counter[str] = Counter()
         for kind, count in self._kinds.items():
             counts[_SAME.get(kind, kind)] += count
-        [(kind, _)] = counts.most_common(1)
+        return next(filter(None, (self._type(kind) for kind, count in counts.most_common() if count)), None)
+
+    def _type(self, kind: str) -> pl.DataType | None:
         if kind == "object":
             fields = self._fields.types if self._fields is not None else {}
             return pl.Struct(fields) if fields else None
@@ -150,7 +150,8 @@ def frame_of(
 ) -> tuple[pl.DataFrame, Wrong]:
     """Return documents as a frame of these columns, and why some do not fit. The rows of those are of no use."""
     if not types:
-        return pl.DataFrame(), dict.fromkeys(range(len(documents)), "nothing in it tells a column")
+        why = "nothing in it tells a column"
+        return pl.DataFrame(height=len(documents)), dict.fromkeys(range(len(documents)), why)
     wrong: Wrong = {}
     known = types.keys()
     for row, document in enumerate(documents):

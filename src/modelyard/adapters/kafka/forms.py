@@ -55,8 +55,8 @@ class Form(Protocol):
         """The columns, by what was told and seen so far."""
         ...
 
-    def rows(self, messages: Sequence[bytes]) -> Rows:
-        """Return the rows of messages, in the columns that there are now; what is not known of columns is learned from them."""
+    def rows(self, messages: Sequence[bytes], *, learns: bool = True) -> Rows:
+        """Return the rows of messages, in the columns that there are now; `learns`: what these tell of columns first."""
         ...
 
 
@@ -66,10 +66,10 @@ def rows_of(form: Form, stretches: Sequence[Sequence[bytes]]) -> Iterator[Rows]:
     types = dict(form.types)
     for stretch in stretches:
         rows = found.popleft()
-        if any(dtype != types[name] for name, dtype in rows.frame.schema.items()):
-            rows = form.rows(stretch)
+        if (types and not rows.frame.width) or any(dtype != types.get(name) for name, dtype in rows.frame.schema.items()):
+            rows = form.rows(stretch, learns=False)
         more = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in types.items() if name not in rows.frame.columns]
-        yield replace(rows, frame=rows.frame.with_columns(more).select(types)) if more and rows.frame.width else rows
+        yield replace(rows, frame=rows.frame.with_columns(more).select(list(types))) if more and rows.frame.width else rows
 
 
 class Documents:
@@ -103,10 +103,11 @@ class Documents:
             found = {name: (self._texts.get(name) or TEXT).dtype for name in found}
         return {**self._known, **found}
 
-    def rows(self, messages: Sequence[bytes]) -> Rows:
+    def rows(self, messages: Sequence[bytes], *, learns: bool = True) -> Rows:
         """Return one row for each document; a message of which one does not fit is wrong as a whole. See `Form.rows`."""
         documents, owners, wrong = self._decoded(messages)
-        self._look(documents)
+        if learns:
+            self._look(documents)
         types = self.types
         frame, unfit = frame_of(documents, types, self._fields)
         told = {owners[row]: why for row, why in sorted(unfit.items(), reverse=True)}  # the first row that does not fit
@@ -153,10 +154,11 @@ class ArrowStreams:
         found = {name: counts.most_common(1)[0][0] for name, counts in self._seen.items() if name in taken}
         return {**self._known, **found}
 
-    def rows(self, messages: Sequence[bytes]) -> Rows:
+    def rows(self, messages: Sequence[bytes], *, learns: bool = True) -> Rows:
         """Return the rows of these messages; see `Form.rows`."""
         read = [_arrow(message) for message in messages]
-        self._look([frame for frame, _ in read if frame is not None])
+        if learns:
+            self._look([frame for frame, _ in read if frame is not None])
         types = self.types
         frames, owners, wrong = [pl.DataFrame(schema=types)], [pl.Series([], dtype=pl.Int64)], Wrong()
         for place, (frame, unread) in enumerate(read):
