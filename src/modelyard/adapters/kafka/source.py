@@ -131,6 +131,7 @@ class _OfTopic:
     ask: Ask
     form: Form
     options: _Options
+    part: str = ""
     bookmark: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0

@@ -44,7 +44,8 @@ def parted(messages: Sequence[bytes], size: int = 4) -> list[Sequence[bytes]]:
 
 def read(form: Form, messages: Sequence[bytes]) -> tuple[pl.DataFrame, dict[int, str]]:
     """Return the rows of messages, with that of each as `#`, and what is wrong with the others."""
-    frames, wrong = [], {}
+    frames: list[pl.DataFrame] = []
+    wrong: dict[int, str] = {}
     for number, rows in enumerate(rows_of(form, parted(messages))):
         frames.append(rows.frame.with_columns((rows.owners + 4 * number).alias("#")))
         wrong |= {4 * number + place: why for place, why in rows.wrong.items()}

@@ -33,6 +33,7 @@ _USUAL_BYTES: Final = 40 << 10  # of a message before any was seen
 _POLL_S: Final = 0.5
 _BUFFERED_KIB: Final = 65_536  # fetched ahead
 _PAUSE_S: Final = 0.2
+_SOON_S: Final = 0.02
 _USUAL: Final = {"queued.max.messages.kbytes": _BUFFERED_KIB, "fetch.queue.backoff.ms": 20}
 _READER: Final = {
     "group.id": "modelyard",  # which the client wants, and nobody joins
@@ -78,6 +79,7 @@ class Topic:
     def __init__(self, address: Address, patience_s: float) -> None:
         self._address = address
         self._patience_s = patience_s
+        self._call_s = min(CALL_S, patience_s)
         self._error: KafkaError | None = None  # the last one that a client told by itself
 
     def look(self) -> Found:
@@ -86,7 +88,7 @@ class Topic:
         name = self._address.topic
         one = TopicCollection([name])
         try:
-            [described] = self._asked(lambda: admin.describe_topics(one, request_timeout=CALL_S)).values()
+            [described] = self._asked(admin, lambda: admin.describe_topics(one, request_timeout=self._call_s)).values()
             partitions = [TopicPartition(name, one.id) for one in described.partitions]
             first = self._offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
             ends = self._offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -151,25 +153,28 @@ class Topic:
     def _offsets(self, admin: AdminClient, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
         asked = dict.fromkeys(partitions, spec)
         committed = IsolationLevel.READ_COMMITTED
-        told = self._asked(lambda: admin.list_offsets(asked, isolation_level=committed, request_timeout=CALL_S))
+        told = self._asked(admin, lambda: admin.list_offsets(asked, isolation_level=committed, request_timeout=self._call_s))
         return {partition.partition: result.offset for partition, result in told.items()}
 
     def _names(self, admin: AdminClient) -> list[str]:
         try:
-            return [name for name in admin.list_topics(timeout=CALL_S).topics if not name.startswith("__")]
+            return [name for name in admin.list_topics(timeout=self._call_s).topics if not name.startswith("__")]
         except KafkaException:
             return []
 
-    def _asked(self, call: Callable[[], Mapping[K, Future[T]]]) -> dict[K, T]:
+    def _asked(self, admin: AdminClient, call: Callable[[], Mapping[K, Future[T]]]) -> dict[K, T]:
         """Return what a call to the broker answers, tried again while it is away and our patience lasts."""
         until = monotonic() + self._patience_s
         while True:
+            answers = call()
+            while not all(answer.done() for answer in answers.values()):
+                admin.poll(_SOON_S)  # which is how the client tells that it cannot log in
+                if self._error is not None and self._error.code() in REFUSED:
+                    raise self._told(self._error)
             try:
-                return {key: answer.result() for key, answer in call().items()}
+                return {key: answer.result() for key, answer in answers.items()}
             except KafkaException as failed:
                 error: KafkaError = failed.args[0]
-                if self._error is not None and self._error.code() in REFUSED:
-                    raise self._told(self._error) from failed
                 if monotonic() > until or not (error.retriable() or error.code() in AWAY | _SOON):
                     raise
                 sleep(_PAUSE_S)
