@@ -4,6 +4,7 @@ import base64
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fetch import Absent
@@ -13,18 +14,30 @@ JAVA = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.
 
 
 class KafkaNode:
-    """A node that is broker and controller in one. It keeps its loopback ports and its data: `start` after `stop` goes on."""
+    """A node that is broker and controller in one. It keeps its loopback ports and its data: `start` after `stop` goes on.
 
-    def __init__(self, jars: Path, folder: Path) -> None:
+    Parameters
+    ----------
+    accounts
+        Passwords of those who may come in by `guarded_address`, where the first one may do everything and the others nothing.
+    """
+
+    def __init__(self, jars: Path, folder: Path, accounts: Mapping[str, str] | None = None) -> None:
         self._java = ["java", *JAVA, "-cp", f"{jars}/*"]
         self._folder = folder
-        self._port, self._controller_port = free_port(), free_port()
+        self._accounts = accounts or {}
+        self._port, self._controller_port, self._guarded_port = free_port(), free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
         """Where clients begin."""
         return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def guarded_address(self) -> str:
+        """Where clients with an account begin."""
+        return f"{LOOPBACK}:{self._guarded_port}"
 
     def start(self) -> None:
         """Start it and wait until it listens. Raises `Absent`."""
@@ -57,7 +70,7 @@ class KafkaNode:
 
     def _settings(self) -> str:
         controller = f"{LOOPBACK}:{self._controller_port}"
-        told = {
+        told: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.bootstrap.servers": controller,
@@ -78,4 +91,19 @@ class KafkaNode:
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,  # so that a killed member is missed soon
         }
+        told |= self._guard() if self._accounts else {}
         return "".join(f"{name}={value}\n" for name, value in told.items())
+
+    def _guard(self) -> dict[str, object]:
+        guarded = f",SASL_PLAINTEXT://{self.guarded_address}"
+        users = " ".join(f'user_{name}="{password}"' for name, password in self._accounts.items())
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        return {
+            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://{LOOPBACK}:{self._controller_port}{guarded}",
+            "advertised.listeners": f"PLAINTEXT://{self.address}{guarded}",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": f"{login} required {users};",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": f"User:ANONYMOUS;User:{next(iter(self._accounts))}",
+        }

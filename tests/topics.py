@@ -1,6 +1,6 @@
 """Fresh topics on the real broker, and what producers and consumers of the outside do with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 from uuid import uuid4
@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from modelyard.serving.broker import Record
 
@@ -62,14 +62,35 @@ class Topics:
         [done] = admin.incremental_alter_configs([resource]).values()
         done.result(PATIENCE_S)
 
-    def send(self, records: Sequence[Record], topic: str = "") -> None:
-        """Put messages on a topic, else the source."""
+    def forget(self, offsets: Mapping[int, int]) -> None:
+        """Have the broker delete what lies before an offset of each partition of the source, as its retention does."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        places = [TopicPartition(self.source, partition, offset) for partition, offset in offsets.items()]
+        for done in admin.delete_records(places).values():
+            done.result(PATIENCE_S)
+
+    def widen(self, partitions: int) -> None:
+        """Give the source more partitions."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        [done] = admin.create_partitions([NewPartitions(self.source, partitions)]).values()
+        done.result(PATIENCE_S)
+
+    def make_anew(self, partitions: int = 3) -> None:
+        """Delete the source and make it again, without messages."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        [done] = admin.delete_topics([self.source]).values()
+        done.result(PATIENCE_S)
+        [done] = admin.create_topics([NewTopic(self.source, partitions, 1)]).values()
+        done.result(PATIENCE_S)
+
+    def send(self, records: Sequence[Record], topic: str = "", partition: int = -1) -> None:
+        """Put messages on a topic, else the source; on a partition by their keys where none is named."""
         producer = Producer({"bootstrap.servers": self.address, "message.max.bytes": 10 << 20})
         refused: list[KafkaError] = []
         for one in records:
             headers: list[tuple[str, str | bytes | None]] = list(one.headers)
             producer.produce(
-                topic or self.source, one.value, one.key, headers=headers,
+                topic or self.source, one.value, one.key, partition, headers=headers,
                 on_delivery=lambda error, _: refused.append(error) if error is not None else None,
             )  # fmt: skip
             producer.poll(0)

@@ -61,7 +61,7 @@ TABLE: Mapping[str, str] = {
     "sources.mariadb": "modelyard.adapters.databases.dialects:DialectSource",
     "sources.mssql": "modelyard.adapters.databases.dialects:DialectSource",
     "sources.oracle": "modelyard.adapters.databases.dialects:DialectSource",
-    "sources.kafka": "modelyard.adapters.kafka_source:KafkaSource [kafka]",
+    "sources.kafka": "modelyard.adapters.kafka:KafkaSource [kafka]",
     "framework.sklearn": "modelyard.adapters.sklearn:SklearnFramework [sklearn]",
     "framework.xgboost": "modelyard.adapters.xgboost:XgboostFramework [xgboost]",
     "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",

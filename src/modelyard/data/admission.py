@@ -145,6 +145,19 @@ def without_quarantined(rows: pl.DataFrame, quarantine: pl.LazyFrame) -> pl.Data
     return rows.filter(~pl.int_range(pl.len()).is_in(found["_row"].implode()))
 
 
+def undecoded_beyond(found: Sequence[Undecoded], quarantine: pl.LazyFrame) -> tuple[Undecoded, ...]:
+    """Return what the quarantine does not hold: a writer that was killed may have left it there, and it is read again."""
+    if "_place" not in quarantine.collect_schema():
+        return tuple(found)
+    told = pl.LazyFrame(
+        {"_place": [one.place for one in found], "_content": [_content(one.content) for one in found]},
+        schema={"_place": pl.String(), "_content": pl.String()},
+    ).with_row_index("_row")
+    held = told.join(quarantine.select("_place", "_content"), on=["_place", "_content"], how="semi")
+    known = set(held.select("_row").collect()["_row"])
+    return tuple(one for place, one in enumerate(found) if place not in known)
+
+
 def as_texts(rows: pl.DataFrame) -> pl.DataFrame:
     """Return every value as text: times in ISO 8601, bytes in hexadecimal, lists and structs as JSON."""
     return rows.select(_text(name, dtype) for name, dtype in rows.schema.items())

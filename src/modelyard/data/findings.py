@@ -39,7 +39,8 @@ class Findings:
         errors = [index for index, check in enumerate(self.checks) if check.severity is not Severity.WARNING]
         named = pl.col("check").replace_strict(list(range(len(names))), names, return_dtype=pl.String)
         found = self.failed.filter(pl.col("check").is_in(errors)).sort("row", "check")
-        return found.with_columns(reasons=named).group_by("row", maintain_order=True).agg("reasons")
+        reasons = found.with_columns(reasons=named).group_by("row", maintain_order=True).agg("reasons")
+        return reasons.cast({"reasons": pl.List(pl.String)})  # Polars leaves them numbers where there are no checks
 
     def block(self) -> bool:
         """Return whether a row failed a check of severity BLOCK."""

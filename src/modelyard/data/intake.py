@@ -1,6 +1,6 @@
 """Taking a batch in: judged, its bad rows to quarantine, its clean ones a version, and all of it seen at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Protocol
@@ -9,13 +9,13 @@ import polars as pl
 
 from modelyard.core import Clock, IdMaker, ObjectStore, PageRequest, Problem
 from modelyard.data import reading
-from modelyard.data.admission import beyond_held, judge, nothing_judged, without_quarantined
+from modelyard.data.admission import beyond_held, judge, nothing_judged, undecoded_beyond, without_quarantined
 from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.quality.kinds import Scope, scope_of
 from modelyard.data.rules import quarantine_of
 from modelyard.data.schema import conform, dtype_of
-from modelyard.data.sources import Source
+from modelyard.data.sources import Source, Undecoded
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Admission, Dataset, DatasetVersion
 from modelyard.data.writing import Batch, Origin, record, write_quarantine, write_version
@@ -88,6 +88,14 @@ def beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.
     if ports.lake.version(dataset.project, table) is None:
         return rows
     return without_quarantined(rows, ports.lake.scan(dataset.project, table))
+
+
+def undecoded_beyond_quarantine(ports: Ports, dataset: Dataset, found: Sequence[Undecoded]) -> tuple[Undecoded, ...]:
+    """Return what is not in the dataset's quarantine: it was read before, by a snapshot that was killed."""
+    table = quarantine_of(dataset.name)
+    if not found or ports.lake.version(dataset.project, table) is None:
+        return tuple(found)
+    return undecoded_beyond(found, ports.lake.scan(dataset.project, table))
 
 
 def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin) -> Admission:

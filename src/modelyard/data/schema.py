@@ -39,6 +39,8 @@ _WORDS: Mapping[str, pl.DataType] = {
     "Datetime": pl.Datetime("us"),
     "Datetime[UTC]": pl.Datetime("us", "UTC"),
 }
+_ZONED_TIMES = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
+_TIMES = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 _NAMED = {**_WORDS, **{str(dtype): dtype for dtype in _WORDS.values()}}
 STORED_NAMES = (*(kind.__name__ for kind in (*_SIMPLE, pl.Datetime, pl.List, pl.Struct)),)
 
@@ -118,6 +120,25 @@ def conform(frame: pl.DataFrame, expected: pl.Schema | None = None) -> pl.DataFr
     return pl.DataFrame([_conformed(frame[name], expected.get(name)) for name in order])
 
 
+def fitting(column: pl.Series, target: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """Return a column in another type, as `conform` has it, and which rows it fits; one that it does not fit is null.
+
+    >>> [values.to_list() for values in fitting(pl.Series(["1", "one", None]), pl.Int64())]
+    [[1, None, None], [True, False, True]]
+    """
+    if column.dtype == target:
+        return column, pl.repeat(value=True, n=column.len(), eager=True)
+    stored, nothing = stored_type(column.dtype), pl.Series(column.name, [None], dtype=target).new_from_index(0, column.len())
+    if stored is None or not _may_become(stored, target):
+        return nothing, column.is_null()
+    try:
+        cast, same = _read(column.cast(pl.String), target) if stored == pl.String else _there_and_back(column, target)
+    except pl.exceptions.PolarsError:
+        return nothing, column.is_null()
+    fits = column.is_null() | same
+    return cast.zip_with(fits, nothing), fits
+
+
 def refuse_reserved(names: list[str]) -> None:
     """Return when no column has a name that quarantine or lake add themselves; raise Problem `column.invalid` else."""
     for name in RESERVED:
@@ -182,8 +203,7 @@ def _there_and_back(column: pl.Series, target: pl.DataType) -> tuple[pl.Series, 
 def _read(texts: pl.Series, target: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """Return what the texts say, and which of them say something; a time without an offset is UTC."""
     if isinstance(target, pl.Datetime):
-        said = texts.str.to_datetime(time_unit="us", time_zone=target.time_zone, strict=False)
-        said = said if said.dtype == target else pl.Series(texts.name, [None] * texts.len(), dtype=target)
+        said = _read_times(texts, target)
     elif target == pl.Date:
         said = texts.str.to_date("%Y-%m-%d", strict=False)
     elif target == pl.Boolean:
@@ -191,6 +211,24 @@ def _read(texts: pl.Series, target: pl.DataType) -> tuple[pl.Series, pl.Series]:
     else:
         said = texts.cast(target, strict=False)
     return said, said.is_not_null()
+
+
+def _read_times(texts: pl.Series, target: pl.Datetime) -> pl.Series:
+    """Return the times that texts say: those in ISO 8601 each by itself, others in the form that Polars finds for all."""
+    known = texts.str.replace(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ t]", "${1}T")
+    said = pl.Series(texts.name, [None], dtype=target).new_from_index(0, texts.len())
+    for form in _TIMES if target.time_zone is None else (*_ZONED_TIMES, *_TIMES):
+        left = said.is_null() & texts.is_not_null()
+        if not left.any():
+            return said
+        zone = None if form in _ZONED_TIMES else target.time_zone
+        said = said.zip_with(~left, known.str.to_datetime(form, time_unit="us", time_zone=zone, strict=False))
+    left = said.is_null() & texts.is_not_null()
+    if left.any():
+        found = texts.zip_with(left, pl.Series([None], dtype=pl.String).new_from_index(0, texts.len()))
+        found = found.str.to_datetime(time_unit="us", time_zone=target.time_zone, strict=False)
+        said = said.zip_with(~left, found) if found.dtype == target else said
+    return said
 
 
 def _may_become(stored: pl.DataType, target: pl.DataType) -> bool:

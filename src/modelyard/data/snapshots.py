@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.core import Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.content import batch_digest, chain
-from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of
+from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of, undecoded_beyond_quarantine
 from modelyard.data.schema import column_missing, conform
 from modelyard.data.sources import Ask, Reading, moment
 from modelyard.data.store import Stretch
@@ -75,7 +75,7 @@ def _snapshot(
     ask = Ask(columns, stretch, dataset.bookmark if reads_on else "", types)
     with source.read(ask) as found:
         rows, parts = _together(found)
-        undecoded, bookmark, waiting = tuple(found.undecoded), found.bookmark, found.waiting
+        undecoded, bookmark, waiting = found.undecoded, found.bookmark, found.waiting
     came = pl.Schema({name: dtype for name, dtype in rows.schema.items() if name != PART})
     if came:
         _check_named(dataset, rows)
@@ -87,7 +87,7 @@ def _snapshot(
     whole = Parent("source", dataset.source, told_source(dataset.source))
     parents = (whole, *(file for file in files if file.told != whole.told))  # a file may be all of the source
     move = Move(dataset.bookmark, bookmark) if reads_on else None
-    origin = Origin(parents, note, replacing, came, move, undecoded)
+    origin = Origin(parents, note, replacing, came, move, undecoded_beyond_quarantine(ports, dataset, undecoded))
     return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
 
 

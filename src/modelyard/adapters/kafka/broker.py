@@ -1,89 +1,35 @@
 """Apache Kafka as the broker of streams, by confluent-kafka: exactly once by Kafka's transactions.
 
-URLs: `kafka://HOST:PORT[,HOST:PORT…]/TOPIC?NAME=VALUE&…` with librdkafka's settings, such as `security.protocol=SASL_SSL`;
-`kafka://USER:PASSWORD@…` for SASL. `config=FILE` takes settings from a file of lines `NAME=VALUE`, which keeps secrets off the
-command line.
-
 The mark of a transaction is the metadata of an offset that a group of this worker's own, `GROUP.WORKER`, commits in the same
 transaction: the group has no members, so nobody else writes there.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qsl, unquote
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from modelyard.adapters.kafka.address import AWAY, CALL_S, REFUSED, SILENT, Address, invalid
 from modelyard.core import Problem, missing
 from modelyard.serving.broker import Link, Message, Record
 
 log = logging.getLogger(__name__)
 
-CALL_S = 5.0  # one try of a call to the broker
 GRACE_S = 3.0  # for a call to keep its own limit
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 LONGEST_ABSENCE_MS = 10_000  # of a worker, until others take over its partitions and its open transaction is given up
 LARGEST_RECORD = 100 << 20  # of what we send; the broker says how large a message may be
 BUFFERED_KIB = 16_384  # fetched ahead
-SILENT = 2  # librdkafka's log below "critical": what matters is told by the errors
-OURS = frozenset({
-    "bootstrap.servers", "group.id", "transactional.id", "enable.idempotence", "enable.auto.commit", "enable.auto.offset.store",
-    "isolation.level", "acks", "request.required.acks", "log_level",
-})  # fmt: skip
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Address:
-    """What a URL says. Its settings may be secret: only `str` of it is for people."""
-
-    servers: str
-    topic: str
-    settings: Mapping[str, str] = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"kafka://{self.servers}/{self.topic}"
-
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """Return what a URL says.
-
-        >>> Address.parse("kafka://one:9092,two:9092/requests?security.protocol=SSL")
-        Address(servers='one:9092,two:9092', topic='requests')
-
-        Raises
-        ------
-        Problem
-            `broker.invalid`.
-        """
-        scheme, _, rest = url.partition("://")
-        head, _, query = rest.partition("?")
-        place, _, topic = head.partition("/")
-        who, _, servers = place.rpartition("@")
-        told = f"kafka://{servers}/{topic}"
-        if scheme != "kafka" or not servers or not topic or "/" in topic:
-            raise _invalid(f"{told} names no topic", "a topic's URL is kafka://HOST:PORT/TOPIC")
-        options = dict(parse_qsl(query, keep_blank_values=True))
-        file = options.pop("config", None)
-        settings = {**(_settings_of(Path(file)) if file is not None else {}), **options}
-        if who:
-            user, _, password = who.partition(":")
-            settings |= {"sasl.username": unquote(user), "sasl.password": unquote(password)}
-        taken = sorted(OURS & settings.keys())
-        if taken:
-            raise _invalid(f"The setting {taken[0]} of {told} is not free", "exactly-once hangs on it")
-        return cls(servers, unquote(topic), settings)
 
 
 class KafkaBroker:
@@ -305,7 +251,7 @@ class KafkaBroker:
         try:
             return make()
         except KafkaException as error:
-            raise _invalid("The settings of the broker are not usable", error.args[0].str()) from error
+            raise invalid("The settings of the broker are not usable", error.args[0].str()) from error
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Return what a call returns, tried again with growing pauses while the broker is away.
@@ -323,11 +269,11 @@ class KafkaBroker:
                 done = call()
             except KafkaException as failed:
                 error: KafkaError = failed.args[0]
-                if error.code() in _REFUSED:
+                if error.code() in REFUSED:
                     raise Problem("broker.refused", f"{self._source.servers} refuses us", error.str()) from failed
-                if not (error.retriable() or error.code() in _AWAY or error.code() in _SOON):
+                if not (error.retriable() or error.code() in AWAY or error.code() in _SOON):
                     raise
-                if error.code() in _AWAY:
+                if error.code() in AWAY:
                     self._is_away(error.str())
                 if self._link.ending.wait(pause):
                     raise _lost(failed) from failed
@@ -336,7 +282,7 @@ class KafkaBroker:
                 return done
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.code() in _REFUSED:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.code() in REFUSED:
             self._is_away(error.str())
 
     def _is_away(self, why: str) -> None:
@@ -349,18 +295,10 @@ class KafkaBroker:
         self._rebalanced = True
 
 
-_AWAY = frozenset({
-    KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
-})  # fmt: skip
 _SOON = frozenset({  # it answers, and has to settle something first
     KafkaError._WAIT_COORD, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR, KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.REQUEST_TIMED_OUT,
     KafkaError.LEADER_NOT_AVAILABLE,
-})  # fmt: skip
-_REFUSED = frozenset({
-    KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 })  # fmt: skip
 
 
@@ -417,29 +355,16 @@ def _unavailable(why: str) -> Problem:
     return Problem("transaction.unavailable", "This instance cannot go on with its transactions", why)
 
 
-def _invalid(what: str, why: str) -> Problem:
-    return Problem("broker.invalid", what, why, "kafka://HOST:PORT/TOPIC?security.protocol=SSL")
-
-
 def _common(addresses: Sequence[Address]) -> dict[str, str]:
     """Return the settings of all. Problem `broker.invalid` when they are not on one cluster: a transaction is of one."""
     first = addresses[0]
     settings: dict[str, str] = {}
     for address in addresses:
         if address.servers != first.servers:
-            raise _invalid(f"{first} and {address} are not on one cluster", "a transaction spans one cluster")
+            raise invalid(f"{first} and {address} are not on one cluster", "a transaction spans one cluster")
         for name, value in address.settings.items():
             if settings.setdefault(name, value) != value:
-                raise _invalid(f"The setting {name} differs between {first} and {address}", "they share their clients")
+                raise invalid(f"The setting {name} differs between {first} and {address}", "they share their clients")
     if len({address.topic for address in addresses}) < len(addresses):
-        raise _invalid(f"{first} is written to as well", "requests, answers and dead letters have a topic each")
+        raise invalid(f"{first} is written to as well", "requests, answers and dead letters have a topic each")
     return settings
-
-
-def _settings_of(file: Path) -> dict[str, str]:
-    try:
-        lines = [line.strip() for line in file.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(f"The settings {file} cannot be read", str(error)) from error
-    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    return {name.strip(): value.strip() for name, _, value in pairs}
