@@ -427,7 +427,7 @@ def test_the_nearest_topic_is_suggested(topics: Topics) -> None:
         ("kafka://127.0.0.1:1/flights?missing=hidden", "missing"),
         ("kafka://127.0.0.1:1/flights?format=avro", "schema=FILE"),
         ("kafka://127.0.0.1:1/flights?format=avro&schema=nowhere.avsc", "nowhere.avsc"),
-        ("kafka://127.0.0.1:1/flights?config=nowhere.conf", "nowhere.conf"),
+        ("kafka://127.0.0.1:1/flights?config=/etc/passwd", "in a file"),
         ("kafka://127.0.0.1:1/flights?group.id=mine", "group.id"),
         ("kafka://127.0.0.1:1/", "no topic"),
     ],
@@ -477,25 +477,27 @@ def test_a_broker_that_is_lost_in_midread_is_told(kafka_address: str, tmp_path: 
         node.stop()
 
 
-def test_who_may_not_read_is_told(kafka_address: str, tmp_path: Path) -> None:
+def test_who_may_not_read_is_told(kafka_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = KafkaNode(fetch_kafka(), tmp_path / "kafka", accounts={"ada": "s3cret", "bob": "hidden"})
     node.start()
     try:
         topics = Topics.make(node.address)
         send(topics, b'{"n": 1}')
         codes = {}
+        guarded = f"kafka://{node.guarded_address}/{topics.source}?security.protocol=SASL_PLAINTEXT&sasl.mechanism=PLAIN"
         for name, password in (("ada", "s3cret"), ("ada", "wr0ng"), ("bob", "hidden")):
-            file = tmp_path / f"{name}-{password}.conf"
-            file.write_text(
-                f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username={name}\nsasl.password={password}\n"
-            )
-            source = KafkaSource(f"kafka://{node.guarded_address}/{topics.source}?config={file}", patience_s=4.0)
+            monkeypatch.setenv("MODELYARD_SECRET_BROKER", f"kafka://{name}:{password}@{node.guarded_address}")
+            source = KafkaSource(f"{guarded}&secret=BROKER", patience_s=4.0)
             try:
                 with source.read(Ask()) as reading:
                     codes[password] = str(sum(frame.height for frame in reading.frames))
             except Problem as told:
                 codes[password] = told.code
                 assert password not in str(told)
+        elsewhere = KafkaSource(f"kafka://{kafka_address}/{topics.source}?secret=BROKER")
+        with pytest.raises(Problem) as refused, elsewhere.read(Ask()):
+            pass
+        assert refused.value.code == "secret.refused"
         assert codes == {"s3cret": "1", "wr0ng": "source.forbidden", "hidden": "source.forbidden"}
     finally:
         node.stop()

@@ -38,8 +38,8 @@ class Address:
         return f"kafka://{self.servers}/{self.topic}"
 
     @classmethod
-    def parse(cls, url: str, noun: str = "broker") -> "Address":
-        """Return what a URL says.
+    def parse(cls, url: str, noun: str = "broker", *, files: bool = True) -> "Address":
+        """Return what a URL says; without `files` it may name none with settings: who wrote it is not who runs this.
 
         >>> Address.parse("kafka://one:9092,two:9092/requests?security.protocol=SSL")
         Address(servers='one:9092,two:9092', topic='requests')
@@ -58,6 +58,9 @@ class Address:
             raise invalid(f"{told} names no topic", "a topic's URL is kafka://HOST:PORT/TOPIC", noun)
         options = dict(parse_qsl(query, keep_blank_values=True))
         file = options.pop("config", None)
+        if file is not None and not files:
+            why = "a source could send what stands in a file of the server to any broker"
+            raise invalid(f"{told} names settings in a file", why, noun, "write secret=NAME, and other settings into the URL")
         if who:
             user, colon, password = who.partition(":")
             options |= {"sasl.username": unquote(user)} | ({"sasl.password": unquote(password)} if colon else {})
@@ -68,9 +71,9 @@ class Address:
         return cls(servers, unquote(topic), settings, frozenset(options))
 
 
-def invalid(what: str, why: str, noun: str = "broker") -> Problem:
+def invalid(what: str, why: str, noun: str = "broker", step: str = "kafka://HOST:PORT/TOPIC?security.protocol=SSL") -> Problem:
     """Return the problem of an address that cannot be used."""
-    return Problem(f"{noun}.invalid", what, why, "kafka://HOST:PORT/TOPIC?security.protocol=SSL")
+    return Problem(f"{noun}.invalid", what, why, step)
 
 
 def _settings_of(file: Path, noun: str) -> dict[str, str]:

@@ -67,7 +67,7 @@ class Registry:
             raise self._away(first_line(error)) from error
         if answer.status_code in _FORBIDDEN:
             why = f"it answers {answer.status_code} {answer.reason_phrase}"
-            step = "put the registry with user and password into the file that config= names"
+            step = "ask its owner for a registry that this server may read"
             raise Problem("source.forbidden", f"The schema registry {self} does not let us in", why, step)
         if answer.status_code == _MISSING:
             return Undecodable(f"the registry {self} knows no schema {number}")

@@ -10,12 +10,14 @@ URLs are those of the broker's topics (`Address`), with these options beside lib
 | `registry` | `http://…` of a registry of Avro schemas, in Confluent's protocol |
 | `meta` | `true`: each row has also `kafka_time`, `kafka_key`, `kafka_partition`, `kafka_offset` |
 | `tombstones` | `skip`: messages without a value are passed over; else they are set aside |
+| `secret` | NAME: user and password of SASL from the server's variable `MODELYARD_SECRET_NAME`; see `core.secrets` |
 | `missing` | `skip`: where messages that nobody had read are gone, go on with what is there; else that is a problem |
 
 A reading joins no group and commits nothing to Kafka: where it begins is said by its bookmark. It takes what is committed up to
 the ends that it finds at its beginning, and gives it partition by partition, each in its order.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +32,8 @@ from modelyard.adapters.kafka.bookmark import Bookmark, begins_of
 from modelyard.adapters.kafka.forms import ArrowStreams, Documents, Form, csv_lines, json_object, rows_of
 from modelyard.adapters.kafka.topic import Found, Message, Topic
 from modelyard.core import Problem
+from modelyard.core.secrets import credentials
+from modelyard.core.servers import ServerUrl
 from modelyard.data.sources import Ask, Reading, Undecoded, wanted
 
 PATIENCE_S: Final = 15.0  # without a sign of the broker
@@ -41,7 +45,8 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {  # the first one is what hold
     "tombstones": ("keep", "skip"),
     "missing": ("tell", "skip"),
 }
-_OPTIONS: Final = (*_CHOICES, "columns", "schema", "registry")
+_OPTIONS: Final = (*_CHOICES, "columns", "schema", "registry", "secret")
+_PORT: Final = 9092
 _SECRET: Final = ("password", "secret", "key.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.assertion")
 _META: Final = pl.Schema(
     {
@@ -65,7 +70,7 @@ class KafkaSource:
     reads_on = True
 
     def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
-        address = Address.parse(url, "source")
+        address = Address.parse(url, "source", files=False)
         told = {name: address.settings[name] for name in _OPTIONS if name in address.settings}
         settings = {name: value for name, value in address.settings.items() if name not in told}
         _refuse_secrets(address)
@@ -75,6 +80,7 @@ class KafkaSource:
                     f"The option {name} of {address} is '{told[name]}'", f"it is one of {', '.join(choices)}", "source"
                 )
         self._address = Address(address.servers, address.topic, settings)
+        self._url = f"kafka://{address.servers}/{address.topic}"
         self._told = told
         self._patience_s = patience_s
         self._avro: AvroRecords | None = None
@@ -91,10 +97,18 @@ class KafkaSource:
 
     @contextmanager
     def _reading(self, ask: Ask) -> Iterator[Reading]:
-        topic = Topic(self._address, self._patience_s)
+        topic = Topic(self._known(), self._patience_s)
         found = topic.look()
         begins = begins_of(found, Bookmark.parse(ask.after), skips=self._option("missing") == "skip", told=str(self._address))
         yield _OfTopic(topic, found, begins, ask, self._form(ask), self._options())
+
+    def _known(self) -> Address:
+        """Return the address with what the secret holds: it is good for these brokers alone."""
+        if "secret" not in self._told:
+            return self._address
+        held = credentials(self._told["secret"], ServerUrl.parse(self._url), _PORT, os.environ)
+        settings = {**self._address.settings, **held.options, "sasl.username": held.user, "sasl.password": held.password}
+        return Address(self._address.servers, self._address.topic, settings)
 
     def _form(self, ask: Ask) -> Form:
         reserved = tuple(_META) if self._option("meta") == "true" else ()
@@ -168,13 +182,13 @@ class _OfTopic:
 
 def _refuse_secrets(address: Address) -> None:
     """Return when the URL, which is kept with a dataset for all to read, holds no secret."""
-    held = sorted(name for name in address.shown if any(part in name for part in _SECRET))
+    held = sorted(name for name in address.shown - set(_OPTIONS) if any(part in name for part in _SECRET))
     if "registry" in address.shown and urlsplit(address.settings["registry"]).password is not None:
         held.append("registry")
     if held:
         what = f"The URL {address} holds a secret in {held[0]}"
         why = "it is kept with the dataset, where others read it"
-        raise Problem("source.invalid", what, why, "put it into a file of lines NAME=VALUE, and name that: ?config=FILE")
+        raise Problem("source.invalid", what, why, "write secret=NAME: the server's variable MODELYARD_SECRET_NAME holds it")
 
 
 def _stretches(messages: Sequence[Message]) -> Iterator[list[Message]]:
