@@ -79,7 +79,7 @@ class Registry:
                 return Undecodable(f"schema {number} of the registry {self} is none of Avro, or refers to others")
             return parse_schema(json.loads(told["schema"]))
         except Exception as error:  # a stranger's schema may break in any way
-            return Undecodable(f"schema {number} of the registry {self} cannot be read: {first_line(error)}")
+            return Undecodable(f"schema {number} of the registry {self} cannot be read: {type(error).__name__}")
 
     def _away(self, why: str) -> Problem:
         return Problem("source.unavailable", f"The schema registry {self} cannot be asked", why, "try again when it answers")
@@ -135,4 +135,5 @@ def _schema_of(file: Path) -> Schema:
         return parse_schema(json.loads(file.read_text()))
     except Exception as error:  # a schema may be wrong in any way
         step = "name files of Avro schemas, the one to read by first"
-        raise Problem("source.invalid", f"The schema {file} cannot be read", first_line(error), step) from error
+        why = f"it holds no Avro schema ({type(error).__name__})"  # what else it holds is not for whoever names it
+        raise Problem("source.invalid", f"The schema {file} cannot be read", why, step) from error

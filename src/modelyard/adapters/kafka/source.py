@@ -47,7 +47,24 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {  # the first one is what hold
 }
 _OPTIONS: Final = (*_CHOICES, "columns", "schema", "registry", "secret")
 _PORT: Final = 9092
-_SECRET: Final = ("password", "secret", "key.pem", "sasl.oauthbearer.config", "sasl.oauthbearer.assertion")
+_FREE: Final = (
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "ssl.endpoint.identification.algorithm",
+)
+_FREE_KINDS: Final = (
+    "client.",
+    "fetch.",
+    "queued.",
+    "socket.",
+    "reconnect.",
+    "metadata.",
+    "topic.metadata.",
+    "receive.",
+    "broker.",
+)
 _META: Final = pl.Schema(
     {
         "kafka_time": pl.Datetime("us", "UTC"),
@@ -73,7 +90,7 @@ class KafkaSource:
         address = Address.parse(url, "source", files=False)
         told = {name: address.settings[name] for name in _OPTIONS if name in address.settings}
         settings = {name: value for name, value in address.settings.items() if name not in told}
-        _refuse_secrets(address)
+        _refuse_settings(address)
         for name, choices in _CHOICES.items():
             if told.get(name, choices[0]) not in choices:
                 raise invalid(
@@ -180,15 +197,19 @@ class _OfTopic:
         self.undecoded.append(Undecoded(one.value or b"", f"{self.found.name}/{one.partition}/{one.offset}", why))
 
 
-def _refuse_secrets(address: Address) -> None:
-    """Return when the URL, which is kept with a dataset for all to read, holds no secret."""
-    held = sorted(name for name in address.shown - set(_OPTIONS) if any(part in name for part in _SECRET))
+def _refuse_settings(address: Address) -> None:
+    """Return when the URL, which members write and read, holds neither a secret nor a setting that is for the server.
+
+    Some of librdkafka's settings name programs to run, libraries to load, and files.
+    """
+    known = {name for name in address.shown if name in (*_FREE, *_OPTIONS) or name.startswith(_FREE_KINDS)}
+    held = sorted(address.shown - known)
     if "registry" in address.shown and urlsplit(address.settings["registry"]).password is not None:
         held.append("registry")
     if held:
-        what = f"The URL {address} holds a secret in {held[0]}"
-        why = "it is kept with the dataset, where others read it"
-        raise Problem("source.invalid", what, why, "write secret=NAME: the server's variable MODELYARD_SECRET_NAME holds it")
+        what, why = f"The URL {address} may not hold {held[0]}", "it is kept with the dataset, where others read and write it"
+        step = "write secret=NAME: the server's variable MODELYARD_SECRET_NAME holds user, password and such settings"
+        raise Problem("source.invalid", what, why, step)
 
 
 def _stretches(messages: Sequence[Message]) -> Iterator[list[Message]]:
