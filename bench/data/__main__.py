@@ -1,102 +1,30 @@
-"""Time data brought in, ours beside the usual way: `python -m bench.data [--quick] [--json FILE]`.
+"""Time data brought in, beside the usual ways: `python -m bench.data [--quick] [--only WORK] [--json FILE]`.
 
-PostgreSQL, 1 M rows of 25 columns into one frame in memory, by a source of ours and by `pandas.read_sql`. Each reads in a
-process of its own, in turns, pandas from an environment of its own that is kept in the user's cache; seconds without imports,
-and the most memory that the process held. Both have to find the same rows.
+Works are `postgresql`, a table into memory, and `kafka`, a topic into versions; see their modules.
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import psycopg
+from bench.data import kafka, postgresql
+from bench.results import show
 
-from bench.results import Result, show
-from tests.environments import python_with
-from tests.services import Postgresql
-
-HERE = Path(__file__).parent
-PEER = ("pandas==3.1.1", "sqlalchemy==2.1.9", "psycopg[binary]==3.3.9")
-ROWS = 1_000_000
-FLOOR_TIME, AIM_TIME = 2.0, 4.0
-FLOOR_MEMORY, AIM_MEMORY = 5.0, 8.0
-TABLE = """
-CREATE TABLE flights AS SELECT
-    n AS id,
-    timestamptz '2013-01-01' + n * interval '31 seconds' AS at,
-    date '2013-01-01' + (n / 2800)::int4 AS day,
-    n % 2 = 0 AS late,
-    (array['JFK', 'LGA', 'EWR'])[1 + (n % 3)::int4] AS origin,
-    'N' || n % 4000 AS tail,
-    CASE WHEN n % 7 = 0 THEN NULL ELSE 'carrier ' || n % 16 END AS carrier,
-    {integers},
-    {floats}
-FROM generate_series(1::int8, {rows}) AS n
-"""
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """Start a PostgreSQL server of our own and give its URL."""
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        scratch.chmod(0o711)
-        found = Postgresql()
-        try:
-            yield found.start(scratch)
-        finally:
-            found.stop()
-
-
-def fill(url: str) -> None:
-    """Make the table: 25 columns of numbers, text, dates and truth values."""
-    integers = ", ".join(f"((n * {7 + k}) % 10007)::int4 AS i{k}" for k in range(6))
-    floats = ", ".join(f"sin(n * {k + 1})::float8 AS x{k}" for k in range(12))
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(TABLE.format(integers=integers, floats=floats, rows=ROWS).encode())
-        connection.execute("VACUUM ANALYZE flights")
-
-
-def read(command: Sequence[str], url: str) -> dict[str, Any]:
-    """Return what one reading tells."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([*command, url, "flights"], env=environment, check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+WORKS = {"postgresql": postgresql.measure, "kafka": kafka.measure}
 
 
 def main() -> int:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="each reads once instead of five times")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    ours = [sys.executable, "-m", "bench.data.read_ours"]
-    theirs = [str(python_with("bench-pandas", *PEER)), str(HERE / "read_pandas.py")]
-    with server() as url:
-        fill(url)
-        read(ours, url), read(theirs, url)  # the table into the server's memory
-        pairs = [(read(ours, url), read(theirs, url)) for _ in range(1 if arguments.quick else 5)]
-    for mine, peer in pairs:
-        if (mine["shape"], mine["id"]) != (peer["shape"], peer["id"]) or mine["shape"] != [ROWS, 25]:
-            raise SystemExit(f"not the same rows: {mine} and {peer}")
-    results = []
-    for work, metric, key, floor, aim in (
-        (f"PostgreSQL {ROWS:,} x 25: time", "s", "s", FLOOR_TIME, AIM_TIME),
-        (f"PostgreSQL {ROWS:,} x 25: memory", "MB", "mb", FLOOR_MEMORY, AIM_MEMORY),
-    ):
-        mine, peer = (statistics.median(one[key] for one in side) for side in zip(*pairs, strict=True))
-        results.append(Result(work, metric, "pandas.read_sql", mine, peer, peer / mine, floor, aim))
-    versions = dict(package.split("==") for package in PEER)
-    return show("data", results, versions=versions, json_file=arguments.json, keep=not arguments.quick)
+    parser.add_argument("--quick", action="store_true", help="once instead of several times")
+    parser.add_argument("--only", metavar="WORK", choices=list(WORKS), help=f"one of {', '.join(WORKS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    options = parser.parse_args()
+    works = [options.only] if options.only else list(WORKS)
+    results = [row for name in works for row in WORKS[name](quick=options.quick)]
+    versions = dict(package.split("==") for package in postgresql.PEER) if "postgresql" in works else {}
+    versions |= {name: version(name) for name in ("polars", "confluent-kafka")}
+    return show("data", results, versions=versions, json_file=options.json, keep=not options.quick and options.only is None)
 
 
 if __name__ == "__main__":
