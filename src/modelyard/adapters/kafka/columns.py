@@ -35,10 +35,23 @@ class Fields:
     ----------
     known
         Names that mean something already, and are not looked at.
+    depth
+        How deep they are within others.
+    reserved
+        Names that are given away otherwise.
+    only
+        The names that matter; others are passed over, whatever they hold. None: all do.
     """
 
-    def __init__(self, known: Collection[str] = (), depth: int = 0, reserved: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        known: Collection[str] = (),
+        depth: int = 0,
+        reserved: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> None:
         self._known = set(known)
+        self._only = None if only is None else set(only)
         self._folded = {name.casefold(): name for name in (*known, *reserved)}
         self._reserved = set(reserved)
         self._depth = depth
@@ -48,8 +61,12 @@ class Fields:
     def look(self, documents: Sequence[Document]) -> None:
         """Take note of the fields of these documents that are not known."""
         for name in dict.fromkeys(chain.from_iterable(documents)):
-            if name not in self._known and self._admits(name):
+            if name not in self._known and self.matters(name) and self._admits(name):
                 self._seen[name].look([one[name] for one in documents if name in one])
+
+    def matters(self, name: str) -> bool:
+        """Return whether anybody wants to know of a name."""
+        return self._only is None or name in self._only
 
     def why_not(self, name: str) -> str:
         """Return why a name cannot be one of a column."""
@@ -145,9 +162,7 @@ def why_not_held(dtype: pl.DataType) -> str:
     return next(iter(refused), "") or next(filter(None, within), "")
 
 
-def frame_of(
-    documents: Sequence[Document], types: Mapping[str, pl.DataType], names: Fields | None = None
-) -> tuple[pl.DataFrame, Wrong]:
+def frame_of(documents: Sequence[Document], types: Mapping[str, pl.DataType], names: Fields) -> tuple[pl.DataFrame, Wrong]:
     """Return documents as a frame of these columns, and why some do not fit. The rows of those are of no use."""
     if not types:
         why = "nothing in it tells a column"
@@ -156,9 +171,10 @@ def frame_of(
     known = types.keys()
     for row, document in enumerate(documents):
         if not known >= document.keys():
-            name = next((name for name in document if name not in known and not _tells_nothing(document[name])), None)
+            others = (name for name in document if name not in known and names.matters(name))
+            name = next((name for name in others if not _tells_nothing(document[name])), None)
             if name is not None:
-                wrong[row] = f"the field {_shown(name)} is not taken: {(names or Fields()).why_not(name)}"
+                wrong[row] = f"the field {_shown(name)} is not taken: {names.why_not(name)}"
     columns = []
     for name, dtype in types.items():
         column, more = cells([document.get(name) for document in documents], dtype, name)

@@ -83,16 +83,24 @@ class Documents:
         What is known of columns.
     reserved
         Names that are added to each row.
+    only
+        Of columns that are not known, those that matter; None: all.
     texts
         Whether all values are texts, which may say something else: those of CSV.
     """
 
     def __init__(
-        self, decode: Decode, types: Mapping[str, pl.DataType], reserved: Collection[str] = (), *, texts: bool = False
+        self,
+        decode: Decode,
+        types: Mapping[str, pl.DataType],
+        reserved: Collection[str] = (),
+        only: Collection[str] | None = None,
+        *,
+        texts: bool = False,
     ) -> None:
         self._decode = decode
         self._known = dict(types)
-        self._fields = Fields(types, reserved=reserved)
+        self._fields = Fields(types, reserved=reserved, only=only)
         self._texts: dict[str, TextType | None] | None = {} if texts else None
 
     @property
@@ -142,9 +150,11 @@ class ArrowStreams:
     wrong as a whole.
     """
 
-    def __init__(self, types: Mapping[str, pl.DataType], reserved: Collection[str] = ()) -> None:
+    def __init__(
+        self, types: Mapping[str, pl.DataType], reserved: Collection[str] = (), only: Collection[str] | None = None
+    ) -> None:
         self._known = dict(types)
-        self._fields = Fields(types, reserved=reserved)
+        self._fields = Fields(types, reserved=reserved, only=only)
         self._seen: dict[str, Counter[pl.DataType]] = {}
 
     @property
@@ -180,7 +190,7 @@ class ArrowStreams:
 
     def _fitted(self, frame: pl.DataFrame, types: Mapping[str, pl.DataType]) -> tuple[pl.DataFrame | None, str]:
         for name in frame.columns:
-            if name not in types and frame[name].null_count() < frame.height:
+            if name not in types and self._fields.matters(name) and frame[name].null_count() < frame.height:
                 stored = stored_type(frame.schema[name])
                 why = f"no table holds {frame.schema[name]}" if stored is None else why_not_held(stored)
                 return None, f"the column '{name}' is not taken: {why or self._fields.why_not(name)}"

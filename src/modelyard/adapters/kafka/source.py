@@ -130,14 +130,15 @@ class KafkaSource:
     def _form(self, ask: Ask) -> Form:
         reserved = tuple(_META) if self._option("meta") == "true" else ()
         types = {name: dtype for name, dtype in ask.types.items() if name not in reserved}
+        only = None if ask.columns is None else {*ask.columns, *([ask.within.column] if ask.within else [])}
         match self._option("format"):
             case "arrow":
-                return ArrowStreams(types, reserved)
+                return ArrowStreams(types, reserved, only)
             case "csv":
                 columns = tuple(name.strip() for name in self._told.get("columns", "").split(",") if name.strip())
-                return Documents(csv_lines(columns), types, reserved, texts=True)
+                return Documents(csv_lines(columns), types, reserved, only, texts=True)
             case _:
-                return Documents(self._avro or json_object, types, reserved)
+                return Documents(self._avro or json_object, types, reserved, only)
 
     def _option(self, name: str) -> str:
         return self._told.get(name, _CHOICES[name][0])

@@ -248,6 +248,15 @@ def test_names_that_no_column_can_have_are_told(document: Any, why: str) -> None
     assert found.frame.height == 2
 
 
+def test_fields_that_nobody_wants_are_passed_over() -> None:
+    messages = [b'{"a": 1, "_row": 2, "b": 1}', b'{"a": 2, "b": "x", "A": []}']
+    [found] = rows_of(Documents(json_object, {}, only=["a"]), [messages])
+    assert found.frame.rows(named=True) == [{"a": 1}, {"a": 2}]
+    frames = pl.DataFrame({"a": [1], "b": [1]}), pl.DataFrame({"a": [2], "b": [[1]]})
+    [found] = rows_of(ArrowStreams({}, only=["a"]), [[stream(frame) for frame in frames]])
+    assert found.frame.rows(named=True) == [{"a": 1}, {"a": 2}]
+
+
 def test_fields_that_hold_nothing_make_no_columns() -> None:
     found = rows({"a": 1, "b": None, "c": {}, "_row": None}, {"a": 2, "": None})
     assert found.frame.to_dicts() == [{"a": 1}, {"a": 2}]
