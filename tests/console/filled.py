@@ -168,7 +168,9 @@ def fill_data(made: Filled) -> None:
     clicks = create_dataset(ports, actor, project, "clicks", source="kafka://broker.example:9092/clicks")
     undecoded = (Undecoded(f"{{{HOSTILE}".encode(), "clicks/0/7", "it is no JSON"),)
     page = pl.DataFrame({"page": ["/", "/buy"]})
-    take_in(ports, actor, clicks, page, Origin((), "", False, page.schema, Move("", '{"next":{"0":8}}'), undecoded))
+    take_in(
+        ports, actor, clicks, page, Origin((), "", False, page.schema, move=Move("", '{"next":{"0":8}}'), undecoded=undecoded)
+    )
     create_dataset(ports, actor, project, "planes", key=["tailnum"], source="file:///data/planes.csv")
 
 

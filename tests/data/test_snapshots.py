@@ -29,6 +29,7 @@ class Stream:
     poison: dict[int, bytes] = field(default_factory=dict)  # by the row before which it lies
     meanwhile: Callable[[], object] = lambda: None  # happens while somebody reads
     reads_on: bool = True
+    repeats: bool = False
     asked: list[Ask] = field(default_factory=list)
 
     @contextmanager
@@ -79,12 +80,17 @@ def test_a_row_that_is_sent_again_enters_once_by_its_key(place: Place) -> None:
     assert (made(again).rows, again.quarantined) == (15, 0)
 
 
-def test_a_row_that_changed_stands_in_for_the_one_held_where_that_is_asked_for(place: Place) -> None:
+def test_a_row_that_changed_stands_in_for_the_one_held_or_is_passed_over_as_is_asked_for(place: Place) -> None:
     changed = flights(5, 15).with_columns(delay=pl.col("delay") + 1)
-    streaming(place, Stream(pl.concat([flights(0, 10), changed]), most=10), key=("flight_id",))
-    place.snapshot(replacing=True)
-    version = made(place.snapshot(replacing=True))
-    assert (version.rows, version.replaced) == (15, 5)
+    for name, replacing in (("flights", True), ("others", False)):
+        stream = Stream(pl.concat([flights(0, 10), changed]), most=10)
+        if name == "flights":
+            streaming(place, stream, key=("flight_id",))
+        else:
+            object.__setattr__(place.ports, "source", lambda _: stream)  # noqa: B023 - it is asked at once
+            place.dataset(name, source=URL)
+        place.snapshot(name, replacing=replacing)
+        assert made(place.snapshot(name, replacing=replacing)).replaced == (5 if replacing else 0)
     assert place.rows("flights").sort("departs_at").equals(pl.concat([flights(0, 5), changed]))
 
 
@@ -180,6 +186,65 @@ def test_a_version_names_the_files_that_its_new_rows_came_from(place: Place) -> 
     flights(9, 12).write_parquet(place.folder / "d.parquet")
     files = [parent for parent in made(place.snapshot()).parents if parent.kind == "file"]
     assert [(file.ref, file.told) for file in files] == [((place.folder / "d.parquet").as_uri(), "d.parquet")]
+
+
+def test_what_is_no_row_stands_in_no_rows_way(place: Place) -> None:
+    rows = flights(0, 6)
+    stream = streaming(place, Stream(rows, most=2, poison={0: b"", 2: b"", 4: b""}), key=("flight_id",))
+    stream.rows = pl.concat([rows[:2], rows[:2], rows[:2], rows[2:]])  # two portions of nothing new
+    for _ in range(3):
+        assert place.snapshot().quarantined == 1
+    assert place.quarantine()["_place"].to_list() == ["flights/0", "flights/2", "flights/4"]
+    place.snapshot()
+    assert made(place.snapshot()).rows == 6
+
+
+def test_rows_like_one_in_quarantine_are_judged_anew_in_a_stream(place: Place) -> None:
+    stream = streaming(place, Stream(pl.concat([flights(0, 2), flights(1, 3)]), most=2), stop_share=1.0)
+    change_checks(place.ports, place.actor, place.project, "flights", checks=[quality.between("delay", 0, 0)], stop_share=1.0)
+    assert place.snapshot().quarantined == 1
+    change_checks(place.ports, place.actor, place.project, "flights", checks=[], stop_share=1.0)
+    assert (place.snapshot().admitted, stream.asked[-1].after) == (2, "2")
+
+
+def test_a_row_with_a_column_that_the_quarantine_lacks_is_another_row(place: Place) -> None:
+    path = place.folder / "flights.parquet"
+    bad = flights(0, 3).with_columns(flight_id=pl.when(pl.col("flight_id") != "UA1").then("flight_id"))
+    bad.write_parquet(path)
+    place.dataset(source=str(path), stop_share=0.5)
+    assert place.snapshot().quarantined == 1
+    bad.with_columns(note=pl.lit("late")).write_parquet(path)
+    assert place.snapshot().quarantined == 1
+
+
+def test_two_snapshots_at_once_take_each_row_once(place: Place) -> None:
+    stream = streaming(place, Stream(flights(0, 10), reads_on=False))
+
+    def overtake() -> None:
+        stream.meanwhile = lambda: None
+        place.snapshot()
+
+    stream.meanwhile = overtake
+    assert made(place.snapshot()).rows == 10
+    assert place.rows("flights").equals(flights(0, 10))
+
+
+def test_a_table_with_a_watermark_needs_a_key_and_so_does_a_stretch_of_a_stream(place: Place) -> None:
+    stream = Stream(flights(0, 10), repeats=True)
+    with pytest.raises(Problem, match="watermark"):
+        streaming(place, stream)
+    stream.repeats = False
+    place.dataset(source=URL, key=())
+    with pytest.raises(Problem, match="no stretches"):
+        place.snapshot(since=START)
+
+
+def test_a_row_that_changed_is_taken_from_a_source_that_will_not_tell_it_again(place: Place) -> None:
+    changed = flights(5, 15).with_columns(delay=pl.col("delay") + 1)
+    streaming(place, Stream(pl.concat([flights(0, 10), changed]), most=10), key=("flight_id",))
+    place.snapshot()
+    version = made(place.snapshot())
+    assert (version.rows, version.replaced) == (15, 5)
 
 
 # The same rows

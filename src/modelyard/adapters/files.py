@@ -37,6 +37,7 @@ class PlacedSource:
     """
 
     reads_on = False
+    repeats = False
 
     def __init__(self, url: str) -> None:
         self._named = named_files(url)
@@ -62,6 +63,7 @@ class DownloadedSource:
     """
 
     reads_on = False
+    repeats = False
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

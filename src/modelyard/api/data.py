@@ -64,11 +64,14 @@ class Checks:
 
 @dataclass(frozen=True)
 class NewSnapshot:
-    """What to take from the source: rows of [since, until); whether those of a known key stand in for those held."""
+    """What to take from the source: rows of [since, until); whether those of a known key stand in for those held.
+
+    None: of a source that reads on.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
-    replacing: bool = False
+    replacing: bool | None = None
     note: str = ""
 
 
@@ -149,13 +152,20 @@ def take_snapshot(call: InProject, name: str, new: NewSnapshot) -> Admission:
     )
 
 
+def _parent(text: str) -> Parent:
+    kind, *rest = text.split("|", 2)
+    if not rest:
+        raise Problem("parent.invalid", f"'{text[:200]}' names nothing that rows come from", "it is KIND|REF|TOLD")
+    return Parent(kind, *rest)
+
+
 @router.post("/{name}/rows", status_code=201)
 async def append_rows(
     call: InProject, name: str, request: Request, parent: Annotated[list[str] | None, Query()] = None, note: str = ""
 ) -> Admission:
     """Append the rows of an Arrow IPC body. Each `parent` is `KIND|REF|TOLD`."""
     frame = frame_of(await request.body())
-    parents = [Parent(*text.split("|", 2)) for text in parent or ()]
+    parents = [_parent(text) for text in parent or ()]
     return await run_in_threadpool(append, call.platform, call.actor, call.project, name, frame, parents=parents, note=note)
 
 

@@ -125,13 +125,15 @@ def checks(
         say("--apply asks for all of them; or write the chosen ones into checks=[…]")
 
 
-@command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01", "yard dataset snapshot orders --replacing")
+@command(noun, "snapshot", "yard dataset snapshot flights --until 2013-04-01", "yard dataset snapshot planes --replacing")
 def snapshot(
     name: Name,
     *,
     since: Time = None,
     until: Time = None,
-    replacing: Annotated[bool, typer.Option(help="Rows of a known key stand in for those held.")] = False,
+    replacing: Annotated[
+        bool | None, typer.Option(help="Rows of a known key stand in for those held. Default: of a source that is read on.")
+    ] = None,
     note: str = "",
     project: ProjectName = None,
     as_json: Json = False,

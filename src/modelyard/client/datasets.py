@@ -91,13 +91,13 @@ class DatasetClient:
         return self.record.name
 
     def snapshot(
-        self, *, since: datetime | None = None, until: datetime | None = None, replacing: bool = False, note: str = ""
+        self, *, since: datetime | None = None, until: datetime | None = None, replacing: bool | None = None, note: str = ""
     ) -> DatasetVersionClient:
         """Read the source, those rows of [since, until) by event time, and return the version that holds what is new of them.
 
         A stream, or a table with a watermark, is read on from where the snapshot before ended, unless a stretch is named; a
         stream at most a million messages at a time: `admission.waiting` of the version tells how many lie beyond. With
-        `replacing` rows of a known key stand in for those held.
+        `replacing` rows of a known key stand in for those held; None: of a source that is read on.
 
         Raises
         ------

@@ -45,7 +45,9 @@ def told_lineage(graph: Graph) -> str:
 def columns_of(graph: Graph) -> dict[str, int]:
     """Return the column of each node, the chosen one's being 0: its ancestors left of it, what was made of it to the right."""
     places = {graph.nodes[0].id: 0}
-    for _ in graph.nodes:
+    known = 0
+    while known < len(places):  # until a pass finds no more
+        known = len(places)
         for edge in graph.edges:
             if edge.target in places and edge.source not in places:
                 places[edge.source] = places[edge.target] - 1

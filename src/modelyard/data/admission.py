@@ -136,26 +136,22 @@ def _content(raw: bytes) -> str:
 
 
 def without_quarantined(rows: pl.DataFrame, quarantine: pl.LazyFrame) -> pl.DataFrame:
-    """Return those rows that the quarantine does not hold, but for rows of stopped batches, which get another try."""
+    """Return those rows that the quarantine does not hold, but for rows of stopped batches, which get another try.
+
+    What the quarantine has no column for counts as null there: a row with a value in it is another row.
+    """
     names = [name for name in quarantine.collect_schema().names() if name not in RESERVED]
     held = quarantine.filter(~pl.col("_reasons").list.contains(STOPPED), pl.col("_row").is_not_null()).select(names)
     texts = as_texts(rows)
     both = [name for name in names if name in texts.columns]
-    found = texts.with_row_index("_row").lazy().join(held, on=both, how="semi", nulls_equal=True).select("_row").collect()
+    if not both:
+        return rows
+    beyond = [name for name in texts.columns if name not in names and name not in RESERVED]
+    alike = texts.with_row_index("_row").filter(
+        pl.all_horizontal(pl.lit(value=True), *(pl.col(name).is_null() for name in beyond))
+    )
+    found = alike.lazy().join(held, on=both, how="semi", nulls_equal=True).select("_row").collect()
     return rows.filter(~pl.int_range(pl.len()).is_in(found["_row"].implode()))
-
-
-def undecoded_beyond(found: Sequence[Undecoded], quarantine: pl.LazyFrame) -> tuple[Undecoded, ...]:
-    """Return what the quarantine does not hold: a writer that was killed may have left it there, and it is read again."""
-    if "_place" not in quarantine.collect_schema():
-        return tuple(found)
-    told = pl.LazyFrame(
-        {"_place": [one.place for one in found], "_content": [_content(one.content) for one in found]},
-        schema={"_place": pl.String(), "_content": pl.String()},
-    ).with_row_index("_row")
-    held = told.join(quarantine.select("_place", "_content"), on=["_place", "_content"], how="semi")
-    known = set(held.select("_row").collect()["_row"])
-    return tuple(one for place, one in enumerate(found) if place not in known)
 
 
 def as_texts(rows: pl.DataFrame) -> pl.DataFrame:

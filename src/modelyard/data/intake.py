@@ -1,6 +1,6 @@
 """Taking a batch in: judged, its bad rows to quarantine, its clean ones a version, and all of it seen at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Protocol
@@ -9,16 +9,16 @@ import polars as pl
 
 from modelyard.core import Clock, IdMaker, ObjectStore, PageRequest, Problem
 from modelyard.data import reading
-from modelyard.data.admission import beyond_held, judge, nothing_judged, undecoded_beyond, without_quarantined
+from modelyard.data.admission import beyond_held, judge, nothing_judged, without_quarantined
 from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.quality.kinds import Scope, scope_of
 from modelyard.data.rules import quarantine_of
 from modelyard.data.schema import conform, dtype_of
-from modelyard.data.sources import Source, Undecoded
+from modelyard.data.sources import Source
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Admission, Dataset, DatasetVersion
-from modelyard.data.writing import Batch, Origin, record, write_quarantine, write_version
+from modelyard.data.writing import NONE, Batch, Origin, record, write_quarantine, write_version
 from modelyard.tenancy import Actor
 
 ROUNDS = 20
@@ -84,27 +84,23 @@ def types_of(dataset: Dataset, held: pl.LazyFrame | None) -> pl.Schema:
 
 def beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that are not in the dataset's quarantine, but for those of stopped batches."""
-    table = quarantine_of(dataset.name)
-    if ports.lake.version(dataset.project, table) is None:
-        return rows
-    return without_quarantined(rows, ports.lake.scan(dataset.project, table))
-
-
-def undecoded_beyond_quarantine(ports: Ports, dataset: Dataset, found: Sequence[Undecoded]) -> tuple[Undecoded, ...]:
-    """Return what is not in the dataset's quarantine: it was read before, by a snapshot that was killed."""
-    table = quarantine_of(dataset.name)
-    if not found or ports.lake.version(dataset.project, table) is None:
-        return tuple(found)
-    return undecoded_beyond(found, ports.lake.scan(dataset.project, table))
+    held = reading.quarantine(ports, dataset.project, dataset.name)
+    return rows if held is None else without_quarantined(rows, held)
 
 
 def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin) -> Admission:
     before = reading.latest_version(ports, dataset.project, dataset.name)
+    if origin.upon and origin.upon != (before.id if before else NONE):
+        what, why = f"'{dataset.name}' has another version than the one it was read beside", "another snapshot was quicker"
+        raise Problem("bookmark.conflict", what, why, "take the snapshot again")
     held = None if before is None else reading.read(ports, dataset.project, before)
     rows = frame if origin.move is not None and not frame.width else conform(frame, types_of(dataset, held))
     if origin.replacing and held is not None:
-        rows = beyond_quarantine(ports, dataset, beyond_held(rows, held, dataset.key))
+        rows = beyond_held(rows, held, dataset.key)
+        rows = rows if origin.upon else beyond_quarantine(ports, dataset, rows)  # a snapshot has looked already
     if not rows.height and not origin.undecoded and before is None:
+        if origin.move is not None:
+            record(ports, Batch(dataset, None, None, nothing_judged(rows), actor.member, ports.clock(), origin), None)
         raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
     now = ports.clock()
     against = _against(ports, dataset, before, held, origin.came)

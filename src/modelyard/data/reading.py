@@ -10,9 +10,13 @@ import polars as pl
 from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
 from modelyard.core.pages import MAX_LIMIT
 from modelyard.data.profile import Profile, from_json
-from modelyard.data.rules import VERSION_PREFIX, parse_ref, table_of
+from modelyard.data.rules import VERSION_PREFIX, parse_ref, quarantine_of, table_of
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
+
+STOPPED_FACT = "batch.stopped"
+QUARANTINING = (STOPPED_FACT, "batch.quarantined")  # facts of batches that put something into quarantine
+_EVENTS = 1_000
 
 
 class Ports(Protocol):
@@ -114,6 +118,20 @@ def read_batches(ports: Ports, batches: Sequence[DatasetVersion], version: Datas
     commits = [one.digest for one in batches]
     rows = ports.lake.scan(version.project, table_of(version.name), version=version.table_version, commits=commits)
     return rows.select(column.name for column in version.schema.columns)
+
+
+def quarantine(ports: Ports, project: ProjectId, name: str) -> pl.LazyFrame | None:
+    """Return the dataset's quarantined rows, in the order they came; None: it has none.
+
+    Only what a recorded batch put there is read: what a killed or overtaken writer left stays unseen, as it does with versions.
+    """
+    batches: dict[str, None] = {}
+    after = 0
+    with ports.transaction() as tx:
+        while found := tx.events.read(project, after=after, limit=_EVENTS, kinds=QUARANTINING, subject=name):
+            batches.update(dict.fromkeys(str(event.data["batch"]) for event in found))
+            after = found[-1].position
+    return ports.lake.scan(project, quarantine_of(name), commits=list(batches)) if batches else None
 
 
 def profile_of(ports: Ports, project: ProjectId, version: DatasetVersion) -> Profile:

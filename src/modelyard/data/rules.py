@@ -9,6 +9,7 @@ from modelyard.data.types import Check, Column, Dataset
 
 VERSION_PREFIX = "dsv"
 LATEST = "latest"
+PARENTS = ("source", "file", "ledger")  # kinds of what rows come from, besides versions
 
 
 def check_dataset_name(name: str) -> str:
@@ -40,6 +41,13 @@ def check_declared(columns: Sequence[Column], key: Sequence[str], time: str | No
         why = f"'{lacking[0]}' is of its key or time, and not among them" if lacking else "a name is empty or there twice"
         step = "declare each column once, with those of the key"
         raise Problem("dataset.invalid", "The columns cannot be declared so", why, step)
+
+
+def check_replaceable(dataset: Dataset) -> None:
+    """Return when rows of the dataset can stand in for those held. Problem `dataset.invalid` where it has no key."""
+    if not dataset.key:
+        why = "it has no key to know them by"
+        raise Problem("dataset.invalid", f"Rows of '{dataset.name}' cannot be replaced", why, "take them in without replacing")
 
 
 def check_stop_share(share: float) -> None:

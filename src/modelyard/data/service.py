@@ -14,16 +14,18 @@ from modelyard.data.profile import Profile
 from modelyard.data.quality import Suggestion, suggest
 from modelyard.data.quality.kinds import told, verify
 from modelyard.data.rules import (
+    PARENTS,
     check_columns_of,
     check_dataset_name,
     check_declared,
+    check_replaceable,
     check_stop_share,
     promises,
-    quarantine_of,
 )
 from modelyard.data.schema import refuse_reserved
+from modelyard.data.snapshots import check_readable
 from modelyard.data.types import Admission, Check, Column, Dataset, DatasetId, DatasetVersion, Parent
-from modelyard.data.writing import STOPPED_FACT, Origin
+from modelyard.data.writing import Origin
 from modelyard.events import Event, Fact
 from modelyard.tenancy import Actor, authorise
 
@@ -53,7 +55,7 @@ def create_dataset(
     check_columns_of(key, time)
     check_declared(columns, key, time)
     if source is not None:
-        ports.source(source)
+        check_readable(name, key, ports.source(source))
     check_stop_share(stop_share)
     made = Dataset(
         id=DatasetId(ports.ids("ds")),
@@ -173,9 +175,8 @@ def append(
     authorise(actor, "dataset.write", project)
     dataset = reading.find_dataset(ports, project, name)
     refuse_reserved(frame.columns)
-    if replacing and not dataset.key:
-        why = "it has no key to know them by"
-        raise Problem("dataset.invalid", f"Rows of '{name}' cannot be replaced", why, "append them without replacing")
+    if replacing:
+        check_replaceable(dataset)
     origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing, frame.schema)
     return take_in(ports, actor, dataset, frame, origin)
 
@@ -211,9 +212,8 @@ def quarantined(ports: Ports, actor: Actor, project: ProjectId, name: str) -> pl
     """Return the dataset's quarantined rows: values as text, with `_reasons`, `_batch`, `_at` and `_row`, its place there."""
     authorise(actor, "dataset.read", project)
     reading.find_dataset(ports, project, name)
-    if ports.lake.version(project, quarantine_of(name)) is None:
-        return pl.LazyFrame(schema=QUARANTINE_COLUMNS)
-    return ports.lake.scan(project, quarantine_of(name))
+    found = reading.quarantine(ports, project, name)
+    return pl.LazyFrame(schema=QUARANTINE_COLUMNS) if found is None else found
 
 
 def stopped_batches(ports: Ports, actor: Actor, project: ProjectId, name: str, *, most: int = 20) -> list[Event]:
@@ -221,12 +221,15 @@ def stopped_batches(ports: Ports, actor: Actor, project: ProjectId, name: str, *
     authorise(actor, "dataset.read", project)
     reading.find_dataset(ports, project, name)
     with ports.transaction() as tx:
-        return tx.events.read(project, kinds=[STOPPED_FACT], subject=name, limit=most, newest_first=True)
+        return tx.events.read(project, kinds=[reading.STOPPED_FACT], subject=name, limit=most, newest_first=True)
 
 
 def _verified(ports: Ports, project: ProjectId, parent: Parent) -> Parent:
-    """Return a parent that exists, by its id."""
-    if parent.kind != "dataset_version":
+    """Return a parent that exists, by its id. Problem `parent.invalid` for a kind that rows do not come from."""
+    if parent.kind in PARENTS:
         return parent
+    if parent.kind != "dataset_version":
+        why, known = f"it is of the kind '{parent.kind[:40]}'", ", ".join(("dataset_version", *PARENTS))
+        raise Problem("parent.invalid", "The rows cannot come from that", why, f"name one of the kinds {known}")
     version = reading.find_version(ports, project, parent.ref)
     return replace(parent, ref=version.id, told=parent.told or f"{version.name} v{version.number}")

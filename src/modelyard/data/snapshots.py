@@ -1,5 +1,6 @@
 """Snapshots: what is new in a dataset's source becomes a version."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -9,12 +10,13 @@ import polars as pl
 from modelyard.core import Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.content import batch_digest, chain
-from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of, undecoded_beyond_quarantine
+from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of
+from modelyard.data.rules import check_replaceable
 from modelyard.data.schema import column_missing, conform
-from modelyard.data.sources import Ask, Reading, moment
+from modelyard.data.sources import Ask, Reading, Source, moment
 from modelyard.data.store import Stretch
 from modelyard.data.types import Admission, Dataset, DatasetVersion, Parent
-from modelyard.data.writing import Move, Origin
+from modelyard.data.writing import NONE, Move, Origin
 from modelyard.tenancy import Actor, authorise
 
 PART = "_part"  # of a row: the number of the file that it came from, while it is looked at
@@ -29,7 +31,7 @@ def snapshot(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-    replacing: bool = False,
+    replacing: bool | None = None,
     note: str = "",
 ) -> Admission:
     """Read the dataset's source, those rows of [since, until) by event time, and admit what is new of them.
@@ -38,7 +40,8 @@ def snapshot(
     is named; its bookmark moves with the version, in one transaction. Of any source those rows are new whose key the dataset
     does not hold (without a key: whose time is after the last one held; all rows of a source that reads on) and that were not
     quarantined before; rows without a key or time are always looked at. Where nothing is new, the latest version comes back.
-    With `replacing` rows of a known key stand in for those held, where they tell something else.
+    With `replacing` rows of a known key stand in for those held, where they tell something else; None: of a source that reads
+    on, since what it has passed does not come again.
 
     The rows of a snapshot stand in the order of time and key, as far as the dataset names them: the same rows make the same
     version, wherever they came from.
@@ -46,7 +49,8 @@ def snapshot(
     Raises
     ------
     Problem
-        `source.missing` and what else sources raise; `dataset.invalid` for a stretch of a dataset without time;
+        `source.missing` and what else sources raise; `dataset.invalid` for a stretch of a dataset without time, or without a
+        key where its source reads on, and for a table with a watermark without a key;
         `dataset.conflict` when the dataset has neither key nor time to know new rows by; and as `service.append`.
     """
     authorise(actor, "dataset.write", project)
@@ -61,7 +65,14 @@ def snapshot(
 
 
 def _snapshot(
-    ports: Ports, actor: Actor, dataset: Dataset, since: datetime | None, until: datetime | None, note: str, *, replacing: bool
+    ports: Ports,
+    actor: Actor,
+    dataset: Dataset,
+    since: datetime | None,
+    until: datetime | None,
+    note: str,
+    *,
+    replacing: bool | None,
 ) -> Admission:
     if dataset.source is None:
         raise Problem("source.missing", f"The dataset '{dataset.name}' has no source", "rows are appended to it", "append them")
@@ -70,25 +81,50 @@ def _snapshot(
     held = None if latest is None else reading.read(ports, dataset.project, latest)
     types = types_of(dataset, held)
     stretch = _stretch(dataset, since, until)
+    check_readable(dataset.name, dataset.key, source, in_stretches=stretch is not None)
+    if replacing is None:
+        replacing = source.reads_on and bool(dataset.key)
+    elif replacing:
+        check_replaceable(dataset)
     reads_on = source.reads_on and stretch is None
     columns = tuple(column.name for column in dataset.columns) or None
     ask = Ask(columns, stretch, dataset.bookmark if reads_on else "", types)
     with source.read(ask) as found:
         rows, parts = _together(found)
         undecoded, bookmark, waiting = found.undecoded, found.bookmark, found.waiting
+    move = Move(dataset.bookmark, bookmark) if reads_on else None
     came = pl.Schema({name: dtype for name, dtype in rows.schema.items() if name != PART})
     if came:
         _check_named(dataset, rows)
         rows = conform(rows, types)
         if held is not None and latest is not None and not (replacing and dataset.key):
             rows = _beyond(dataset, latest, held, rows, reads_on=reads_on)
-        rows = _in_order(dataset, beyond_quarantine(ports, dataset, rows))
+        if move is None or source.repeats:  # else what comes has not been seen, whatever it is like
+            rows = beyond_quarantine(ports, dataset, rows)
+        rows = _in_order(dataset, rows)
     rows, files = _without_parts(rows, parts)
     whole = Parent("source", dataset.source, told_source(dataset.source))
     parents = (whole, *(file for file in files if file.told != whole.told))  # a file may be all of the source
-    move = Move(dataset.bookmark, bookmark) if reads_on else None
-    origin = Origin(parents, note, replacing, came, move, undecoded_beyond_quarantine(ports, dataset, undecoded))
+    upon = latest.id if latest is not None else NONE
+    origin = Origin(parents, note, replacing, came, upon, move, tuple(undecoded))
     return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
+
+
+def check_readable(name: str, key: Sequence[str], source: Source, *, in_stretches: bool = False) -> None:
+    """Return when a dataset can read a source again and again.
+
+    Raises
+    ------
+    Problem
+        `dataset.invalid` where only a key would tell rows apart, and it has none.
+    """
+    if key or not source.reads_on or not (source.repeats or in_stretches):
+        return
+    if in_stretches:
+        why = "its source reads on, and a row of the stretch could not be known again"
+        raise Problem("dataset.invalid", f"'{name}' takes no stretches", why, "declare it with a key, or take what is new")
+    why = "rows at the watermark where a reading ended come again, and could not be known"
+    raise Problem("dataset.invalid", f"'{name}' cannot be read on", why, "name the columns of its key")
 
 
 def told_source(url: str) -> str:

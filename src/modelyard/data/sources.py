@@ -96,10 +96,12 @@ class Source(Protocol):
 
     @property
     def reads_on(self) -> bool:
-        """Whether a reading with a bookmark gives what came after it, and nothing else: streams, and tables with a watermark.
+        """Whether a reading with a bookmark gives what came after it: streams, and tables with a watermark."""
+        ...
 
-        Rows whose watermark is the very one of the bookmark may come again where there is no telling whether more had it.
-        """
+    @property
+    def repeats(self) -> bool:
+        """Whether rows at the very bookmark come again: more may have been committed there meanwhile. Known by their key."""
         ...
 
     def read(self, ask: Ask) -> AbstractContextManager[Reading]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from modelyard.core import Digest, IdMaker, ObjectStore, Problem, ProjectId, canonical_json, to_text
-from modelyard.core.digests import digest_bytes
+from modelyard.core.digests import digest_bytes, digest_json
 from modelyard.data import reading
 from modelyard.data.admission import Judgement, batch_id, quarantine_rows, undecoded_rows
 from modelyard.data.content import batch_digest, chain
@@ -22,8 +22,6 @@ from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.times import in_utc
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId, Parent
 from modelyard.events import Fact
-
-STOPPED_FACT = "batch.stopped"
 
 
 class Ports(Protocol):
@@ -49,6 +47,9 @@ class Ports(Protocol):
         ...
 
 
+NONE = "none"
+
+
 @dataclass(frozen=True)
 class Move:
     """How far a source was read on: from one bookmark to another."""
@@ -65,6 +66,7 @@ class Origin:
     note: str
     replacing: bool  # rows of a known key stand in for those held
     came: pl.Schema  # the columns in the types that they came in
+    upon: str = ""  # id of the version that known rows were left out by; NONE: the dataset had none; "": none were
     move: Move | None = None  # of a source that is read on
     undecoded: tuple[Undecoded, ...] = ()  # what lay among the rows and is none
 
@@ -87,7 +89,9 @@ class Batch:
         if self.judgement.stopped and self.origin.move is not None:
             return batch_id(self.dataset, self.before, [self.origin.move.before])
         found = [batch_digest(self.judgement.bad), batch_digest(self.judgement.clean), batch_digest(self.judgement.reasons)]
-        return batch_id(self.dataset, self.before, [*found, *(digest_bytes(one.content) for one in self.undecoded)])
+        found += [digest_json([one.place, digest_bytes(one.content)]) for one in self.undecoded]
+        begun = [self.origin.move.before] if self.origin.move is not None else []
+        return batch_id(self.dataset, self.before, [*begun, *found])
 
     @property
     def undecoded(self) -> tuple[Undecoded, ...]:
@@ -185,7 +189,7 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
     facts = []
     bad, name = batch.refused, batch.dataset.name
     if bad:
-        kind = STOPPED_FACT if batch.judgement.stopped else "batch.quarantined"
+        kind = reading.QUARANTINING[0 if batch.judgement.stopped else 1]
         said = {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height, "failed": _failed(batch)}
         facts.append(Fact(kind, name, said))
     with ports.transaction() as tx:

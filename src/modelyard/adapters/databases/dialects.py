@@ -69,6 +69,11 @@ class DialectSource:
         """Whether a column is named by which later rows are told."""
         return bool(self._address.watermark)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether it reads on: what is committed later may have the watermark of the last row."""
+        return self.reads_on
+
     def read(self, ask: Ask) -> AbstractContextManager[Reading]:
         """Read one state of the table, in the order of the watermark if there is one."""
         return self._reading(ask)

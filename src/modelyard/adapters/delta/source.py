@@ -23,6 +23,7 @@ class DeltaSource:
     """
 
     reads_on = False
+    repeats = False
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -85,6 +85,7 @@ class KafkaSource:
     """
 
     reads_on = True
+    repeats = False
 
     def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
         address = Address.parse(url, "source", files=False)

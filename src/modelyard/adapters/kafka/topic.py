@@ -194,7 +194,7 @@ class Topic:
     def _told(self, error: KafkaError) -> Problem:
         """Return what an error of the client means."""
         if error.code() in REFUSED:
-            step = "give user, password and rights by settings in the file that config= names"
+            step = "give it user and password by secret=NAME, and the user the right to read"
             return Problem("source.forbidden", f"{self._address} does not let us read", error.str(), step)
         if error.code() in _UNKNOWN:
             return Problem("source.missing", f"There is no {self._address} any more", error.str(), "look who deleted it")
