@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
@@ -254,3 +254,37 @@ def test_texts_stay_texts_where_they_are_declared(tmp_path: Path) -> None:
     with source.read(Ask(types=pl.Schema({"zip": pl.String(), "n": pl.Int64()}))) as reading:
         [frame] = reading.frames
     assert frame.schema == pl.Schema({"zip": pl.String(), "n": pl.Int64()})
+
+
+def test_a_server_leads_on_within_itself_and_to_no_other(tmp_path: Path) -> None:
+    rows = written(numbered(0, 3), "parquet")
+
+    class Leading(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            there = {"/near.parquet": "/x", "/far.parquet": "http://127.0.0.2:1/x", "/round.parquet": "/round.parquet"}
+            self.send_response(302 if self.path in there else 200)
+            if self.path in there:
+                self.send_header("location", there[self.path])
+            self.send_header("content-length", "0" if self.path in there else str(len(rows)))
+            self.end_headers()
+            if self.path not in there:
+                self.wfile.write(rows)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Leading)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        digest = sha256(rows).hexdigest()
+        assert taken(open_source(f"{url}/near.parquet#sha256={digest}"))[0].height == 3
+        for name, code in (("far", "source.invalid"), ("round", "source.unavailable")):
+            with pytest.raises(Problem) as told:
+                taken(open_source(f"{url}/{name}.parquet#sha256={digest}"))
+            assert told.value.code == code
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

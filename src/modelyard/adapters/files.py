@@ -21,6 +21,7 @@ from modelyard.data.sources import Ask, Plain, Reading, Undecoded, wanted
 from modelyard.data.table_files import ending_of
 
 _CHUNK_BYTES: Final = 1 << 20
+_MOST_HOPS: Final = 5
 _TIMEOUT_S: Final = 60.0  # for each step of a download, not for all of it
 _FORBIDDEN: Final = frozenset({401, 403, 407})
 _GONE: Final = frozenset({404, 410})
@@ -106,7 +107,7 @@ class DownloadedSource:
         try:
             with (
                 whole_file(to) as write,
-                httpx.stream("GET", self._url, headers=_AS_IT_IS, timeout=_TIMEOUT_S, follow_redirects=True) as answer,
+                self._asked() as answer,
             ):
                 self._check(answer)
                 for chunk in answer.iter_raw(_CHUNK_BYTES):
@@ -118,6 +119,23 @@ class DownloadedSource:
         if found.hexdigest() != self._digest:
             self._refuse(found.hexdigest())
         return to
+
+    @contextmanager
+    def _asked(self) -> Iterator[httpx.Response]:
+        """Ask for the file; the server may lead on to another place of its own, and to no other server: nobody named that."""
+        url = httpx.URL(self._url)
+        with httpx.Client(headers=_AS_IT_IS, timeout=_TIMEOUT_S) as client:
+            for _ in range(_MOST_HOPS):
+                with client.stream("GET", url) as answer:
+                    if answer.next_request is None:
+                        yield answer
+                        return
+                    there = answer.next_request.url
+                if (there.scheme, there.host, there.port) != (url.scheme, url.host, url.port):
+                    why, step = f"it leads on to {there.scheme}://{there.host}", "name the address that it leads to"
+                    raise Problem("source.invalid", f"{self._told} is somewhere else", why, step)
+                url = there
+        raise httpx.TooManyRedirects("it leads from one place to the next")
 
     def _check(self, answer: httpx.Response) -> None:
         status = f"the server answers {answer.status_code} {answer.reason_phrase}"

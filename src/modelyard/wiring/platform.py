@@ -14,6 +14,7 @@ from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
 from modelyard.wiring.lake_proof import prove_lake
 from modelyard.wiring.settings import Settings
+from modelyard.wiring.source_rules import allowed_sources
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def open_platform(settings: Settings) -> Platform:
         metadata=metadata,
         objects=connect(OBJECTS, settings.objects),
         lake=connect(LAKE, settings.lake),
-        source=open_source,
+        source=allowed_sources(settings, open_source),
         framework=lambda name: resolve(FRAMEWORK, name)(),
         compactor=lambda name: resolve(COMPACTOR, name)(),
         sampler=lambda name: resolve(SAMPLER, name)(name),

@@ -22,6 +22,9 @@ class Setting:
     looked: tuple[str, ...]  # every place, in order of precedence
 
 
+ANY = "any"
+
+
 @dataclass(frozen=True)
 class Settings:
     """The whole configuration of one process."""
@@ -31,6 +34,7 @@ class Settings:
     objects: str  # file:///… or s3://…
     lake: str  # file:///… or s3://…
     clock: str  # `system`, or `file:///…` for a replayed past
+    sources: str  # `any`, or what datasets' sources may lie below: file:///data s3://lake https://data.example
     origins: tuple[Setting, ...] = ()
 
 
@@ -41,6 +45,7 @@ def defaults(home: Path) -> dict[str, str]:
         "objects": (home / "objects").as_uri(),
         "lake": (home / "lake").as_uri(),
         "clock": "system",
+        "sources": ANY,
     }
 
 
@@ -84,7 +89,7 @@ def read_settings(
             "there is no such setting" + (f"; did you mean '{near[0]}'?" if near else ""),
             "yard settings",
         )
-    return Settings(root, values["metadata"], values["objects"], values["lake"], values["clock"], tuple(origins))
+    return Settings(root, **values, origins=tuple(origins))
 
 
 def _read_file(path: Path) -> dict[str, str]:
