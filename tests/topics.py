@@ -25,11 +25,12 @@ class Topics:
     name: str
 
     @classmethod
-    def make(cls, address: str, partitions: int = 3) -> "Topics":
-        """Return fresh ones."""
+    def make(cls, address: str, partitions: int = 3, largest: int = 1 << 20) -> "Topics":
+        """Return fresh ones; `largest`: bytes of a batch of messages that they take."""
         made = cls(address, uuid4().hex[:10])
         admin = AdminClient({"bootstrap.servers": address})
-        topics = [NewTopic(topic, partitions, 1) for topic in (made.source, made.target)]
+        config = {"max.message.bytes": str(largest)}
+        topics = [NewTopic(topic, partitions, 1, config=config) for topic in (made.source, made.target)]
         for done in admin.create_topics(topics).values():
             done.result(PATIENCE_S)
         return made

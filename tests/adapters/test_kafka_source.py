@@ -342,8 +342,8 @@ def test_rows_may_tell_where_they_come_from(topics: Topics) -> None:
     assert again.rows.rows() == [(0, 1), (1, 2), (3, 4)]  # nobody wants its kafka_key
 
 
-def test_messages_of_megabytes_are_read(topics: Topics) -> None:
-    topics.limit(topics.source, 8 << 20)
+def test_messages_of_megabytes_are_read(kafka_address: str) -> None:
+    topics = Topics.make(kafka_address, largest=8 << 20)
     send(topics, *(b'{"n": %d, "text": "%s"}' % (number, b"x" * (3 << 20)) for number in range(12)))
     found = taken(topics)
     assert sorted(found.column("n")) == list(range(12))

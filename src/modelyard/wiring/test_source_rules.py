@@ -40,6 +40,7 @@ def test_what_the_server_keeps_for_itself_is_no_source(settings: Settings, tmp_p
         assert code(elsewhere, url) == "source.forbidden", url
     for url in (
         f"{tmp_path}/*.parquet",
+        f"{tmp_path}/home/data/x.csv",
         f"{tmp_path}/other/x.csv",
         "s3://lake/other/x.csv",
         "postgresql://ann@db/shop?table=t",
