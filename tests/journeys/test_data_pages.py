@@ -22,6 +22,11 @@ TOLD = {
         "3",
         "2",
     ],
+    "data/four-systems.md": [
+        "{'customers': 1000, 'orders': 12000, 'sessions': 8000, 'left': 1000}",
+        "training@1 1000 ['customer', 'asked_at', 'churned', 'plan', 'paid', 'pages']",
+        "['*.csv', '1.csv', '2.csv', '3.csv', '4.csv', '5.csv', '6.csv', 'customers', 'left.csv', 'sessions']",
+    ],
     "data/lineage.md": [
         "source november.csv",
         "dataset_version customers v1",
