@@ -147,7 +147,7 @@ def test_poison_alone_moves_the_bookmark(place: Place) -> None:
 
 
 def test_of_two_that_read_on_at_once_the_slower_one_reads_anew(place: Place) -> None:
-    stream = streaming(place, Stream(flights(0, 20), most=10))
+    stream = streaming(place, Stream(flights(0, 20), most=10, poison={3: b"{", 13: b"{"}))
 
     def overtake() -> None:
         stream.meanwhile = lambda: None
@@ -158,6 +158,7 @@ def test_of_two_that_read_on_at_once_the_slower_one_reads_anew(place: Place) -> 
     assert (told.admitted, made(told).rows) == (10, 20)
     assert place.rows("flights").equals(flights(0, 20))
     assert [ask.after for ask in stream.asked] == ["", "", "10"]
+    assert place.quarantine()["_place"].to_list() == ["flights/3", "flights/13"]
 
 
 def test_whoever_is_always_overtaken_is_told(place: Place) -> None:
