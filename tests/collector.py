@@ -4,11 +4,12 @@ import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Condition, Thread
+from threading import Condition
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+
+from tests.listening import Quiet, listening
 
 DEADLINE_S = 30.0
 
@@ -55,17 +56,8 @@ class Collector:
 def collecting() -> Iterator[Collector]:
     """Give a collector that listens."""
     found = Collector()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(found))
-    server.daemon_threads = True
-    found.url = f"http://127.0.0.1:{server.server_address[1]}"
-    listening = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    listening.start()
-    try:
+    with listening(_handler(found)) as found.url:
         yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        listening.join()
 
 
 def _span(service: str, span: Any) -> Told:
@@ -79,8 +71,8 @@ def _facts(attributes: Any) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
 
 
-def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(collector: Collector) -> type[Quiet]:
+    class Handler(Quiet):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             assert self.path == "/v1/traces"
@@ -91,8 +83,5 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             self.send_header("content-length", str(len(told)))
             self.end_headers()
             self.wfile.write(told)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
 
     return Handler

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from tests.listening import Quiet, listening
 
 
 @dataclass
@@ -38,21 +38,12 @@ class SchemaRegistry:
 def registering() -> Iterator[SchemaRegistry]:
     """Give a registry that listens."""
     found = SchemaRegistry()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(found))
-    server.daemon_threads = True
-    found.url = f"http://127.0.0.1:{server.server_address[1]}"
-    listening = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    listening.start()
-    try:
+    with listening(_handler(found)) as found.url:
         yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        listening.join()
 
 
-def _handler(registry: SchemaRegistry) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(registry: SchemaRegistry) -> type[Quiet]:
+    class Handler(Quiet):
         def do_GET(self) -> None:
             status, told = registry.answer(self.path)
             content = json.dumps(told).encode()
@@ -61,8 +52,5 @@ def _handler(registry: SchemaRegistry) -> type[BaseHTTPRequestHandler]:
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
 
     return Handler

@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
-from threading import Thread
 from urllib.parse import urlencode
 
 import polars as pl
@@ -21,6 +19,7 @@ from modelyard.adapters.s3.places import S3Place
 from modelyard.core import Problem
 from modelyard.data.sources import Ask, Source
 from modelyard.testing.source import TYPES, Bench, SourceContract, numbered, taken
+from tests.listening import Quiet, giving, listening
 
 pytestmark = pytest.mark.contract
 
@@ -99,11 +98,6 @@ class TestS3(SourceContract):
         return Bucket(S3Address.from_url(s3_url))
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @dataclass
 class Served(Folder):
     """One file behind a real HTTP server, named by the digest it has."""
@@ -129,13 +123,8 @@ class Served(Folder):
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield Served(tmp_path, "parquet", f"http://127.0.0.1:{server.server_address[1]}")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with giving(tmp_path) as url:
+        yield Served(tmp_path, "parquet", url)
 
 
 class TestHttp(SourceContract):
@@ -259,7 +248,7 @@ def test_texts_stay_texts_where_they_are_declared(tmp_path: Path) -> None:
 def test_a_server_leads_on_within_itself_and_to_no_other(tmp_path: Path) -> None:
     rows = written(numbered(0, 3), "parquet")
 
-    class Leading(BaseHTTPRequestHandler):
+    class Leading(Quiet):
         def do_GET(self) -> None:
             there = {"/near.parquet": "/x", "/far.parquet": "http://127.0.0.2:1/x", "/round.parquet": "/round.parquet"}
             self.send_response(302 if self.path in there else 200)
@@ -270,21 +259,10 @@ def test_a_server_leads_on_within_itself_and_to_no_other(tmp_path: Path) -> None
             if self.path not in there:
                 self.wfile.write(rows)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Leading)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}"
+    with listening(Leading) as url:
         digest = sha256(rows).hexdigest()
         assert taken(open_source(f"{url}/near.parquet#sha256={digest}"))[0].height == 3
         for name, code in (("far", "source.invalid"), ("round", "source.unavailable")):
             with pytest.raises(Problem) as told:
                 taken(open_source(f"{url}/{name}.parquet#sha256={digest}"))
             assert told.value.code == code
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,12 +3,9 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from functools import partial
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 
 import polars as pl
 import psycopg
@@ -20,6 +17,7 @@ from modelyard.adapters.s3.places import S3Place
 from modelyard.data import Column
 from modelyard.testing.source import TYPES, numbered
 from tests.data.place import Place, made
+from tests.listening import giving
 from tests.topics import Topics
 
 pytestmark = pytest.mark.services
@@ -57,25 +55,16 @@ def put_s3(s3_url: str) -> Put:
 
 @pytest.fixture
 def put_web(tmp_path: Path) -> Iterator[Put]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
     folder = tmp_path / "web"
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
+    with giving(folder) as url:
 
-    def put(rows: pl.DataFrame) -> str:
-        rows.write_ndjson(folder / "flights.ndjson")
-        digest = sha256((folder / "flights.ndjson").read_bytes()).hexdigest()
-        return f"http://127.0.0.1:{server.server_address[1]}/flights.ndjson#sha256={digest}"
+        def put(rows: pl.DataFrame) -> str:
+            rows.write_ndjson(folder / "flights.ndjson")
+            digest = sha256((folder / "flights.ndjson").read_bytes()).hexdigest()
+            return f"{url}/flights.ndjson#sha256={digest}"
 
-    yield put
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        yield put
 
 
 @pytest.fixture

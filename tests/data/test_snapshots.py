@@ -30,6 +30,7 @@ class Stream:
     meanwhile: Callable[[], object] = lambda: None  # happens while somebody reads
     reads_on: bool = True
     repeats: bool = False
+    hollow: bool = False  # nothing in it is a row
     asked: list[Ask] = field(default_factory=list)
 
     @contextmanager
@@ -39,7 +40,7 @@ class Stream:
         stop = min(start + self.most, self.rows.height)
         found = [Undecoded(raw, f"flights/{at}", "no JSON") for at, raw in self.poison.items() if start <= at < stop]
         self.meanwhile()
-        rows = wanted(self.rows[start:stop].lazy(), ask)
+        rows = wanted(self.rows[start : start if self.hollow else stop].lazy(), ask)
         yield Plain(rows, bookmark=str(stop), undecoded=found, waiting=self.rows.height - stop)
 
 
@@ -131,9 +132,14 @@ def test_what_is_no_row_goes_to_quarantine_as_it_came(place: Place) -> None:
 
 
 def test_a_batch_of_nothing_but_poison_makes_no_version_and_is_not_read_again(place: Place) -> None:
-    streaming(place, Stream(flights(0, 2).head(0), poison={}))
+    stream = streaming(place, Stream(flights(0, 4), most=2, hollow=True, poison={0: b"{", 1: b""}))
+    told = place.snapshot()
+    assert (told.version, told.quarantined, bookmark(place)) == (None, 2, "2")
     with pytest.raises(Problem, match="has no rows"):
         place.snapshot()
+    assert (bookmark(place), place.quarantine().height) == ("4", 2)
+    stream.rows, stream.hollow = flights(0, 6), False
+    assert made(place.snapshot()).rows == 2
 
 
 def test_poison_alone_moves_the_bookmark(place: Place) -> None:

@@ -5,8 +5,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from modelyard.reactions.notice import TRIES, notice_of, send_notice
 from modelyard.reactions.record import Deed, record
 from modelyard.runner.steps import notify
 from modelyard.serving.service import get_deployment
+from tests.listening import Quiet, listening
 from tests.runner_steps.place import Place
 
 
@@ -37,7 +36,7 @@ def hook() -> Iterator[Hook]:
     """Give a server that runs."""
     kept = Hook()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             kept.heard.append((self.path, {name.lower(): value for name, value in self.headers.items()}, json.loads(body)))
@@ -46,16 +45,8 @@ def hook() -> Iterator[Hook]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        kept.url = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+    with listening(Handler) as kept.url:
         yield kept
-        server.shutdown()
-        thread.join()
 
 
 def decided(place: Place, url: str) -> Decision:

@@ -1,5 +1,6 @@
 """Pages by key: a page says which key to go on from. Never by offset, so that deep pages cost what the first one does."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,3 +24,18 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_key: str | None = None
+
+
+def every(find: Callable[[PageRequest], Page[T]]) -> Iterator[T]:
+    """Give all items, page by page.
+
+    >>> list(every(lambda page: Page((1, 2), "2") if page.after is None else Page((3,))))
+    [1, 2, 3]
+    """
+    after: str | None = None
+    while True:
+        page = find(PageRequest(after, MAX_LIMIT))
+        yield from page.items
+        after = page.next_key
+        if after is None:
+            return

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 import polars as pl
 
 from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
-from modelyard.core.pages import MAX_LIMIT
+from modelyard.core.pages import every
 from modelyard.data.profile import Profile, from_json
 from modelyard.data.rules import VERSION_PREFIX, parse_ref, quarantine_of, table_of
 from modelyard.data.store import DataTransaction, TableStore
@@ -86,13 +87,7 @@ def find_version(ports: Ports, project: ProjectId, ref: str) -> DatasetVersion:
 
 def newest_first(tx: DataTransaction, project: ProjectId, name: str | None = None) -> Iterator[DatasetVersion]:
     """Give every version (of one dataset when named), newest first, page by page."""
-    after: str | None = None
-    while True:
-        page = tx.datasets.versions(project, PageRequest(after, MAX_LIMIT), name=name)
-        yield from page.items
-        after = page.next_key
-        if after is None:
-            return
+    return every(partial(tx.datasets.versions, project, name=name))
 
 
 def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFrame:

@@ -122,7 +122,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, BadZipFile, EOFError) as error:
-        raise _invalid(path.name, first_line(error)) from error
+        raise _invalid(path.name, first_line(error), "mend the file; nothing of it was taken in") from error
 
 
 def _form(name: str) -> str:

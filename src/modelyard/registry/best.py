@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 
-from modelyard.core import MemberId, PageRequest, Problem, ProjectId, check_name
+from modelyard.core import MemberId, Problem, ProjectId, check_name
+from modelyard.core.pages import every
 from modelyard.events import Event, Fact
 from modelyard.registry.rules import chosen_form, judge_gate, latest_evaluation, values_of
 from modelyard.registry.service import Ports, ensure_model, promote
@@ -75,7 +77,7 @@ def keep_best(ports: Ports, project: ProjectId, model: str, alias: str, cause: s
         current = _alias(tx, project, model, alias)
         if current is None or current.best is None:
             return None
-        found = _versions(tx, project, model)
+        found = list(every(partial(tx.models.versions, project, model)))
         standing = next((one for one in found if one.number == current.version), None)
         if standing is not None and not may_stand(current.best, standing):
             standing = None
@@ -143,17 +145,6 @@ def _check(best: Best) -> None:
     if not best.metric or known is not best.direction:
         why = f"of {best.metric} one wants to {known.value} it" if best.metric else "it goes by a metric"
         raise Problem("alias.invalid", "The rule cannot hold", why, f"say {known.value}")
-
-
-def _versions(tx: RegistryTransaction, project: ProjectId, model: str) -> list[ModelVersion]:
-    found: list[ModelVersion] = []
-    after: str | None = None
-    while True:
-        page = tx.models.versions(project, model, PageRequest(after, 1000))
-        found += page.items
-        after = page.next_key
-        if after is None:
-            return found
 
 
 def _alias(tx: RegistryTransaction, project: ProjectId, model: str, name: str) -> Alias | None:

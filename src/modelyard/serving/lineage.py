@@ -4,16 +4,16 @@
 up from a version. A dataset's version holds the rows of those before it, so what was in one is in the later ones too.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import polars as pl
 
-from modelyard.core import Page, PageRequest, Problem, ProjectId, missing
-from modelyard.core.pages import MAX_LIMIT
+from modelyard.core import Problem, ProjectId, missing
+from modelyard.core.pages import every
 from modelyard.data import DatasetVersion, TableStore
 from modelyard.data.lineage import Edge, Graph, Node, around
 from modelyard.data.reading import newest_first
@@ -23,8 +23,6 @@ from modelyard.serving.store import ServingTransaction
 from modelyard.serving.types import Deployment, Revision
 from modelyard.tenancy import Actor, authorise
 from modelyard.training import Run
-
-T = TypeVar("T")
 
 STARTS = ("file", "source", "dataset", "run", "model", "deployment", "prediction")
 
@@ -95,14 +93,14 @@ class _Whole:
         for version in reversed(list(newest_first(tx, project))):
             if column is None or any(one.name == column for one in version.schema.columns):
                 self._add_dataset_version(version)
-        for run in _all(partial(tx.runs.find, project)):
+        for run in every(partial(tx.runs.find, project)):
             self._add_run(run)
         for model in tx.models.find(project):
-            for made in _all(partial(tx.models.versions, project, model.name)):
+            for made in every(partial(tx.models.versions, project, model.name)):
                 if column is None or any(one.name == column for one in made.signature.inputs):
                     self._add_model_version(made)
         for deployment in tx.deployments.find(project):
-            self._add_deployment(deployment, _all(partial(tx.deployments.revisions, project, deployment.id)))
+            self._add_deployment(deployment, every(partial(tx.deployments.revisions, project, deployment.id)))
         self._drop_loose_ends()
 
     def start(self, kind: str, ref: str) -> str:
@@ -214,13 +212,3 @@ _KINDS = {
 
 def _id_of(model: str, version: int) -> str:
     return f"model_version:{model}@{version}"
-
-
-def _all(find: Callable[[PageRequest], Page[T]]) -> Iterator[T]:
-    after: str | None = None
-    while True:
-        page = find(PageRequest(after, MAX_LIMIT))
-        yield from page.items
-        after = page.next_key
-        if after is None:
-            return

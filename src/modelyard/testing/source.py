@@ -152,7 +152,7 @@ class SourceContract:
         assert told.value.code in {"source.missing", "source.unavailable"}
         assert told.value.next_step
 
-    def test_many_rows_come_in_bounded_stretches(self, bench: Bench) -> None:
+    def test_of_many_rows_none_is_left_out(self, bench: Bench) -> None:
         rows = numbered(0, 40_000)
         bench.fill(rows)
         with bench.source.read(Ask(types=TYPES)) as reading:

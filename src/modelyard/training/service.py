@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
+from modelyard.core.pages import every
 from modelyard.data import DatasetVersionId, Split
 from modelyard.data.split import default_split
 from modelyard.events import Event, Fact
@@ -389,14 +391,7 @@ def find_studies(ports: Ports, actor: Actor, project: ProjectId, page: PageReque
 
 def trials_of(tx: TrainingTransaction, project: ProjectId, study_id: StudyId) -> list[Run]:
     """Return all runs of a study, by trial."""
-    found: list[Run] = []
-    after: str | None = None
-    while True:
-        page = tx.runs.find(project, PageRequest(after, 1000), study=study_id)
-        found.extend(page.items)
-        after = page.next_key
-        if after is None:
-            return sorted(found, key=lambda run: run.trial or 0)
+    return sorted(every(partial(tx.runs.find, project, study=study_id)), key=lambda run: run.trial or 0)
 
 
 def follow(ports: StudyPorts, actor_of: Callable[[MemberId], Actor], project: ProjectId, events: Sequence[Event]) -> None:

@@ -4,7 +4,7 @@ Tables and views only: what a query may do, and which types it gives, is told by
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from modelyard.adapters.databases.address import Address, invalid, refuse_options
 from modelyard.adapters.databases.bookmark import KINDS_STEP, Bookmark
-from modelyard.adapters.databases.reading import DatabaseReading
+from modelyard.adapters.databases.reading import DatabaseReading, Watermarked
 from modelyard.adapters.databases.selecting import Batches, Selected, Statement, needed, no_table
 from modelyard.adapters.databases.values import ValueColumn, column_of, datetimes, integers, texts
 from modelyard.core import Problem, first_line
@@ -41,7 +41,7 @@ _FORBIDDEN: Final = ("denied", "login failed", "invalid username")
 _MISSING: Final = ("unknown database", "cannot open database")
 
 
-class DialectSource:
+class DialectSource(Watermarked):
     """A table or a view of a database that SQLAlchemy has a dialect for.
 
     Raises
@@ -61,25 +61,13 @@ class DialectSource:
         refused = [name for name in address.options if name.casefold() in _NOT_FREE or address.secret]
         step = "put it behind the URL that the secret holds" if address.secret else "leave it out"
         refuse_options(address, refused, "is no option that is free here", step)
-        self._address, self._kind = address, kind
+        super().__init__(address)
+        self._kind = kind
         self._engine()
 
-    @property
-    def reads_on(self) -> bool:
-        """Whether a column is named by which later rows are told."""
-        return bool(self._address.watermark)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it reads on: what is committed later may have the watermark of the last row."""
-        return self.reads_on
-
-    def read(self, ask: Ask) -> AbstractContextManager[Reading]:
-        """Read one state of the table, in the order of the watermark if there is one."""
-        return self._reading(ask)
-
     @contextmanager
-    def _reading(self, ask: Ask) -> Iterator[Reading]:
+    def read(self, ask: Ask) -> Iterator[Reading]:
+        """Read one state of the table, in the order of the watermark if there is one."""
         address = self._address
         engine = self._engine(*self._login())
         with ExitStack() as stack:

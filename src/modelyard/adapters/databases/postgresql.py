@@ -5,7 +5,7 @@ that are no secret and name no other server may stand in it, such as `sslmode=ve
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final, LiteralString
 from urllib.parse import quote, urlencode
 
@@ -19,7 +19,7 @@ from modelyard.adapters.databases.address import Address, invalid, refuse_option
 from modelyard.adapters.databases.bookmark import KINDS_STEP, Bookmark
 from modelyard.adapters.databases.postgresql_errors import PORT, problem_of, refused, said_of, unavailable
 from modelyard.adapters.databases.postgresql_types import PgColumn, folded, refuse_folded, time_literal
-from modelyard.adapters.databases.reading import DatabaseReading
+from modelyard.adapters.databases.reading import DatabaseReading, Watermarked
 from modelyard.core import Problem, nearest
 from modelyard.data.schema import column_missing
 from modelyard.data.sources import Ask, Reading, moment
@@ -49,7 +49,7 @@ WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname <> 'information_schem
 LIMIT 10000"""
 
 
-class PostgresqlSource:
+class PostgresqlSource(Watermarked):
     """A table, a view or a query of a PostgreSQL database.
 
     Raises
@@ -65,24 +65,11 @@ class PostgresqlSource:
             raise invalid(address.told, "it names no database of one server", step)
         refused = [name for name in address.options if name not in _FREE]
         refuse_options(address, refused, "is no option that is free", f"there is {', '.join(sorted(_FREE))}")
-        self._address = address
-
-    @property
-    def reads_on(self) -> bool:
-        """Whether a column is named by which later rows are told."""
-        return bool(self._address.watermark)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it reads on: what is committed later may have the watermark of the last row."""
-        return self.reads_on
-
-    def read(self, ask: Ask) -> AbstractContextManager[Reading]:
-        """Read one snapshot of the rows, in the order of the watermark if there is one."""
-        return self._reading(ask)
+        super().__init__(address)
 
     @contextmanager
-    def _reading(self, ask: Ask) -> Iterator[Reading]:
+    def read(self, ask: Ask) -> Iterator[Reading]:
+        """Read one snapshot of the rows, in the order of the watermark if there is one."""
         with _Session(self._address, self._uri()) as session:
             known = session.columns()
             statement = _Select(self._address, known, ask)

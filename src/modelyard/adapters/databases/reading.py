@@ -1,4 +1,4 @@
-"""A reading of a database's rows, which knows where it ended."""
+"""What all databases share as sources: whether they are read on, and a reading that knows where it ended."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +8,23 @@ import polars as pl
 from modelyard.adapters.databases.address import Address
 from modelyard.adapters.databases.bookmark import Bookmark
 from modelyard.data.sources import Undecoded
+
+
+class Watermarked:
+    """A source that is read on where its address names a watermark."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether a column is named by which later rows are told."""
+        return bool(self._address.watermark)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it reads on: what is committed later may have the watermark of the last row."""
+        return self.reads_on
 
 
 @dataclass

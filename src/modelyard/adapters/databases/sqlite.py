@@ -8,7 +8,7 @@ at all, and those of a query, are what their values are, which a look at all of 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from modelyard.adapters.databases.address import Address, invalid, refuse_options
 from modelyard.adapters.databases.bookmark import Bookmark
-from modelyard.adapters.databases.reading import DatabaseReading
+from modelyard.adapters.databases.reading import DatabaseReading, Watermarked
 from modelyard.adapters.databases.selecting import Batches, Selected, Statement, needed, no_table
 from modelyard.adapters.databases.values import ValueColumn, binaries, column_of, datetimes, floats, integers, texts
 from modelyard.core import Problem, first_line
@@ -40,7 +40,7 @@ _FOUND: Final = {
 }
 
 
-class SqliteSource:
+class SqliteSource(Watermarked):
     """A table, a view or a query of a SQLite database.
 
     Raises
@@ -54,24 +54,11 @@ class SqliteSource:
         if address.url.servers or not address.url.path.startswith("/") or address.secret or address.url.scheme != "sqlite":
             raise invalid(address.told, "it is no file's whole path", "begin it as sqlite:////path/shop.db: four slashes")
         refuse_options(address, list(address.options), "is no option of a SQLite source", "leave it out")
-        self._address = address
-
-    @property
-    def reads_on(self) -> bool:
-        """Whether a column is named by which later rows are told."""
-        return bool(self._address.watermark)
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it reads on: what is committed later may have the watermark of the last row."""
-        return self.reads_on
-
-    def read(self, ask: Ask) -> AbstractContextManager[Reading]:
-        """Read one snapshot of the rows, in the order of the watermark if there is one."""
-        return self._reading(ask)
+        super().__init__(address)
 
     @contextmanager
-    def _reading(self, ask: Ask) -> Iterator[Reading]:
+    def read(self, ask: Ask) -> Iterator[Reading]:
+        """Read one snapshot of the rows, in the order of the watermark if there is one."""
         address = self._address
         with ExitStack() as stack:
             with _telling(address):

@@ -19,7 +19,7 @@ the ends that it finds at its beginning, and gives it partition by partition, ea
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -109,12 +109,9 @@ class KafkaSource:
                 raise invalid(f"{address} says nothing of its schemas", "add schema=FILE or registry=http://…", "source")
             self._avro = AvroRecords.of(files, registry)
 
-    def read(self, ask: Ask) -> AbstractContextManager[Reading]:
-        """Look at the topic's ends, and begin to read up to them."""
-        return self._reading(ask)
-
     @contextmanager
-    def _reading(self, ask: Ask) -> Iterator[Reading]:
+    def read(self, ask: Ask) -> Iterator[Reading]:
+        """Look at the topic's ends, and begin to read up to them."""
         topic = Topic(self._known(), self._patience_s)
         found = topic.look()
         begins = begins_of(found, Bookmark.parse(ask.after), skips=self._option("missing") == "skip", told=str(self._address))
