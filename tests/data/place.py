@@ -82,10 +82,11 @@ class Place:
         note: str = "",
         *,
         replacing: bool = False,
+        whole: bool = False,
     ) -> Admission:
         """Append a frame."""
         place = (self.ports, self.actor, self.project)
-        return append(*place, name, frame, parents=parents, note=note, replacing=replacing)
+        return append(*place, name, frame, parents=parents, note=note, replacing=replacing, whole=whole)
 
     def snapshot(self, name: str = "flights", **rest: Any) -> Admission:
         """Take a snapshot."""

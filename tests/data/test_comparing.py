@@ -102,3 +102,14 @@ def test_what_cannot_be_compared_is_told(grown: Place, name: str, before: int | 
     with pytest.raises(Problem) as refused:
         compared(grown, before, 2, examples, name)
     assert refused.value.code == code
+
+
+def test_a_whole_version_is_compared_in_full(grown: Place) -> None:
+    rest = grown.rows("flights@6").filter(pl.col("flight_id") != "UA5").drop("gate")
+    grown.append(pl.concat([rest, flights(140, 142)]), whole=True)
+    grown.append(flights(142, 143))
+    found = compared(grown, 6, 7)
+    assert (found.rows.added, found.rows.removed, found.rows.changed) == (2, 1, 0)
+    assert [one.name for one in found.schema.removed] == ["gate"]
+    assert compared(grown, 7, 8).rows.added == 1
+    assert compared(grown, 8, 6).rows.removed == 3

@@ -346,6 +346,38 @@ def test_a_bad_row_replaces_nothing(place: Place) -> None:
     assert code_of(lambda: place.append(flights(0, 2), "keyless", replacing=True)) == "dataset.invalid"
 
 
+def test_a_whole_batch_is_all_that_its_version_holds(place: Place) -> None:
+    place.dataset(key=(), time=None)
+    first = place.append(flights(0, 10)).version
+    dump = flights(5, 12).drop("origin")
+    made = place.append(dump, whole=True).version
+    assert first is not None and made is not None
+    assert (made.number, made.rows, made.whole) == (2, 7, True)
+    assert place.rows("flights@2").equals(dump)
+    assert place.rows("flights@1").equals(flights(0, 10))
+    assert profile_of(place.ports, place.actor, place.project, made).rows == 7
+    grown = place.append(flights(12, 14)).version
+    assert grown is not None and (grown.rows, grown.whole) == (9, False)
+    assert place.rows("flights")["flight_id"].to_list() == [f"UA{n}" for n in range(5, 14)]
+
+
+def test_the_same_whole_content_is_the_same_version_and_an_older_one_comes_back(place: Place) -> None:
+    place.dataset()
+    first = place.append(flights(0, 10)).version
+    assert first is not None and place.append(flights(0, 10), whole=True).version == first
+    place.append(flights(5, 12), whole=True)
+    again = place.append(flights(0, 10), whole=True).version
+    assert again is not None and (again.number, again.digest) == (3, first.digest)
+    assert place.rows("flights").equals(flights(0, 10))
+
+
+def test_a_whole_batch_replaces_no_row_by_its_key(place: Place) -> None:
+    place.dataset()
+    with pytest.raises(Problem, match="one by one") as told:
+        place.append(flights(0, 1), whole=True, replacing=True)
+    assert told.value.code == "dataset.invalid"
+
+
 def test_replacing_writers_that_race_lose_nothing(place: Place) -> None:
     place.dataset()
     place.append(flights(0, 20))

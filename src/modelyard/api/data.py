@@ -161,12 +161,19 @@ def _parent(text: str) -> Parent:
 
 @router.post("/{name}/rows", status_code=201)
 async def append_rows(
-    call: InProject, name: str, request: Request, parent: Annotated[list[str] | None, Query()] = None, note: str = ""
+    call: InProject,
+    name: str,
+    request: Request,
+    parent: Annotated[list[str] | None, Query()] = None,
+    note: str = "",
+    whole: bool = False,
 ) -> Admission:
-    """Append the rows of an Arrow IPC body. Each `parent` is `KIND|REF|TOLD`."""
+    """Append the rows of an Arrow IPC body, or make them all that the next version holds. Each `parent` is `KIND|REF|TOLD`."""
     frame = frame_of(await request.body())
     parents = [_parent(text) for text in parent or ()]
-    return await run_in_threadpool(append, call.platform, call.actor, call.project, name, frame, parents=parents, note=note)
+    return await run_in_threadpool(
+        append, call.platform, call.actor, call.project, name, frame, parents=parents, note=note, whole=whole
+    )
 
 
 @router.get("/{name}/versions")

@@ -172,11 +172,19 @@ def follow(
         show(line, True) if as_json else say("  ".join(f"{key} {value:,}" for key, value in line.items()))
 
 
-@command(noun, "append", "yard dataset append flights july.parquet --note 'July, from the airport'")
+@command(
+    noun,
+    "append",
+    "yard dataset append flights july.parquet --note 'July, from the airport'",
+    "yard dataset append airports airports.csv --whole",
+)
 def append(
     name: Name,
     file: Annotated[Path, typer.Argument(help="A .csv, .parquet, .ndjson or .arrow file on this machine.")],
     note: str = "",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="The file is all that the version holds, such as a full dump.")
+    ] = False,
     project: ProjectName = None,
     as_json: Json = False,
 ) -> None:
@@ -185,7 +193,8 @@ def append(
     from modelyard.data import Parent
 
     parent = Parent("source", file.resolve().as_uri(), file.name)
-    show(open_project(project).dataset(name).append(read_frame(file), parents=[parent], note=note).record, as_json)
+    made = open_project(project).dataset(name).append(read_frame(file), parents=[parent], note=note, whole=whole)
+    show(made.record, as_json)
 
 
 @command(noun, "versions", "yard dataset versions flights")

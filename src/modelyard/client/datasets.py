@@ -127,11 +127,11 @@ class DatasetClient:
                 sleep(every_s)
 
     def append(
-        self, frame: pl.DataFrame, *, parents: Sequence[Parent | DatasetVersionClient] = (), note: str = ""
+        self, frame: pl.DataFrame, *, parents: Sequence[Parent | DatasetVersionClient] = (), note: str = "", whole: bool = False
     ) -> DatasetVersionClient:
         """Add the rows of a frame as a new version. Raises as `snapshot`.
 
-        `parents` say where the rows came from.
+        `parents` say where the rows came from. With `whole` the rows are all that the version holds: a full dump, say.
         """
         buffer = io.BytesIO()
         frame.write_ipc(buffer, compression="zstd")
@@ -139,7 +139,7 @@ class DatasetClient:
         answer = self._connection.send(
             "POST",
             f"{self._path}/rows",
-            params={"parent": [f"{one.kind}|{one.ref}|{one.told}" for one in told], "note": note},
+            params={"parent": [f"{one.kind}|{one.ref}|{one.told}" for one in told], "note": note, "whole": whole},
             content=buffer.getvalue(),
             headers={"Content-Type": ARROW},
         )

@@ -1,7 +1,7 @@
 """Use case: what differs between two versions of a dataset.
 
-A version holds the batches of all versions before it, so two versions differ in the batches between them alone. Only those are
-read, and of the rows before them only those whose keys came again.
+A version holds the batches of the versions before it, up to one that is whole, so two versions differ in the batches between
+them alone. Only those are read, and of the rows before them only those whose keys came again. A whole one is compared in full.
 """
 
 from modelyard.core import Problem, ProjectId
@@ -12,6 +12,7 @@ from modelyard.data.diff import (
     VersionDiff,
     all_added,
     compare_batches,
+    compare_rows,
     compare_schemas,
     turned,
 )
@@ -67,6 +68,10 @@ def _rows(ports: reading.Ports, dataset: Dataset, before: DatasetVersion, after:
         return turned(_rows(ports, dataset, after, before, examples))
     known = reading.batches_until(ports, dataset.project, after)
     held = [one for one in known if one.number <= before.number]
+    if not held:  # a whole version stands between them
+        return compare_rows(
+            *(reading.read(ports, dataset.project, one) for one in (before, after)), dataset.key, examples=examples
+        )
     came = known[len(held) :]
     rows = reading.read_batches(ports, came, after)
     if not any(one.replaced for one in came):

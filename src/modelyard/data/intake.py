@@ -93,7 +93,8 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
     if origin.upon and origin.upon != (before.id if before else NONE):
         what, why = f"'{dataset.name}' has another version than the one it was read beside", "another snapshot was quicker"
         raise Problem("bookmark.conflict", what, why, "take the snapshot again")
-    held = None if before is None else reading.read(ports, dataset.project, before)
+    last = None if before is None else reading.read(ports, dataset.project, before)
+    held = None if origin.whole else last
     rows = frame if origin.move is not None and not frame.width else conform(frame, types_of(dataset, held))
     if origin.replacing and held is not None:
         rows = beyond_held(rows, held, dataset.key)
@@ -103,16 +104,17 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
             record(ports, Batch(dataset, None, None, nothing_judged(rows), actor.member, ports.clock(), origin), None)
         raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
     now = ports.clock()
-    against = _against(ports, dataset, before, held, origin.came)
+    against = _against(ports, dataset, before, last, origin.came)
     known = None if origin.replacing else held
     judgement = judge(rows, dataset, known, against, now) if rows.height else nothing_judged(rows)
-    if judgement.stopped and before is not None and dataset.key and not origin.replacing and origin.move is None:
+    if judgement.stopped and before and held is not None and dataset.key and not origin.replacing and origin.move is None:
         repeated = _repeated(ports, dataset, before, rows, origin.came)
         if repeated is not None:
             return repeated
     batch = Batch(dataset, before, held, judgement, actor.member, now, origin)
     quarantine = write_quarantine(ports.lake, batch)
-    version = write_version(ports, batch) if judgement.clean.height else None
+    same = origin.whole and before is not None and before.digest == chain(None, batch_digest(judgement.clean))
+    version = write_version(ports, batch) if judgement.clean.height and not same else None
     record(ports, batch, version)
     shown = None if judgement.stopped else version or before
     told = rows.height + len(batch.undecoded)
@@ -128,7 +130,7 @@ def _against(
         with ports.transaction() as tx:
             newest = tx.datasets.versions(dataset.project, PageRequest(limit=HISTORY + 2), name=dataset.name).items
         known = [one for one in newest if one.number <= before.number]
-        entered = [one.rows - earlier.rows + one.replaced for one, earlier in pairwise(known)]
+        entered = [one.rows if one.whole else one.rows - earlier.rows + one.replaced for one, earlier in pairwise(known)]
         entered += [one.rows for one in known if one.number == 1]
         sizes = tuple(entered[:HISTORY])
     return Against(came, None if held is None else held.collect_schema(), sizes)

@@ -104,8 +104,14 @@ def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFr
 
 def batches_until(ports: Ports, project: ProjectId, version: DatasetVersion) -> list[DatasetVersion]:
     """Return the versions whose batches a version is made of, oldest first; it is the last of them."""
+    found: list[DatasetVersion] = []
     with ports.transaction() as tx:
-        return [one for one in newest_first(tx, project, version.name) if one.number <= version.number][::-1]
+        for one in newest_first(tx, project, version.name):
+            if one.number <= version.number:
+                found.append(one)
+                if one.whole:
+                    break
+    return found[::-1]
 
 
 def read_batches(ports: Ports, batches: Sequence[DatasetVersion], version: DatasetVersion) -> pl.LazyFrame:

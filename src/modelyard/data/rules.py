@@ -43,8 +43,11 @@ def check_declared(columns: Sequence[Column], key: Sequence[str], time: str | No
         raise Problem("dataset.invalid", "The columns cannot be declared so", why, step)
 
 
-def check_replaceable(dataset: Dataset) -> None:
+def check_replaceable(dataset: Dataset, *, whole: bool = False) -> None:
     """Return when rows of the dataset can stand in for those held. Problem `dataset.invalid` where it has no key."""
+    if whole:
+        why = "a whole batch stands in for all rows"
+        raise Problem("dataset.invalid", f"Rows of '{dataset.name}' cannot be replaced one by one", why, "say one of both")
     if not dataset.key:
         why = "it has no key to know them by"
         raise Problem("dataset.invalid", f"Rows of '{dataset.name}' cannot be replaced", why, "take them in without replacing")

@@ -154,6 +154,7 @@ def append(
     parents: Sequence[Parent] = (),
     note: str = "",
     replacing: bool = False,
+    whole: bool = False,
 ) -> Admission:
     """Take in a batch: clean rows make a new version, bad ones go to quarantine.
 
@@ -164,20 +165,22 @@ def append(
 
     A row whose key the dataset holds already is bad. With `replacing` it stands in for the one held, from this version on and
     unless it is the same or in quarantine already; earlier versions stay as they were, and a bad row replaces nothing.
+    A `whole` batch is all that its version holds, such as a full dump or the rows that a pipeline prepared.
 
     Raises
     ------
     Problem
         `dataset.missing`; `column.missing` and `column.invalid` for a frame that does not fit the dataset, told with column and
         row; `check.invalid`; `batch.invalid` when the first batch has no rows; `dataset_version.missing` for an unknown parent;
-        `dataset.invalid` for replacing rows of a dataset without a key.
+        `dataset.invalid` for replacing rows of a dataset without a key, or with a batch that is whole.
     """
     authorise(actor, "dataset.write", project)
     dataset = reading.find_dataset(ports, project, name)
     refuse_reserved(frame.columns)
     if replacing:
-        check_replaceable(dataset)
-    origin = Origin(tuple(_verified(ports, project, parent) for parent in parents), note, replacing, frame.schema)
+        check_replaceable(dataset, whole=whole)
+    known = tuple(_verified(ports, project, parent) for parent in parents)
+    origin = Origin(known, note, replacing, frame.schema, whole=whole)
     return take_in(ports, actor, dataset, frame, origin)
 
 

@@ -104,6 +104,7 @@ class DatasetVersion:
     created_at: datetime
     note: str = ""
     replaced: int = 0  # rows of the version before that rows of this batch, of the same key, stand in for
+    whole: bool = False  # its batch is all of it: the batches before it are none of it
 
 
 class SplitKind(Enum):

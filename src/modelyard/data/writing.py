@@ -69,6 +69,7 @@ class Origin:
     upon: str = ""  # id of the version that known rows were left out by; NONE: the dataset had none; "": none were
     move: Move | None = None  # of a source that is read on
     undecoded: tuple[Undecoded, ...] = ()  # what lay among the rows and is none
+    whole: bool = False  # the batch is all that the version holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class Batch:
 
     dataset: Dataset
     before: DatasetVersion | None
-    held: pl.LazyFrame | None  # the rows of `before`
+    held: pl.LazyFrame | None  # the rows of `before` that stay; None: it holds none, or the batch is all
     judgement: Judgement
     member: str
     now: datetime
@@ -145,7 +146,8 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
 
     The digest is the commit id: a retry of the same batch upon the same version finds its rows written already.
     """
-    clean, before = batch.judgement.clean, batch.before
+    clean, earlier = batch.judgement.clean, batch.before
+    before = None if batch.origin.whole else earlier
     digest = chain(before.digest if before else None, batch_digest(clean))
     table_version = ports.lake.append(batch.project, table_of(batch.dataset.name), clean, commit=digest)
     known = before if before is not None and not batch.replaced else None  # a row that went may have been the first or the last
@@ -157,14 +159,14 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
         project=batch.project,
         dataset=batch.dataset.id,
         name=batch.dataset.name,
-        number=before.number + 1 if before else 1,
+        number=earlier.number + 1 if earlier else 1,
         digest=digest,
         rows=(before.rows if before else 0) + clean.height - batch.replaced,
         size_bytes=(before.size_bytes if before else 0) + int(clean.estimated_size()),
         schema=schema_of(clean),
         profile=_keep_profile(ports, batch),
         # One that was overtaken may have written before the version that now is the one before it.
-        table_version=max(table_version, before.table_version if before else 0),
+        table_version=max(table_version, earlier.table_version if earlier else 0),
         parents=batch.origin.parents,
         outcomes=batch.judgement.outcomes,
         event_from=min(starts, default=None),
@@ -173,6 +175,7 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
         created_at=batch.now,
         note=batch.origin.note,
         replaced=batch.replaced,
+        whole=batch.origin.whole,
     )
 
 

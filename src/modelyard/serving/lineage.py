@@ -163,7 +163,7 @@ class _Whole:
                 self._node(parent.ref, parent.kind, parent.told or parent.ref)
             self._edge(parent.ref, version.id)
         before = self._newest.get(version.dataset)
-        if before is not None:
+        if before is not None and not version.whole:
             self._edge(before, version.id)
         self._newest[version.dataset] = version.id
 
