@@ -69,9 +69,8 @@ def _rows(ports: reading.Ports, dataset: Dataset, before: DatasetVersion, after:
     known = reading.batches_until(ports, dataset.project, after)
     held = [one for one in known if one.number <= before.number]
     if not held:  # a whole version stands between them
-        return compare_rows(
-            *(reading.read(ports, dataset.project, one) for one in (before, after)), dataset.key, examples=examples
-        )
+        old, new = (reading.read(ports, dataset.project, one) for one in (before, after))
+        return compare_rows(old, new, dataset.key, examples=examples)
     came = known[len(held) :]
     rows = reading.read_batches(ports, came, after)
     if not any(one.replaced for one in came):
