@@ -1,28 +1,45 @@
 """Digests of rows: the same rows in the same order give the same digest, on every machine and however they are chunked.
 
-A batch's digest is SHA-256 over the names, types and values of its columns, read from the values' own bytes: little-endian
-numbers, UTF-8 text, nulls apart; every NaN is one NaN, 0.0 and -0.0 are two. A version's digest chains the one before it with
-its batch's, so it says the rows, their order and the batches they came in; it costs one pass over the batch, not over all rows.
+A batch's digest is SHA-256 over the names, types and values of its columns, read from the values' own bytes in blocks of rows:
+little-endian numbers, UTF-8 text, nulls apart; every NaN is one NaN, 0.0 and -0.0 are two. A version's digest chains the one
+before it with its batch's, so it says the rows, their order and the batches they came in; it costs one pass over the batch, not
+over all rows.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
 
 from modelyard.core import Digest, canonical_json, digest_json
 from modelyard.core.digests import PREFIX
+from modelyard.data.schema import schema_of
+from modelyard.data.types import Column
 
-_ROWS = 1 << 16
+BLOCK_ROWS = 1 << 16
 
 
 def batch_digest(frame: pl.DataFrame) -> Digest:
     """Return the digest of the rows of `frame`, in their order."""
+    return joined_digest(frame.height, schema_of(frame).columns, block_digests(frame))
+
+
+def block_digests(frame: pl.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """Return for each column the digests (64 hex digits) of its blocks of `BLOCK_ROWS` rows.
+
+    So several processes can digest parts of one batch: those of parts that begin at multiples of `BLOCK_ROWS`, one after the
+    other, are those of the whole.
+    """
+    return tuple(tuple(part.hex() for part in _blocks(column)) for column in frame)
+
+
+def joined_digest(rows: int, columns: Sequence[Column], blocks: Sequence[Sequence[str]]) -> Digest:
+    """Return the digest of a batch from those of its blocks, one sequence a column."""
     state = hashlib.sha256()
-    state.update(canonical_json([frame.height, *([name, str(dtype)] for name, dtype in frame.schema.items())]).encode())
-    for column in frame:
-        state.update(_column_digest(column))
+    state.update(canonical_json([rows, *([column.name, column.dtype] for column in columns)]).encode())
+    for column in blocks:
+        state.update(_together([bytes.fromhex(part) for part in column]))
     return Digest(PREFIX + state.hexdigest())
 
 
@@ -31,13 +48,17 @@ def chain(previous: Digest | None, batch: Digest) -> Digest:
     return digest_json([previous, batch])
 
 
-def _column_digest(column: pl.Series) -> bytes:
-    state = hashlib.sha256()
+def _blocks(column: pl.Series) -> Iterator[bytes]:
     # Blocks at fixed places: bounded memory, and no trace of the chunks that the frame happens to have.
-    for start in range(0, column.len(), _ROWS):
-        for part in _bytes(column.slice(start, _ROWS).rechunk()):
+    for start in range(0, column.len(), BLOCK_ROWS):
+        state = hashlib.sha256()
+        for part in _bytes(column.slice(start, BLOCK_ROWS).rechunk()):
             state.update(part)
-    return state.digest()
+        yield state.digest()
+
+
+def _together(blocks: Sequence[bytes]) -> bytes:
+    return blocks[0] if len(blocks) == 1 else hashlib.sha256(b"".join(blocks)).digest()
 
 
 def _bytes(column: pl.Series) -> Iterator[bytes]:
@@ -48,7 +69,7 @@ def _bytes(column: pl.Series) -> Iterator[bytes]:
             yield from _bytes(column.struct.field(field))
     elif isinstance(dtype, pl.List):
         yield _plain(column.list.len().fill_null(0), "<u8")
-        yield _column_digest(column.drop_nulls().explode(empty_as_null=False))
+        yield _together(list(_blocks(column.drop_nulls().explode(empty_as_null=False))))
     elif dtype in (pl.String, pl.Binary):
         values = column.cast(pl.Binary).fill_null(b"")
         yield _plain(values.bin.size(), "<u8")

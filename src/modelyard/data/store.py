@@ -1,7 +1,7 @@
 """The ports of data: the catalogue of datasets, and the lake's tables."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -47,6 +47,35 @@ class Stretch:
     column: str
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """A Parquet file of a table."""
+
+    path: str  # a path, or s3://…; of one that is adopted: its name in its folder
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class LakeFiles:
+    """Rows of a table as the files that hold them, in the order of the rows, for processes that have no lake of their own.
+
+    A file may lack columns, which are null in its rows. `options` are those of the store, for Polars; they hold no secret.
+    """
+
+    files: tuple[LakeFile, ...]
+    schema: pl.Schema
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LakeFolder:
+    """Where other processes write files that the lake is to adopt."""
+
+    path: str  # of a folder that is there, or s3://…
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class TableStore(Protocol):
@@ -95,6 +124,29 @@ class TableStore(Protocol):
 
     def version(self, project: ProjectId, table: str) -> int | None:
         """Return the latest version; None: no such table."""
+        ...
+
+    def files(
+        self, project: ProjectId, table: str, *, version: int | None = None, commits: Sequence[str] | None = None
+    ) -> LakeFiles:
+        """Return the files that hold what `scan` reads. Raises as it does."""
+        ...
+
+    def folder(self, project: ProjectId, table: str, name: str) -> LakeFolder:
+        """Return a folder of this name for files to adopt; nobody reads them before that. Problem `table.invalid`."""
+        ...
+
+    def adopt(
+        self, project: ProjectId, table: str, name: str, files: Sequence[LakeFile], schema: pl.Schema, *, commit: str
+    ) -> int:
+        """Append files of the folder `name`, rows in their order, as `append` does a frame of those columns.
+
+        A column that the table holds must have its type: `column.invalid`.
+        """
+        ...
+
+    def discard(self, project: ProjectId, table: str, name: str) -> None:
+        """Remove the folder with what is in it but for files that were adopted."""
         ...
 
 

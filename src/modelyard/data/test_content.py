@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from modelyard.core import Digest
-from modelyard.data.content import batch_digest, chain
+from modelyard.data.content import BLOCK_ROWS, batch_digest, block_digests, chain, joined_digest
+from modelyard.data.schema import schema_of
 
 ROWS = pl.DataFrame(
     {
@@ -34,6 +35,13 @@ def test_chunks_leave_no_trace() -> None:
     pieces = pl.concat([long[:7], long[7:100_001], long[100_001:]], rechunk=False)
     assert pieces["id"].n_chunks() == 3
     assert batch_digest(pieces) == batch_digest(long)
+
+
+def test_parts_that_begin_at_blocks_can_be_digested_apart() -> None:
+    long = pl.concat([ROWS] * 50_000)
+    parts = [block_digests(long.slice(start, 2 * BLOCK_ROWS)) for start in range(0, long.height, 2 * BLOCK_ROWS)]
+    blocks = [[one for part in parts for one in part[place]] for place in range(long.width)]
+    assert joined_digest(long.height, schema_of(long).columns, blocks) == batch_digest(long)
 
 
 @pytest.mark.parametrize("column", ROWS.columns)

@@ -14,6 +14,7 @@ import pytest
 
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch, TableStore
+from modelyard.data.store import LakeFile
 
 Opener = Callable[[], TableStore]
 
@@ -75,6 +76,48 @@ class TableStoreContract:
         assert lake.version(FLIGHTS, TABLE) == versions[-1]
         for count in (1, 10, 11, 24):
             assert lake.scan(FLIGHTS, TABLE, version=versions[count - 1]).collect().equals(rows(0, count))
+
+    def test_files_are_adopted_in_one_commit_and_in_their_order(self, lake: TableStore) -> None:
+        lake.append(FLIGHTS, TABLE, rows(0, 5), commit="a")
+        folder = lake.folder(FLIGHTS, TABLE, "job_1")
+        wide = [rows(start, start + 10).with_columns(gate=pl.lit("B7")) for start in (5, 15)]
+        for part, name in zip(wide, ("part-0.parquet", "part-1.parquet"), strict=True):
+            part.write_parquet(f"{folder.path}/{name}", storage_options=dict(folder.options))
+        assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 5))
+        files = [LakeFile(name, 10, 1) for name in ("part-0.parquet", "part-1.parquet")]
+        versions = [lake.adopt(FLIGHTS, TABLE, "job_1", files, wide[0].schema, commit="b") for _ in range(2)]
+        assert versions == [lake.version(FLIGHTS, TABLE)] * 2
+        lake.append(FLIGHTS, TABLE, rows(25, 26), commit="c")
+        lake.discard(FLIGHTS, TABLE, "job_1")
+        assert lake.scan(FLIGHTS, TABLE).select("id", "half", "name").collect().equals(rows(0, 26))
+        assert lake.scan(FLIGHTS, TABLE, commits=["b"]).collect().equals(pl.concat(wide))
+
+    def test_what_is_not_adopted_can_be_discarded(self, lake: TableStore) -> None:
+        folder = lake.folder(FLIGHTS, TABLE, "job_2")
+        rows(0, 3).write_parquet(f"{folder.path}/part-0.parquet", storage_options=dict(folder.options))
+        lake.discard(FLIGHTS, TABLE, "job_2")
+        lake.discard(FLIGHTS, TABLE, "job_2")
+        assert lake.version(FLIGHTS, TABLE) is None
+
+    def test_files_of_another_type_are_not_adopted(self, lake: TableStore) -> None:
+        lake.append(FLIGHTS, TABLE, rows(0, 5), commit="a")
+        other = pl.Schema({"id": pl.String()})
+        with pytest.raises(Problem, match="'id'") as told:
+            lake.adopt(FLIGHTS, TABLE, "job_3", [LakeFile("part-0.parquet", 1, 1)], other, commit="b")
+        assert told.value.code == "column.invalid"
+        with pytest.raises(Problem) as told:
+            lake.folder(FLIGHTS, TABLE, "../x")
+        assert told.value.code == "table.invalid"
+
+    def test_the_files_of_commits_hold_their_rows(self, lake: TableStore) -> None:
+        for start in (0, 10, 20):
+            version = lake.append(FLIGHTS, TABLE, rows(start, start + 10), commit=f"batch {start}")
+        found = lake.files(FLIGHTS, TABLE, version=version, commits=["batch 20", "batch 0"])
+        assert [one.rows for one in found.files] == [10, 10]
+        assert found.schema == rows(0, 1).schema
+        read = [pl.read_parquet(one.path, storage_options=dict(found.options), hive_partitioning=False) for one in found.files]
+        assert pl.concat(read).equals(pl.concat([rows(20, 30), rows(0, 10)]))
+        assert all(one.size_bytes > 0 for one in found.files)
 
     def test_a_stretch_of_time_loses_no_row_that_lies_in_it(self, lake: TableStore) -> None:
         for day in range(1, 6):

@@ -5,21 +5,27 @@ without opening any. It also stands in the log as an application transaction, by
 itself tells two racing ones apart. Other engines see the column `_commit`; the port does not show it.
 """
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 
 from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch
 from modelyard.data.schema import conform
+from modelyard.data.store import LakeFile, LakeFiles, LakeFolder
 
 COMMIT = "_commit"
 
@@ -32,8 +38,11 @@ _CONFIGURATION = {
     "delta.deletedFileRetentionDuration": _FOREVER,
 }
 _PROJECT = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_FOLDER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_-]{0,127}){0,7}")
 _MAX_COMMIT = 200
+_FILE = pl.Schema({COMMIT: pl.String, "path": pl.String, "num_records": pl.Int64, "size_bytes": pl.Int64})
+_STAGED: Final = "staged-"  # what Delta's own vacuum looks at too, unlike names that begin with _
 _FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk quota", "File too large")
 
 
@@ -65,11 +74,19 @@ class DeltaLake:
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it."""
-        return self._write(self._place(project, table), frame, _commit_id(commit), "append")
+
+        def add(opened: DeltaTable) -> int:
+            return _commit_rows(opened, _conformed(frame, opened), commit, "append")
+
+        return self._write(self._place(project, table), frame, _commit_id(commit), add)
 
     def replace(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Make the frame the table's whole content, in one commit, and return the version."""
-        return self._write(self._place(project, table), frame, _commit_id(commit), "overwrite")
+
+        def put(opened: DeltaTable) -> int:
+            return _commit_rows(opened, _conformed(frame, None), commit, "overwrite")
+
+        return self._write(self._place(project, table), frame, _commit_id(commit), put)
 
     def scan(
         self,
@@ -83,10 +100,7 @@ class DeltaLake:
         """Return the table lazily, at a version or the latest; see the port."""
         place = self._place(project, table)
         with _told(table):
-            opened = _open(place, version)
-            if opened is None:
-                at = "" if version is None else f" at version {version}"
-                raise Problem("table.missing", f"There is no table '{table}'{at}", "nothing was written to it in this project")
+            opened = _opened(place, version, table)
             files = _files(opened, within)
             if commits is not None:
                 files = _of_commits(opened, files, commits, table)
@@ -98,6 +112,48 @@ class DeltaLake:
             opened = _open(self._place(project, table))
             return None if opened is None else opened.version()
 
+    def files(
+        self, project: ProjectId, table: str, *, version: int | None = None, commits: Sequence[str] | None = None
+    ) -> LakeFiles:
+        """Return the files that hold what `scan` reads."""
+        place = self._place(project, table)
+        with _told(table):
+            opened = _opened(place, version, table)
+            found = _files(opened)
+            if commits is not None:
+                found = _of_commits(opened, found, commits, table)
+            told = zip(found["path"], found["num_records"], found["size_bytes"], strict=True)
+            files = tuple(LakeFile(f"{place.location}/{unquote(path)}", rows, size) for path, rows, size in told)
+            return LakeFiles(files, _schema(opened), place.for_polars)
+
+    def folder(self, project: ProjectId, table: str, name: str) -> LakeFolder:
+        """Return a folder of this name for files to adopt."""
+        staged = self._place(project, table).below(_staged(name))
+        with _told(table):
+            if staged.folder is not None:
+                staged.folder.mkdir(parents=True, exist_ok=True)
+        return LakeFolder(staged.location, staged.for_polars)
+
+    def adopt(
+        self, project: ProjectId, table: str, name: str, files: Sequence[LakeFile], schema: pl.Schema, *, commit: str
+    ) -> int:
+        """Append files of the folder `name`, rows in their order."""
+
+        def add(opened: DeltaTable) -> int:
+            return _adopt_files(opened, f"{_staged(name)}/", files, schema, commit)
+
+        return self._write(self._place(project, table), pl.DataFrame(schema=schema), _commit_id(commit), add)
+
+    def discard(self, project: ProjectId, table: str, name: str) -> None:
+        """Remove the folder with what is in it but for files that were adopted."""
+        place = self._place(project, table)
+        staged = place.below(_staged(name))
+        with _told(table):
+            opened = _open(place)
+            adopted = opened is not None and _files(opened)["path"].str.starts_with(f"{_staged(name)}/").any()
+            if not adopted and staged.folder is not None:
+                shutil.rmtree(staged.folder, ignore_errors=True)
+
     def _place(self, project: ProjectId, table: str) -> DeltaAddress:
         if not _PROJECT.fullmatch(project):
             raise Problem("project.invalid", f"{project!r} is no project id", "it has other characters than A-Z a-z 0-9 _ -")
@@ -106,7 +162,7 @@ class DeltaLake:
             raise Problem("table.invalid", f"{table[:200]!r} is no name of a table", why)
         return self._root.below(f"{project}/{table}")
 
-    def _write(self, place: DeltaAddress, frame: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
+    def _write(self, place: DeltaAddress, frame: pl.DataFrame, commit: str, write: Callable[[DeltaTable], int]) -> int:
         if COMMIT in frame.columns:
             raise Problem("column.invalid", f"The column '{COMMIT}' cannot be taken in", "the lake uses that name itself")
         for _ in range(_ROUNDS):
@@ -117,10 +173,17 @@ class DeltaLake:
                     continue
                 if opened.transaction_version(commit) is not None:
                     return opened.version()
-                rows = _conformed(frame, opened if mode == "append" else None)
                 with suppress(CommitFailedError):  # another writer changed what this one stands on, or made this very commit
-                    return _commit_rows(opened, rows, commit, mode)
+                    return write(opened)
         raise Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
+
+
+def _opened(place: DeltaAddress, version: int | None, table: str) -> DeltaTable:
+    opened = _open(place, version)
+    if opened is None:
+        at = "" if version is None else f" at version {version}"
+        raise Problem("table.missing", f"There is no table '{table}'{at}", "nothing was written to it in this project")
+    return opened
 
 
 def _make(place: DeltaAddress, rows: pl.DataFrame) -> None:
@@ -145,9 +208,33 @@ def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Lite
         mode=mode,
         schema_mode="merge" if mode == "append" else "overwrite",
         partition_by=[COMMIT],
-        commit_properties=CommitProperties(custom_metadata={"commit": commit}, app_transactions=[Transaction(commit, 1)]),
+        commit_properties=_properties(commit),
     )
     return opened.version()
+
+
+def _adopt_files(opened: DeltaTable, folder: str, files: Sequence[LakeFile], schema: pl.Schema, commit: str) -> int:
+    held = _schema(opened)
+    for name, dtype in schema.items():
+        if held.get(name, dtype) != dtype:
+            why = f"its values are {dtype}, and the table holds {held[name]}"
+            raise Problem("column.invalid", f"The column '{name}' cannot be taken in", why, f"cast it to {held[name]} before")
+    new = {name: dtype for name, dtype in schema.items() if name not in held}
+    if new:
+        opened.alter.add_columns(DeltaSchema.from_arrow(pl.Schema(new)).fields)
+    now = time.time_ns() // 1_000_000
+    actions: list[AddAction | RemoveAction] = [
+        AddAction(folder + one.path, one.size_bytes, {COMMIT: commit}, now, True, json.dumps({"numRecords": one.rows}))
+        for one in files
+    ]
+    schema_now = opened.schema()
+    opened.create_write_transaction(actions, "append", schema_now, partition_by=[COMMIT], commit_properties=_properties(commit))
+    opened.update_incremental()
+    return opened.version()
+
+
+def _properties(commit: str) -> CommitProperties:
+    return CommitProperties(custom_metadata={"commit": commit}, app_transactions=[Transaction(commit, 1)])
 
 
 def _open(place: DeltaAddress, version: int | None = None) -> DeltaTable | None:
@@ -184,7 +271,7 @@ def _files(opened: DeltaTable, within: Stretch | None = None) -> pl.DataFrame:
     """
     actions = pl.DataFrame(opened.get_add_actions(flatten=True))
     if not actions.height:
-        return pl.DataFrame(schema={"path": pl.String, COMMIT: pl.String})
+        return pl.DataFrame(schema=_FILE)
     found = actions.sort("modification_time", "path")
     if within is not None and f"max.{within.column}" in actions.columns:
         low, high = pl.col(f"min.{within.column}"), pl.col(f"max.{within.column}")
@@ -192,7 +279,7 @@ def _files(opened: DeltaTable, within: Stretch | None = None) -> pl.DataFrame:
             found = found.filter((high >= within.since).fill_null(value=True))
         if within.until is not None:
             found = found.filter((low < within.until).fill_null(value=True))
-    return found.select(pl.col("path"), pl.col(f"partition.{COMMIT}").alias(COMMIT))
+    return found.select(pl.col(f"partition.{COMMIT}").alias(COMMIT), *(name for name in _FILE if name != COMMIT))
 
 
 def _of_commits(opened: DeltaTable, files: pl.DataFrame, commits: Sequence[str], table: str) -> pl.DataFrame:
@@ -212,6 +299,12 @@ def _read(place: DeltaAddress, names: list[str], schema: pl.Schema) -> pl.LazyFr
     return pl.scan_parquet(
         paths, schema=schema, missing_columns="insert", hive_partitioning=False, glob=False, storage_options=place.for_polars
     )
+
+
+def _staged(name: str) -> str:
+    if not _FOLDER.fullmatch(name):
+        raise Problem("table.invalid", f"{name[:200]!r} is no name of a folder", "it is 1 to 128 of A-Z a-z 0-9 _ -")
+    return f"{_STAGED}{name}"
 
 
 def _commit_id(commit: str) -> str:
