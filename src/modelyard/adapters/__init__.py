@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from modelyard.core.problems import Problem, nearest
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from modelyard.adapters.sql import SqlMetadata
     from modelyard.core.objects import ObjectStore
     from modelyard.core.places import Place
     from modelyard.core.traces import Tracer
     from modelyard.data import Source, TableStore
+    from modelyard.prepare.engine import Engine
     from modelyard.serving.broker import Broker, Link
     from modelyard.training import Compactor, Framework, Sampler
 
@@ -39,6 +42,7 @@ OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
 PLACES: "Port[Callable[[str], Place]]" = Port("places", "place of files")
 LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
 SOURCES: "Port[Callable[[str], Source]]" = Port("sources", "source")
+ENGINE: "Port[Callable[[str], AbstractContextManager[Engine]]]" = Port("engine", "engine")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
 COMPACTOR: "Port[Callable[[], Compactor]]" = Port("compactor", "compactor of models")
 BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
@@ -62,6 +66,10 @@ TABLE: Mapping[str, str] = {
     "sources.mssql": "modelyard.adapters.databases.dialects:DialectSource",
     "sources.oracle": "modelyard.adapters.databases.dialects:DialectSource",
     "sources.kafka": "modelyard.adapters.kafka:KafkaSource [kafka]",
+    "engine.local": "modelyard.adapters.engines.local:open_local",
+    "engine.spark": "modelyard.adapters.engines.spark:open_spark [spark]",
+    "engine.sc": "modelyard.adapters.engines.spark:open_spark [spark]",
+    "engine.ray": "modelyard.adapters.engines.ray:open_ray [ray]",
     "framework.sklearn": "modelyard.adapters.sklearn:SklearnFramework [sklearn]",
     "framework.xgboost": "modelyard.adapters.xgboost:XgboostFramework [xgboost]",
     "framework.lightgbm": "modelyard.adapters.lightgbm:LightgbmFramework [lightgbm]",
@@ -128,6 +136,11 @@ def connect(port: Port[Callable[[str], T]], url: str) -> T:
 def open_source(url: str) -> "Source":
     """Return the source that a URL names; a path or pattern of this machine is one of files. Raises as `connect`."""
     return connect(SOURCES, url) if "://" in url else resolve(SOURCES, "file")(url)
+
+
+def open_engine(url: str) -> "AbstractContextManager[Engine]":
+    """Return the engine that a URL names, or `local`, to be entered. Raises as `connect`."""
+    return connect(ENGINE, url) if "://" in url else resolve(ENGINE, url)(url)
 
 
 def _rows(port: Port[object]) -> Iterator[EntryPoint]:

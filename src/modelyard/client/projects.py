@@ -21,7 +21,7 @@ from modelyard.client.trainers import TrainerClient, limits_of
 from modelyard.core import Problem, missing
 from modelyard.data import Check, Dataset, Graph, Split
 from modelyard.monitoring import Alert, Monitor
-from modelyard.prepare import DeclaredStep, FunctionStep
+from modelyard.prepare import DeclaredStep, FunctionStep, SetStep
 from modelyard.reactions import Decision
 from modelyard.registry import Model
 from modelyard.registry.rules import parse_reference
@@ -120,14 +120,14 @@ class ProjectClient:
 
     def pipeline(
         self,
-        *steps: DeclaredStep | FunctionStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame],
+        *steps: DeclaredStep | FunctionStep | SetStep | StepFunction | Callable[[pl.DataFrame], pl.DataFrame],
         checks: Sequence[Check] = (),
     ) -> DeclaredPipeline:
         """Return the pipeline of these steps, in order.
 
         `checks`, of `quality`, are promises about the raw rows: a run on rows that break one fails before anything is fitted.
         """
-        return declare_pipeline(steps, checks)
+        return declare_pipeline(self.connection, self.path, steps, checks)
 
     def trainer(
         self,

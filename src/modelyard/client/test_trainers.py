@@ -20,13 +20,16 @@ def refuse(request: httpx.Request) -> httpx.Response:
     raise AssertionError(f"nothing is to be sent, and {request.url} was asked")
 
 
+def nowhere() -> Connection:
+    return Connection(httpx.Client(transport=httpx.MockTransport(refuse), base_url="http://127.0.0.1:1"))
+
+
 def declared(function: Callable[..., Any]) -> TrainerClient:
-    connection = Connection(httpx.Client(transport=httpx.MockTransport(refuse), base_url="http://127.0.0.1:1"))
     return TrainerClient(
-        connection,
+        nowhere(),
         "/v1/projects/p",
         function,
-        pipeline=declare_pipeline([prep.fill_null("tenure", 0)]),
+        pipeline=declare_pipeline(nowhere(), "/v1/projects/p", [prep.fill_null("tenure", 0)]),
         label="churned",
         metric="roc_auc",
         direction=Direction.MAXIMISE,
@@ -107,4 +110,4 @@ def test_the_direction_of_a_metric_is_known_or_told() -> None:
 def test_what_is_no_step_is_refused_by_its_place() -> None:
     steps: list[Any] = [prep.fill_null("tenure", 0), "one_hot"]
     with pytest.raises(Problem, match="Step 2"):
-        declare_pipeline(steps)
+        declare_pipeline(nowhere(), "/v1/projects/p", steps)

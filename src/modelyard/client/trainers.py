@@ -19,6 +19,7 @@ from modelyard.core.spans import span_s
 from modelyard.data import Split
 from modelyard.jobs import Limits
 from modelyard.prepare import capture
+from modelyard.prepare.fit import refuse_sets
 from modelyard.reactions import Retraining
 from modelyard.training import Direction, Run, Study, Trainer
 from modelyard.training.documents import trainer_to_json
@@ -52,6 +53,7 @@ class TrainerClient:
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.name = name
+        refuse_sets(pipeline.sets)
         self.pipeline = pipeline
         self.label = label
         self.metric = metric

@@ -4,6 +4,7 @@ A code is `noun.kind`. The kind is one of `ProblemKind`; `api.statuses` maps kin
 codes, so that the slices know neither.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import Enum
@@ -69,6 +70,25 @@ class Problem(Exception):
         told = f"{self.what}: {self.why}" if self.why else self.what
         told = told if told.endswith(("?", "…", ".")) else told + "."
         return f"{told} Next: {self.next_step}" if self.next_step else told
+
+
+def further_down(problem: Problem, rows: int, within: str = "") -> Problem:
+    """Return a problem of a row with the row's place in a whole that has `rows` rows before those that were looked at.
+
+    `within` names a part of the whole, such as a file, where the row is counted from the part's first one.
+
+    >>> told = Problem("column.invalid", "Column 'fare' has a wrong value in row 3", detail={"row": 3})
+    >>> further_down(told, 100).what
+    "Column 'fare' has a wrong value in row 103"
+    """
+    row = problem.detail.get("row")
+    if not isinstance(row, int) or not (rows or within):
+        return problem
+    at = rows + row
+    what = re.sub(rf"\b([Rr])ow {row}\b", rf"\1ow {at}", problem.what)
+    why = f"{problem.why}; that is row {at} of {within}, from 0" if within else problem.why
+    detail = {**problem.detail, "row": at, **({"input": within} if within else {})}
+    return Problem(problem.code, what, why, problem.next_step, detail)
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:

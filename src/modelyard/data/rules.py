@@ -9,7 +9,7 @@ from modelyard.data.types import Check, Column, Dataset
 
 VERSION_PREFIX = "dsv"
 LATEST = "latest"
-PARENTS = ("source", "file", "ledger")  # kinds of what rows come from, besides versions
+PARENTS = ("source", "file", "ledger", "pipeline")  # kinds of what rows come from, besides versions
 
 
 def check_dataset_name(name: str) -> str:

@@ -1,13 +1,14 @@
 """The ports of data: the catalogue of datasets, and the lake's tables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import polars as pl
 
 from modelyard.core import Page, PageRequest, ProjectId
+from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
 from modelyard.jobs import JobTransaction
 
@@ -47,35 +48,6 @@ class Stretch:
     column: str
     since: datetime | None = None
     until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class LakeFile:
-    """A Parquet file of a table."""
-
-    path: str  # a path, or s3://…; of one that is adopted: its name in its folder
-    rows: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class LakeFiles:
-    """Rows of a table as the files that hold them, in the order of the rows, for processes that have no lake of their own.
-
-    A file may lack columns, which are null in its rows. `options` are those of the store, for Polars; they hold no secret.
-    """
-
-    files: tuple[LakeFile, ...]
-    schema: pl.Schema
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LakeFolder:
-    """Where other processes write files that the lake is to adopt."""
-
-    path: str  # of a folder that is there, or s3://…
-    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class TableStore(Protocol):

@@ -14,7 +14,7 @@ from modelyard.data import reading
 from modelyard.data.admission import Judgement, batch_id, quarantine_rows, undecoded_rows
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile, merge, profile, to_json
-from modelyard.data.quality.kinds import told
+from modelyard.data.quality.kinds import told as told_check
 from modelyard.data.rules import VERSION_PREFIX, quarantine_of, table_of
 from modelyard.data.schema import schema_of
 from modelyard.data.sources import Undecoded
@@ -200,7 +200,7 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
             _move(ports, tx, batch.dataset, batch.origin.move)
         if version is not None:
             tx.datasets.add_versions(batch.project, [version])
-            facts.append(Fact("dataset_version.created", name, _told(version)))
+            facts.append(Fact("dataset_version.created", name, told(version)))
         tx.events.add(batch.project, facts, actor=batch.member, at=batch.now)
 
 
@@ -217,16 +217,17 @@ def _failed(batch: Batch) -> list[dict[str, object]]:
     """Return what a person wants to know of the checks that the batch failed; a batch that is stopped has no version for it."""
     failed = [one for one in batch.judgement.outcomes if one.rows_failed]
     return [
-        {"check": told(one.check), "severity": one.check.severity.value, "rows": one.rows_failed, "found": one.found}
+        {"check": told_check(one.check), "severity": one.check.severity.value, "rows": one.rows_failed, "found": one.found}
         for one in failed
     ]
 
 
-def _told(version: DatasetVersion) -> dict[str, object]:
+def told(version: DatasetVersion) -> dict[str, object]:
+    """Return what the fact of a version says of it."""
     until = {"event_until": to_text(version.event_until)} if version.event_until else {}
     replaced = {"replaced": version.replaced} if version.replaced else {}
-    told = {"version": version.id, "number": version.number, "rows": version.rows, "digest": version.digest}
-    return {**told, **replaced, **until}
+    facts = {"version": version.id, "number": version.number, "rows": version.rows, "digest": version.digest}
+    return {**facts, **replaced, **until}
 
 
 def _keep_profile(ports: Ports, batch: Batch) -> Digest:

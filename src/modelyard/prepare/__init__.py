@@ -10,7 +10,7 @@ from modelyard.prepare.fit import fit
 from modelyard.prepare.functions import function_step
 from modelyard.prepare.suggest import Flag, Suggested, Suggestion, suggest
 from modelyard.prepare.transform import Transform, preview
-from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, Step
+from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, SetStep, Step
 from modelyard.prepare.values import InputColumn
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "FunctionStep",
     "InputColumn",
     "Pipeline",
+    "SetStep",
     "Step",
     "Suggested",
     "Suggestion",

@@ -1,6 +1,6 @@
 """Fit a pipeline: let each step learn from the training rows, in order, and find out what the whole needs and gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from modelyard.prepare.inputs import working_frame
 from modelyard.prepare.plan import Plan, apply, trimmed
 from modelyard.prepare.scope import Assignment, Scope
 from modelyard.prepare.steps import Training, definition
-from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, Step
+from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, SetStep, Step
 from modelyard.prepare.values import InputColumn, input_dtype
 
 CHECKED_ROWS: Final = 256
@@ -40,10 +40,11 @@ def fit(pipeline: Pipeline, frame: pl.DataFrame, label: str | None = None) -> Fi
     Raises
     ------
     Problem
-        `frame.invalid` without rows; `column.missing` with the nearest names; `column.invalid` when a column does not suit its
-        step, or is no number at the end; `step.invalid` for wrong arguments or a function that is not row-wise; `code.failed`
-        when a function raises.
+        `pipeline.invalid` for one with steps over sets; `frame.invalid` without rows; `column.missing` with the nearest names;
+        `column.invalid` when a column does not suit its step, or is no number at the end; `step.invalid` for wrong arguments or
+        a function that is not row-wise; `code.failed` when a function raises.
     """
+    refuse_sets(pipeline.sets)
     if frame.is_empty():
         raise Problem("frame.invalid", "The pipeline cannot be fitted", "there is no training row", "check the split's bounds")
     if label is not None and label not in frame.columns:
@@ -56,6 +57,15 @@ def fit(pipeline: Pipeline, frame: pl.DataFrame, label: str | None = None) -> Fi
     unused = tuple(column for column in columns if column.name not in needed)
     _check(fitting, planned, frame)
     return FittedPipeline(steps, planned.inputs, unused, tuple(planned.features))
+
+
+def refuse_sets(sets: Sequence[SetStep]) -> None:
+    """Return when there is no step over sets, which a model cannot have. Problem `pipeline.invalid`."""
+    if sets:
+        what = "The pipeline cannot be a model's: it begins with a step over a whole set of rows"
+        why = "a request brings single rows, which have no set to be joined, ranked or counted in"
+        step = "store its rows by pipeline.run(data, into=NAME) and train on those, or look values up as features of a dataset"
+        raise Problem("pipeline.invalid", what, why, step)
 
 
 class _Fitting:

@@ -6,12 +6,13 @@ the result stands under the column's name. Every function raises `Problem("step.
 `Problem("column.missing")` for unknown columns and `Problem("column.invalid")` for those that a step cannot use.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
+from modelyard.prepare.capture import capture
 from modelyard.prepare.steps import declared
 from modelyard.prepare.suggest import suggest as suggest  # noqa: PLC0414 - exported: a user writes `prep.suggest`
-from modelyard.prepare.types import DeclaredStep
+from modelyard.prepare.types import DeclaredStep, SetStep
 
 Columns = str | Sequence[str]
 Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
@@ -591,3 +592,23 @@ def elapsed(
     {'at_since_on_hours': [30.0]}
     """
     return declared("elapsed", (later, earlier), unit=unit, name=name)
+
+
+def sql(query: str, **inputs: str) -> SetStep:
+    """Make the set of rows that a query answers with, over `rows` and further datasets: `sql("SELECT …", weather="weather@3")`.
+
+    It is asked as it is written: of DuckDB, or of Spark where the pipeline runs there. Such a step stands first in a pipeline,
+    which then makes stored sets by `pipeline.run` and cannot be a trainer's: one row alone has no set to ask.
+
+    >>> sql("SELECT DISTINCT origin, dest FROM rows").inputs
+    {}
+    """
+    return SetStep(query, inputs)
+
+
+def over_set(function: Callable[..., Any], **inputs: str) -> SetStep:
+    """Make the set of rows that a function gives: `over_set(latest, weather="weather@3")`.
+
+    The function takes the rows and the further datasets, by name, as Polars LazyFrames, and returns one. For the rest as `sql`.
+    """
+    return SetStep(capture(function), inputs)

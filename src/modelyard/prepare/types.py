@@ -1,7 +1,7 @@
 """The forms of preparation: steps, pipelines, and pipelines that have learned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from modelyard.core import Json, JsonObject, Problem
@@ -50,21 +50,43 @@ Step: TypeAlias = DeclaredStep | FunctionStep
 
 
 @dataclass(frozen=True)
+class SetStep:
+    """A step over a whole set of rows, such as a join, a window or an aggregate: `prep.sql` or `prep.over_set`.
+
+    Parameters
+    ----------
+    work
+        A query in SQL over `rows` and the names of `inputs`; or a function of theirs, from frames to a frame.
+    inputs
+        Further datasets by the name they have in it: `{"weather": "weather@3"}`.
+    """
+
+    work: str | Code
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Pipeline:
-    """An ordered list of steps that have learned nothing yet. Equal pipelines have equal digests of `to_json`."""
+    """An ordered list of steps that have learned nothing yet. Equal pipelines have equal digests of `to_json`.
+
+    `sets` come first and make a set of rows, which is stored; `steps` go on row by row, in every door alike.
+    """
 
     steps: tuple[Step, ...]
+    sets: tuple[SetStep, ...] = ()
 
     def to_json(self) -> JsonObject:
         """Return its one JSON form."""
-        return {"format": _FORMAT, "steps": [_step_to_json(step) for step in self.steps]}
+        sets: JsonObject = {"sets": [_set_to_json(step) for step in self.sets]} if self.sets else {}
+        return {"format": _FORMAT, **sets, "steps": [_step_to_json(step) for step in self.steps]}
 
     @staticmethod
     def from_json(value: Json) -> "Pipeline":
         """Return the pipeline that `to_json` told. Raises `Problem("pipeline.invalid")`."""
         try:
             _check_format(value)
-            return Pipeline(tuple(_step_from_json(step) for step in value["steps"]))
+            sets = tuple(_set_from_json(step) for step in value.get("sets", []))
+            return Pipeline(tuple(_step_from_json(step) for step in value["steps"]), sets)
         except (KeyError, TypeError, AttributeError) as error:
             raise _invalid(error) from error
 
@@ -113,6 +135,15 @@ class FittedPipeline:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise _invalid(error) from error
+
+
+def _set_to_json(step: SetStep) -> JsonObject:
+    work: JsonObject = {"sql": step.work} if isinstance(step.work, str) else {"code": step.work.to_json()}
+    return {**work, "inputs": dict(step.inputs)}
+
+
+def _set_from_json(value: Mapping[str, Any]) -> SetStep:
+    return SetStep(value["sql"] if "sql" in value else Code.from_json(value["code"]), dict(value["inputs"]))
 
 
 def _step_to_json(step: Step) -> JsonObject:

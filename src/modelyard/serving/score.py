@@ -1,6 +1,5 @@
 """One version, loaded to answer for many raw rows: the same `infer` as behind every other door, in chunks."""
 
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.core import Clock, IdMaker, ObjectStore, Problem, ProjectId
+from modelyard.core.problems import further_down
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.registry.service import get_version
@@ -89,7 +89,7 @@ class Scorer:
         try:
             answers = self.loaded.infer(chunk)
         except Problem as problem:
-            raise _placed(problem, first_row, within) from problem
+            raise further_down(problem, first_row, within) from problem
         named = [_series(one, answers[one.name]) for one in self._outputs]
         return chunk.with_columns(*named, pl.lit(self.loaded.served.version, pl.Int64).alias(VERSION))
 
@@ -119,14 +119,3 @@ def open_scorer(ports: Ports, actor: Actor, project: ProjectId, target: str, fol
 
 def _series(output: Column, values: NDArray[Any]) -> pl.Series:
     return Cell.parse(output.dtype).series(output.name, values)
-
-
-def _placed(problem: Problem, first_row: int, within: str) -> Problem:
-    row = problem.detail.get("row")
-    if not isinstance(row, int) or not (first_row or within):
-        return problem
-    at = first_row + row
-    what = re.sub(rf"\b([Rr])ow {row}\b", rf"\1ow {at}", problem.what)
-    why = f"{problem.why}; that is row {at} of {within}, from 0" if within else problem.why
-    detail = {**problem.detail, "row": at, **({"input": within} if within else {})}
-    return Problem(problem.code, what, why, problem.next_step, detail)

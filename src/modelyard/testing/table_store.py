@@ -14,7 +14,7 @@ import pytest
 
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch, TableStore
-from modelyard.data.store import LakeFile
+from modelyard.data.lake_files import LakeFile
 
 Opener = Callable[[], TableStore]
 

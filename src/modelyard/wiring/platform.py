@@ -7,11 +7,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelyard.adapters import COMPACTOR, FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, connect, open_source, resolve
+from modelyard.adapters import (
+    COMPACTOR,
+    FRAMEWORK,
+    LAKE,
+    METADATA,
+    OBJECTS,
+    PLACES,
+    SAMPLER,
+    connect,
+    open_engine,
+    open_source,
+    resolve,
+)
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
 from modelyard.data import Source, TableStore
+from modelyard.prepare.engine import Engine
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
+from modelyard.wiring.engine_rules import allowed_engines
 from modelyard.wiring.lake_proof import prove_lake
 from modelyard.wiring.settings import Settings
 from modelyard.wiring.source_rules import allowed_sources
@@ -28,6 +42,7 @@ class Platform:
     objects: ObjectStore
     lake: TableStore
     source: Callable[[str], Source]  # by URL: file:///…, s3://…, https://…, postgresql://…, kafka://…
+    engine: Callable[[str], AbstractContextManager[Engine]]  # by URL: local, spark://…, sc://…, ray://…
     framework: Callable[[str], Framework]  # by name: sklearn, onnxruntime
     compactor: Callable[[str], Compactor]  # by name: int8
     sampler: Callable[[str], Sampler]  # by name: tpe, random, qmc
@@ -67,6 +82,7 @@ def open_platform(settings: Settings) -> Platform:
         objects=connect(OBJECTS, settings.objects),
         lake=connect(LAKE, settings.lake),
         source=allowed_sources(settings, open_source),
+        engine=allowed_engines(settings, open_engine),
         framework=lambda name: resolve(FRAMEWORK, name)(),
         compactor=lambda name: resolve(COMPACTOR, name)(),
         sampler=lambda name: resolve(SAMPLER, name)(name),

@@ -34,6 +34,7 @@ class Settings:
     objects: str  # file:///… or s3://…
     lake: str  # file:///… or s3://…
     clock: str  # `system`, or `file:///…` for a replayed past
+    engines: str  # `any`, or the URLs of the engines that pipelines may run on besides this machine: spark://host:7077
     sources: str  # `any`, or what datasets' sources may lie below: file:///data s3://lake https://data.example
     origins: tuple[Setting, ...] = ()
 
@@ -45,6 +46,7 @@ def defaults(home: Path) -> dict[str, str]:
         "objects": (home / "objects").as_uri(),
         "lake": (home / "lake").as_uri(),
         "clock": "system",
+        "engines": ANY,
         "sources": ANY,
     }
 

@@ -24,8 +24,8 @@ from deltalake.transaction import AddAction, RemoveAction
 from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Stretch
+from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder
 from modelyard.data.schema import conform
-from modelyard.data.store import LakeFile, LakeFiles, LakeFolder
 
 COMMIT = "_commit"
 

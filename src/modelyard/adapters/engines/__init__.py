@@ -1,0 +1,1 @@
+"""Engines that run pipelines over sets: this process, Spark, Ray; see `prepare.engine`."""

@@ -1,0 +1,72 @@
+"""Ray: a cluster by the URL of its client port, or the one that runs on this machine."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from modelyard.adapters.engines.duck import answer
+from modelyard.core import Problem
+from modelyard.core.problems import first_line
+from modelyard.data.lake_files import LakeFolder
+from modelyard.prepare.engine import Engine, Tables, prepare_piece
+
+_WAITING = 64  # pieces that are handed out and not done
+
+
+class RayEngine:
+    """Each piece a task, tried again where its worker or node was lost; queries by DuckDB in this process."""
+
+    def each(self, work: str, pieces: Sequence[str]) -> Iterator[str]:
+        """Have tasks prepare the pieces."""
+        import ray
+
+        task = ray.remote(max_retries=3)(prepare_piece)
+        with _told():
+            kept = ray.put(work)
+            left = iter(pieces)
+            running = [task.remote(kept, piece) for piece, _ in zip(left, range(_WAITING), strict=False)]
+            while running:
+                done, running = ray.wait(running)
+                running += [task.remote(kept, piece) for piece, _ in zip(left, done, strict=False)]
+                yield from ray.get(done)
+
+    def query(self, sql: str, tables: Tables, folder: LakeFolder, scratch: Path) -> None:
+        """Ask DuckDB."""
+        answer(sql, tables, folder, scratch)
+
+
+@contextmanager
+def open_ray(url: str) -> Iterator[Engine]:
+    """Give the engine at `ray://host:10001`, or `ray://auto`: the cluster that this machine is a node of.
+
+    Raises
+    ------
+    Problem
+        `engine.invalid` for another form; `engine.unavailable` where nobody answers.
+    """
+    import ray
+
+    parts = urlsplit(url)
+    if not parts.netloc or parts.query or parts.path.strip("/"):
+        why, step = "it is a host and a port, without more", "write ray://host:10001, or ray://auto"
+        raise Problem("engine.invalid", f"{url.partition('?')[0]} cannot be an engine", why, step)
+    with _told():
+        ray.init(address="auto" if parts.netloc == "auto" else url, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield RayEngine()
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+        absent = "No module named 'modelyard'" in str(error)
+        why = "its workers' Python has no modelyard" if absent else first_line(error)
+        step = "install this release of modelyard where they run" if absent else "look whether it runs, and at its log"
+        raise Problem("engine.unavailable", "Ray could not do the work", why, step) from error

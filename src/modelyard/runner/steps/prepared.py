@@ -1,0 +1,21 @@
+"""The job `pipeline.run`: a pipeline over a dataset version, its rows stored as a version of another dataset."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from modelyard.core import Problem
+from modelyard.prepare.stored import Request, Trying, store_prepared
+from modelyard.runner.context import StepContext
+
+
+def run_pipeline(context: StepContext) -> Mapping[str, object]:
+    """Run the pipeline that the payload names; a try begins anew, and leaves what a finished one recorded."""
+    try:
+        request = msgspec.convert(context.job.payload, Request)
+    except msgspec.ValidationError as error:
+        step = "ask by pipeline.run, or as docs/prepare/engines.md says"
+        raise Problem("job.invalid", "The job does not say what to prepare", str(error), step) from error
+    trying = Trying(context.job.id, context.scratch, context.progress)
+    version = store_prepared(context.platform, context.actor, context.project, request, trying)
+    return {"version": version.id, "dataset": version.name, "number": version.number, "rows": version.rows}
