@@ -9,7 +9,7 @@ from tests.fetch import CACHE, Absent, tell
 INSTALL_S = 300
 
 
-def python_with(name: str, *requirements: str) -> Path:
+def python_with(name: str, *requirements: str, patience_s: float = INSTALL_S) -> Path:
     """Return the Python of an environment that holds `requirements`, made once (a minute). Raises `Absent`."""
     home = CACHE / name
     python, stamp = home / "bin" / "python", home / "complete"
@@ -19,7 +19,7 @@ def python_with(name: str, *requirements: str) -> Path:
     make = [sys.executable, "-m", "venv", "--clear", str(home)]
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
     for command in (make, install):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_S)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience_s)
         if done.returncode != 0:
             raise Absent(f"{', '.join(requirements)} could not be installed: {done.stderr.strip()[-200:]}")
     stamp.write_text("\n".join(requirements))

@@ -63,9 +63,11 @@ def spawn(
         )
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for a server to answer. Raises `Absent` with the log's end when it stops or takes over a minute."""
-    until = time.monotonic() + START_TIMEOUT_S
+def wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, patience_s: float = START_TIMEOUT_S
+) -> None:
+    """Wait for a server to answer. Raises `Absent` with the log's end when it stops or takes over a minute, or `patience_s`."""
+    until = time.monotonic() + patience_s
     while not ready():
         if process.poll() is not None or time.monotonic() > until:
             raise Absent(f"it did not start: {log.read_text(errors='replace').strip()[-300:]}")
