@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from logging import ERROR
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import ray
+
 from modelyard.adapters.engines.duck import answer
 from modelyard.core import Problem
-from modelyard.core.problems import first_line
+from modelyard.core.problems import LONGEST_LINE
 from modelyard.data.lake_files import LakeFolder
 from modelyard.prepare.engine import Engine, Tables, prepare_piece
 
@@ -19,8 +22,6 @@ class RayEngine:
 
     def each(self, work: str, pieces: Sequence[str]) -> Iterator[str]:
         """Have tasks prepare the pieces."""
-        import ray
-
         task = ray.remote(max_retries=3)(prepare_piece)
         with _told():
             kept = ray.put(work)
@@ -45,14 +46,12 @@ def open_ray(url: str) -> Iterator[Engine]:
     Problem
         `engine.invalid` for another form; `engine.unavailable` where nobody answers.
     """
-    import ray
-
     parts = urlsplit(url)
     if not parts.netloc or parts.query or parts.path.strip("/"):
         why, step = "it is a host and a port, without more", "write ray://host:10001, or ray://auto"
         raise Problem("engine.invalid", f"{url.partition('?')[0]} cannot be an engine", why, step)
     with _told():
-        ray.init(address="auto" if parts.netloc == "auto" else url, log_to_driver=False, logging_level="ERROR")
+        ray.init(address="auto" if parts.netloc == "auto" else url, log_to_driver=False, logging_level=ERROR)
     try:
         yield RayEngine()
     finally:
@@ -61,12 +60,10 @@ def open_ray(url: str) -> Iterator[Engine]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    import ray
-
     try:
         yield
     except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
         absent = "No module named 'modelyard'" in str(error)
-        why = "its workers' Python has no modelyard" if absent else first_line(error)
+        why = "its workers' Python has no modelyard" if absent else " ".join(str(error).split())[-LONGEST_LINE:]
         step = "install this release of modelyard where they run" if absent else "look whether it runs, and at its log"
         raise Problem("engine.unavailable", "Ray could not do the work", why, step) from error

@@ -5,16 +5,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from pyspark.errors import AnalysisException, ParseException, PySparkException
+from pyspark.sql import DataFrame, SparkSession
 
 from modelyard.core import Problem
 from modelyard.core.problems import first_line
 from modelyard.data.lake_files import LakeFiles, LakeFolder
 from modelyard.prepare.engine import Engine, Tables, prepare_piece
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
 _PYTHON = "spark.pyspark.python"
 PIECES_AT_ONCE = 64  # between two words about how far it is
@@ -29,7 +29,7 @@ _CONF = {
 class SparkEngine:
     """Pieces as rows of a Spark frame, each done by the Python of an executor through `mapInArrow`."""
 
-    def __init__(self, session: "SparkSession") -> None:
+    def __init__(self, session: SparkSession) -> None:
         self._session = session
 
     def each(self, work: str, pieces: Sequence[str]) -> Iterator[str]:
@@ -59,7 +59,7 @@ class SparkEngine:
             order = [found[_name(name)].asc_nulls_last() for name in tables.order(found.columns)]
             found.orderBy(*order).write.mode("overwrite").parquet(_address(folder.path))
 
-    def _view(self, files: LakeFiles) -> "DataFrame":
+    def _view(self, files: LakeFiles) -> DataFrame:
         paths = [_address(one.path) for one in files.files]
         reader = self._session.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
         return reader.parquet(*paths).select(*map(_name, files.schema.names()))
@@ -76,8 +76,6 @@ def open_spark(url: str) -> Iterator[Engine]:
     Problem
         `engine.invalid` for an option that is none of Spark's; `engine.unavailable` where nobody answers.
     """
-    from pyspark.sql import SparkSession
-
     parts = urlsplit(url)
     bare = url.partition("?")[0]
     options = dict(parse_qsl(parts.query))
@@ -118,8 +116,6 @@ def _address(path: str) -> str:
 
 @contextmanager
 def _told(*, query: bool = False) -> Iterator[None]:
-    from pyspark.errors import AnalysisException, ParseException, PySparkException
-
     try:
         yield
     except (AnalysisException, ParseException) as error:
