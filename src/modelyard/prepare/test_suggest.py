@@ -14,7 +14,7 @@ from modelyard.core import Problem
 from modelyard.prepare import Pipeline, Suggestion, Transform, fit, prep, suggest
 from modelyard.prepare.leaks import share_told
 from modelyard.prepare.step_text import step_text
-from modelyard.prepare.test_parity import CASES, FLOATS, INTEGERS, TEXTS, TIMES
+from tests.rare import CASES, FLOATS, INTEGERS, TEXTS, TIMES
 
 ROWS = 200
 START = datetime(2013, 1, 1, 5, tzinfo=UTC)

@@ -31,7 +31,7 @@ def answer(sql: str, tables: Tables, folder: LakeFolder, scratch: Path) -> None:
     remote = folder.path.startswith("s3://")
     target = scratch / "answer.parquet" if remote else Path(folder.path) / "part-000000.parquet"
     files = {name: _here(one, scratch / f"{name}.parquet") for name, one in {"rows": tables.rows, **tables.others}.items()}
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{int(psutil.virtual_memory().available * _MEMORY_SHARE) >> 20}MiB",
         "temp_directory": str(scratch / "spilled"),
     }
