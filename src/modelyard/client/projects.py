@@ -15,13 +15,20 @@ from modelyard.client.models import ModelClient
 from modelyard.client.monitors import MonitorClient
 from modelyard.client.policies import PolicyClient, WrittenRule, apply
 from modelyard.client.runs import RunClient
-from modelyard.client.steps import DeclaredPipeline, StepFunction, declare_pipeline
+from modelyard.client.steps import (
+    DeclaredPipeline,
+    SavedPipeline,
+    StepFunction,
+    declare_pipeline,
+    save_pipeline,
+    saved_pipeline,
+)
 from modelyard.client.studies import StudyClient, StudyWithTrials
 from modelyard.client.trainers import TrainerClient, limits_of
 from modelyard.core import Problem, missing
 from modelyard.data import Check, Dataset, Graph, Split
 from modelyard.monitoring import Alert, Monitor
-from modelyard.prepare import DeclaredStep, FunctionStep
+from modelyard.prepare import DeclaredStep, FunctionStep, PipelineVersion
 from modelyard.reactions import Decision
 from modelyard.registry import Model
 from modelyard.registry.rules import parse_reference
@@ -128,6 +135,27 @@ class ProjectClient:
         `checks`, of `quality`, are promises about the raw rows: a run on rows that break one fails before anything is fitted.
         """
         return declare_pipeline(steps, checks)
+
+    def save_pipeline(self, name: str, pipeline: DeclaredPipeline, *, note: str = "") -> PipelineVersion:
+        """Keep a pipeline in the project, as the next version of this name; equal to the newest it is that one.
+
+        Raises
+        ------
+        Problem
+            `pipeline.invalid` for a name that is none; `step.invalid` for a step that cannot be; what `capture` finds.
+        """
+        return save_pipeline(self.connection, self.path, name, pipeline, note)
+
+    def saved_pipeline(self, ref: str) -> SavedPipeline:
+        """Return a pipeline of the project, for a trainer as one that is written: `flights@3`, or `flights` for the newest.
+
+        Problem `pipeline.missing` with the nearest names; `pipeline_version.missing`.
+        """
+        return saved_pipeline(self.connection, self.path, ref)
+
+    def pipelines(self) -> list[PipelineVersion]:
+        """Return the newest version of each saved pipeline, by name."""
+        return self.connection.get(f"{self.path}/pipelines", list[PipelineVersion])
 
     def trainer(
         self,

@@ -1,15 +1,16 @@
 """Preparation as a user writes it: function steps and pipelines."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from modelyard.client.connection import Connection, part
 from modelyard.core import Problem
 from modelyard.data import Check
 from modelyard.data.quality.kinds import verify_alone
-from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, Step, function_step
+from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, PipelineVersion, Step, function_step
 
 
 class StepFunction:
@@ -42,6 +43,33 @@ class DeclaredPipeline:
     def build(self) -> Pipeline:
         """Return the pipeline with the code of its functions."""
         return Pipeline(tuple(_built(step) for step in self.steps))
+
+
+@dataclass(frozen=True)
+class SavedPipeline(DeclaredPipeline):
+    """A version of a pipeline that the project keeps; a trainer takes it as one that is written."""
+
+    version: PipelineVersion = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class PipelineContent:
+    """A saved pipeline as the server tells it."""
+
+    version: PipelineVersion
+    pipeline: Mapping[str, Any]
+
+
+def saved_pipeline(connection: Connection, project: str, ref: str) -> SavedPipeline:
+    """Return the pipeline that `flights@3`, `flights@latest` or `flights` names."""
+    found = connection.get(f"{project}/pipelines/{part(ref)}", PipelineContent)
+    return SavedPipeline(Pipeline.from_json(found.pipeline).steps, found.version.checks, version=found.version)
+
+
+def save_pipeline(connection: Connection, project: str, name: str, pipeline: DeclaredPipeline, note: str) -> PipelineVersion:
+    """Save a pipeline under a name, and return its version."""
+    body = {"name": name, "pipeline": pipeline.build().to_json(), "checks": pipeline.checks, "note": note}
+    return connection.post(f"{project}/pipelines", PipelineVersion, body)
 
 
 def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> DeclaredPipeline:

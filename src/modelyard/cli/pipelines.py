@@ -1,0 +1,128 @@
+"""`yard pipeline`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelyard.cli.command import Json, Most, ProjectName, command, group
+from modelyard.cli.documents import read_document
+from modelyard.cli.output import show
+from modelyard.cli.session import open_project
+from modelyard.core import JsonObject
+
+if TYPE_CHECKING:
+    from modelyard.client import DeclaredPipeline
+
+noun = group("Pipelines: preparation saved under a name, in versions.")
+
+PIPELINE = ["name", "number", "speed", "kinds", "created_by", "created_at", "note"]
+Ref = Annotated[str, typer.Argument(metavar="PIPELINE", help="As in flights, flights@3 or flights@latest.")]
+
+
+@command(noun, "list", "yard pipeline list", "yard pipeline list flights")
+def list_pipelines(
+    name: Annotated[str | None, typer.Argument(help="Show the versions of this one.")] = None,
+    most: Most = 50,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Show the saved pipelines, each in its newest version; or the versions of one, newest first."""
+    from modelyard.client.connection import part
+    from modelyard.prepare import PipelineVersion
+
+    opened = open_project(project)
+    if name is None:
+        show(opened.pipelines()[:most], as_json, PIPELINE)
+        return
+    path = f"{opened.path}/pipelines/{part(name)}/versions"
+    show(list(opened.connection.pages(path, PipelineVersion, most=most)), as_json, PIPELINE)
+
+
+@command(noun, "show", "yard pipeline show flights", "yard pipeline show flights@3 --json")
+def show_pipeline(ref: Ref, project: ProjectName = None, as_json: Json = False) -> None:
+    """Show a pipeline: its version, and its steps in order. As JSON, what `save` takes."""
+    from modelyard.prepare import DeclaredStep
+    from modelyard.prepare.step_text import step_text
+
+    found = open_project(project).saved_pipeline(ref)
+    if as_json:
+        show(_to_json(found), as_json=True)
+        return
+    show(found.version, as_json=False)
+    steps = [step_text(step) if isinstance(step, DeclaredStep) else f"{step.name} (a function)" for step in found.steps]
+    show([{"step": number, "does": does} for number, does in enumerate(steps, 1)], False, ["step", "does"])
+
+
+@command(
+    noun,
+    "save",
+    "yard pipeline save flights features.py:features --note 'without the tail number'",
+    "yard pipeline show flights@1 --json > flights.json && yard pipeline save flights flights.json",
+)
+def save(
+    name: Annotated[str, typer.Argument(help="A new name, or one that is there: then it is the next version.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="FILE.py:NAME of project.pipeline(…), or a .json file.")],
+    note: str = "",
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Save a pipeline as the next version of a name; equal to the newest it is that one."""
+    opened = open_project(project)
+    show(opened.save_pipeline(name, _read(file), note=note), as_json)
+
+
+@command(noun, "python", "yard pipeline python flights@3", "yard pipeline python flights > features.py")
+def python(ref: Ref, project: ProjectName = None, as_json: Json = False) -> None:
+    """Print the code that makes a pipeline, to paste where there is a `project`."""
+    from modelyard.prepare.pipeline_text import pipeline_text
+
+    found = open_project(project).saved_pipeline(ref)
+    text = pipeline_text(found.build(), found.checks)
+    if as_json:
+        show({"code": text}, as_json=True)
+        return
+    sys.stdout.write(text + "\n")
+
+
+def _read(file: str) -> "DeclaredPipeline":
+    from modelyard.cli.trainer_file import load_file
+    from modelyard.client import DeclaredPipeline
+    from modelyard.core import Problem, missing
+
+    if file.endswith(".json"):
+        return _of_json(read_document(Path(file)))
+    path, _, name = file.rpartition(":")
+    if not path:
+        what, form = f"{file!r} names no pipeline", "the form is FILE.py:NAME or FILE.json"
+        raise Problem("pipeline.invalid", what, form, "yard pipeline save flights features.py:features")
+    there = {key: one for key, one in vars(load_file(Path(path))).items() if isinstance(one, DeclaredPipeline)}
+    if name not in there:
+        raise missing("pipeline", name, there, f"name one that {path} makes")
+    return there[name]
+
+
+def _to_json(pipeline: "DeclaredPipeline") -> JsonObject:
+    import msgspec
+
+    checks = {"checks": msgspec.to_builtins(pipeline.checks)} if pipeline.checks else {}
+    return {**pipeline.build().to_json(), **checks}
+
+
+def _of_json(document: Any) -> "DeclaredPipeline":
+    import msgspec
+
+    from modelyard.client import DeclaredPipeline
+    from modelyard.core import Problem
+    from modelyard.data import Check
+    from modelyard.prepare import Pipeline
+
+    pipeline = Pipeline.from_json(document)
+    try:
+        checks = msgspec.convert(document.get("checks", []), tuple[Check, ...])
+    except msgspec.ValidationError as error:
+        raise Problem(
+            "check.invalid", "The file's checks cannot be read", str(error), "see `yard pipeline show --json`"
+        ) from error
+    return DeclaredPipeline(pipeline.steps, checks)
