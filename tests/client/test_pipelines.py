@@ -18,6 +18,7 @@ from modelyard.core import PageRequest, Problem, ProblemKind
 from modelyard.embedded.door import connection, embedded
 from modelyard.prepare import DeclaredStep, FunctionStep
 from modelyard.prepare.service import pipeline_versions, save_pipeline
+from modelyard.prepare.trying import Tried
 from modelyard.tenancy import Role
 from modelyard.tenancy.service import actor_of, create_member, local_owner
 from modelyard.wiring import open_platform, read_settings
@@ -145,3 +146,26 @@ def test_who_only_looks_may_read_a_pipeline_and_not_save_one(project: ProjectCli
         facts = [event for event in tx.events.read(of) if event.kind == "pipeline.saved"]
     assert [(event.subject, event.data["number"]) for event in facts] == [("features", 1)]
     platform.close()
+
+
+def test_a_pipeline_is_tried_on_a_sample_of_a_version(project: ProjectClient) -> None:
+    rows = pl.DataFrame(
+        {"id": range(500), "tenure": [None, 1.0, 2.0, 3.0, 4.0] * 100, "plan": ["a", "b"] * 250, "left": [0, 1] * 250}
+    )
+    project.dataset("customers", key="id").append(rows)
+    path = f"{project.path}/pipelines/try"
+    asked = {"pipeline": project.pipeline(*STEPS).build().to_json(), "data": "customers@1", "label": "left", "rows": 200}
+    told = project.connection.post(path, Tried, asked)
+    assert (told.rows, told.problem, [len(step.changes) for step in told.steps]) == (200, None, [1, 3, 1])
+    assert told == project.connection.post(path, Tried, asked)
+    other = project.connection.post(path, Tried, asked | {"seed": 1})
+    assert (other.rows, other.raw == told.raw) == (200, False)
+    for wrong, code in (
+        ({"rows": 0}, "sample.invalid"),
+        ({"rows": 10_001}, "sample.invalid"),
+        ({"data": "customers@2"}, "dataset_version.missing"),
+        ({"pipeline": {"format": 1, "steps": [{"kind": "clip", "columns": ["tenure"], "params": {}}]}}, "step.invalid"),
+    ):
+        with pytest.raises(Problem) as caught:
+            project.connection.post(path, Tried, asked | wrong)
+        assert caught.value.code == code

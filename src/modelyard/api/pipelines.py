@@ -10,13 +10,16 @@ from modelyard.api.reading import SnapshotRoute
 from modelyard.core import JsonObject, Page
 from modelyard.data import Check
 from modelyard.prepare import PipelineVersion
+from modelyard.prepare.rules import read_pipeline
 from modelyard.prepare.service import (
     find_pipelines,
     get_pipeline_version,
     pipeline_document,
     pipeline_versions,
     save_pipeline,
+    try_pipeline,
 )
+from modelyard.prepare.trying import Tried
 
 router = APIRouter(prefix="/v1/projects/{project}/pipelines", tags=["preparation"], route_class=SnapshotRoute)
 
@@ -29,6 +32,17 @@ class NewPipeline:
     pipeline: dict[str, Any]
     checks: tuple[Check, ...] = field(default=())
     note: str = ""
+
+
+@dataclass(frozen=True)
+class WantedTry:
+    """A pipeline to try, and on which rows."""
+
+    pipeline: dict[str, Any]
+    data: str  # dataset version: `flights@1`, `flights@latest` or an id
+    label: str | None = None
+    rows: int = 1_000
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,22 @@ def pipelines(call: InProject) -> list[PipelineVersion]:
 def save(call: InProject, new: NewPipeline) -> PipelineVersion:
     """Save a pipeline as the next version of its name; equal to the newest it is that one."""
     return save_pipeline(call.platform, call.actor, call.project, new.name, new.pipeline, checks=new.checks, note=new.note)
+
+
+@router.post("/try")
+def try_out(call: InProject, wanted: WantedTry) -> Tried:
+    """Try a pipeline on a sample of a dataset version; nothing is kept."""
+    pipeline = read_pipeline(wanted.pipeline)
+    return try_pipeline(
+        call.platform,
+        call.actor,
+        call.project,
+        pipeline,
+        wanted.data,
+        label=wanted.label,
+        rows=wanted.rows,
+        seed=wanted.seed,
+    )
 
 
 @router.get("/{name}/versions")

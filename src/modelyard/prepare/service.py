@@ -18,16 +18,21 @@ from modelyard.core import (
     check_name,
     missing,
 )
-from modelyard.data import Check
+from modelyard.data import Check, TableStore
 from modelyard.data.quality.kinds import verify_alone
+from modelyard.data.reading import find_version
 from modelyard.data.rules import parse_ref
+from modelyard.data.sample import sample_version
 from modelyard.events import Fact
 from modelyard.prepare.rules import read_pipeline
 from modelyard.prepare.store import PrepareTransaction
+from modelyard.prepare.trying import Tried
+from modelyard.prepare.trying_apart import try_apart
 from modelyard.prepare.types import Pipeline, PipelineVersion, kind_of
 from modelyard.tenancy import Actor, authorise
 
 MOST_NOTE = 1_000  # characters
+MOST_ROWS = 10_000  # of a sample that steps are tried on
 
 
 class Ports(Protocol):
@@ -45,6 +50,15 @@ class Ports(Protocol):
 
     def transaction(self) -> AbstractContextManager[PrepareTransaction]:
         """Open or join a transaction."""
+        ...
+
+
+class TryingPorts(Ports, Protocol):
+    """What trying needs besides."""
+
+    @property
+    def lake(self) -> TableStore:
+        """The lake."""
         ...
 
 
@@ -141,3 +155,31 @@ def pipeline_document(ports: Ports, actor: Actor, project: ProjectId, version: P
 def load_pipeline(ports: Ports, actor: Actor, project: ProjectId, version: PipelineVersion) -> Pipeline:
     """Return a saved pipeline."""
     return Pipeline.from_json(pipeline_document(ports, actor, project, version))
+
+
+def try_pipeline(
+    ports: TryingPorts,
+    actor: Actor,
+    project: ProjectId,
+    pipeline: Pipeline,
+    data: str,
+    *,
+    label: str | None = None,
+    rows: int = 1_000,
+    seed: int = 0,
+) -> Tried:
+    """Return what each step of a pipeline does to a sample of a dataset version (`flights@3`, `flights`), and where it stops.
+
+    The same sample for the same version, `rows` and `seed`. Function steps are not run.
+
+    Raises
+    ------
+    Problem
+        `sample.invalid` for rows not from 1 to 10,000; `dataset.missing`, `dataset_version.missing`; `try.timeout` after 15 s,
+        `try.failed`.
+    """
+    authorise(actor, "dataset.read", project)
+    if rows > MOST_ROWS:
+        raise Problem("sample.invalid", f"Steps cannot be tried on {rows:,} rows", f"the most is {MOST_ROWS:,}", "take fewer")
+    sample = sample_version(ports, actor, project, find_version(ports, project, data), rows, seed)
+    return try_apart(pipeline, sample, label)
