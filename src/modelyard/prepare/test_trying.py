@@ -56,6 +56,7 @@ def test_each_step_tells_what_it_did_to_which_columns() -> None:
     assert filled.after is not None
     assert (filled.before.profile.null, filled.after.profile.null) == (10, 0)
     assert (filled.before.examples, filled.after.examples) == ((None, "1", "2"), ("0", "1", "2"))
+    assert (tried.nulls, [step.nulls for step in tried.steps]) == (20, [20, 10, 0, 0, 0])
     assert tried.steps[2].learned == {"deck": ["A", "B", "C"]}
     assert [(len(step.before), step.after) for step in tried.steps] == [(4, 3), (3, 3), (3, 5), (5, 5), (5, 5)]
     assert dict(tried.columns).keys() == set(fit(Pipeline(STEPS), ROWS, "late").features)

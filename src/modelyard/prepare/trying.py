@@ -76,6 +76,8 @@ class TriedStep:
         How many columns it left.
     changes
         What it did to columns, at most `MOST_CHANGES`; `more` is how many are not told.
+    nulls
+        How many values are missing after it, in all columns.
     learned
         What it keeps of the rows.
     """
@@ -84,6 +86,7 @@ class TriedStep:
     after: int
     changes: tuple[ColumnChange, ...]
     more: int
+    nulls: int
     learned: Mapping[str, Any]
 
 
@@ -108,6 +111,8 @@ class Tried:
         How many; a step keeps each.
     raw
         The columns before the first step.
+    nulls
+        How many values are missing before the first step, in all columns.
     steps
         The steps that worked, up to the first that did not.
     columns
@@ -118,6 +123,7 @@ class Tried:
 
     rows: int
     raw: tuple[TriedColumn, ...]
+    nulls: int
     steps: tuple[TriedStep, ...]
     columns: tuple[tuple[str, str], ...]
     problem: TriedProblem | None
@@ -137,9 +143,10 @@ def try_steps(pipeline: Pipeline, frame: pl.DataFrame, label: str | None = None)
     try:
         fitting = begin(frame, label)
     except Problem as problem:
-        return Tried(frame.height, (), (), (), _told(None, problem))
+        return Tried(frame.height, (), 0, (), (), _told(None, problem))
     looking = _Looking({})
     raw = looking.at(fitting.frame, fitting.scope.columns, list(fitting.scope.columns))
+    nulls = _nulls(fitting.frame)
     done: list[TriedStep] = []
     failed: TriedProblem | None = None
     for number, step in enumerate(pipeline.steps, 1):
@@ -154,7 +161,7 @@ def try_steps(pipeline: Pipeline, frame: pl.DataFrame, label: str | None = None)
             fitting.plan(label)
         except Problem as problem:
             failed = _told(None, problem)
-    return Tried(frame.height, tuple(raw.values()), tuple(done), left, failed)
+    return Tried(frame.height, tuple(raw.values()), nulls, tuple(done), left, failed)
 
 
 @dataclass(frozen=True)
@@ -191,11 +198,23 @@ def _tried(fitting: Fitting, looking: _Looking, step: Step) -> TriedStep:
     old = looking.at(rows, before, [name for name in told if name in before])
     new = looking.at(fitting.frame, after, [name for name in told if name in after])
     changes = tuple(ColumnChange(old.get(name), new.get(name)) for name in told)
-    return TriedStep(_names(before), len(after), changes, len(touched) - len(told), fitted.fitted or {})
+    return TriedStep(
+        before=_names(before),
+        after=len(after),
+        changes=changes,
+        more=len(touched) - len(told),
+        nulls=_nulls(fitting.frame),
+        learned=fitted.fitted or {},
+    )
 
 
 def _names(columns: Mapping[str, Column]) -> tuple[tuple[str, str], ...]:
     return tuple((name, column.kind.value) for name, column in columns.items())
+
+
+def _nulls(frame: pl.DataFrame) -> int:
+    """Return how many values are missing: null in most columns, NaN in those of numbers."""
+    return sum(column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0) for column in frame)
 
 
 def _told(step: int | None, problem: Problem) -> TriedProblem:
