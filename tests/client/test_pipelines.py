@@ -18,7 +18,6 @@ from modelyard.core import PageRequest, Problem, ProblemKind
 from modelyard.embedded.door import connection, embedded
 from modelyard.prepare import DeclaredStep, FunctionStep
 from modelyard.prepare.service import pipeline_versions, save_pipeline
-from modelyard.prepare.trying import Tried
 from modelyard.tenancy import Role
 from modelyard.tenancy.service import actor_of, create_member, local_owner
 from modelyard.wiring import open_platform, read_settings
@@ -153,19 +152,25 @@ def test_a_pipeline_is_tried_on_a_sample_of_a_version(project: ProjectClient) ->
         {"id": range(500), "tenure": [None, 1.0, 2.0, 3.0, 4.0] * 100, "plan": ["a", "b"] * 250, "left": [0, 1] * 250}
     )
     project.dataset("customers", key="id").append(rows)
-    path = f"{project.path}/pipelines/try"
-    asked = {"pipeline": project.pipeline(*STEPS).build().to_json(), "data": "customers@1", "label": "left", "rows": 200}
-    told = project.connection.post(path, Tried, asked)
+    features = project.pipeline(*STEPS)
+    told = project.try_pipeline(features, "customers@1", label="left", rows=200)
     assert (told.rows, told.problem, [len(step.changes) for step in told.steps]) == (200, None, [1, 3, 1])
-    assert told == project.connection.post(path, Tried, asked)
-    other = project.connection.post(path, Tried, asked | {"seed": 1})
+    assert told == project.try_pipeline(features, project.dataset("customers"), label="left", rows=200)
+    other = project.try_pipeline(features, "customers", label="left", rows=200, seed=1)
     assert (other.rows, other.raw == told.raw) == (200, False)
-    for wrong, code in (
-        ({"rows": 0}, "sample.invalid"),
-        ({"rows": 10_001}, "sample.invalid"),
-        ({"data": "customers@2"}, "dataset_version.missing"),
-        ({"pipeline": {"format": 1, "steps": [{"kind": "clip", "columns": ["tenure"], "params": {}}]}}, "step.invalid"),
+    clip = project.pipeline(DeclaredStep("clip", ("tenure",), {}))
+    for pipeline, data, rows_wanted, code in (
+        (features, "customers@1", 0, "sample.invalid"),
+        (features, "customers@1", 10_001, "sample.invalid"),
+        (features, "customers@2", 100, "dataset_version.missing"),
+        (clip, "customers@1", 100, "step.invalid"),
     ):
         with pytest.raises(Problem) as caught:
-            project.connection.post(path, Tried, asked | wrong)
+            project.try_pipeline(pipeline, data, rows=rows_wanted)
         assert caught.value.code == code
+    project.save_pipeline("features", project.pipeline(*STEPS, prep.log1p("tenur")))
+    printed = CliRunner().invoke(app, ["pipeline", "try", "features", "--data", "customers@1", "--label", "left"])
+    assert "2. one_hot" in printed.stdout
+    assert "plan, plan_a, plan_b" in printed.stdout
+    assert "It stops at step 4: There is no column 'tenur': did you mean 'tenure'?" in printed.stderr
+    assert len(yard("pipeline", "try", "features", "--data", "customers@1", "--rows", "50")["steps"]) == 3

@@ -8,7 +8,7 @@ import typer
 
 from modelyard.cli.command import Json, Most, ProjectName, command, group
 from modelyard.cli.documents import read_document
-from modelyard.cli.output import show
+from modelyard.cli.output import say, show
 from modelyard.cli.session import open_project
 from modelyard.core import JsonObject
 
@@ -84,6 +84,44 @@ def python(ref: Ref, project: ProjectName = None, as_json: Json = False) -> None
         show({"code": text}, as_json=True)
         return
     sys.stdout.write(text + "\n")
+
+
+@command(
+    noun,
+    "try",
+    "yard pipeline try flights --data flights@3 --label late",
+    "yard pipeline try flights@2 --data flights@latest --rows 5000 --seed 7 --json",
+)
+def try_out(
+    ref: Ref,
+    *,
+    data: Annotated[str, typer.Option(help="A dataset version, as in flights@3 or flights@latest.")],
+    label: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    rows: Annotated[int, typer.Option(help="Of the sample.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Another one draws other rows.")] = 0,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Try a pipeline on a sample: what each step does to which columns, and where it stops."""
+    opened = open_project(project)
+    pipeline = opened.saved_pipeline(ref)
+    tried = opened.try_pipeline(pipeline, data, label=label, rows=rows, seed=seed)
+    if as_json:
+        show(tried, as_json=True)
+        return
+    steps = [
+        {
+            "step": f"{number}. {pipeline.version.kinds[number - 1]}",
+            "columns": f"{len(step.before)} → {step.after}",
+            "missing": step.nulls,
+            "touched": ", ".join(change.name for change in step.changes) + (f" and {step.more} more" if step.more else ""),
+        }
+        for number, step in enumerate(tried.steps, 1)
+    ]
+    show(steps, False, ["step", "columns", "missing", "touched"])
+    if tried.problem is not None:
+        where = "at the end" if tried.problem.step is None else f"at step {tried.problem.step}"
+        say(f"It stops {where}: {tried.problem.what}: {tried.problem.why}. Next: {tried.problem.next_step}")
 
 
 def _read(file: str) -> "DeclaredPipeline":

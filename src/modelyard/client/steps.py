@@ -11,6 +11,7 @@ from modelyard.core import Problem
 from modelyard.data import Check
 from modelyard.data.quality.kinds import verify_alone
 from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, PipelineVersion, Step, function_step
+from modelyard.prepare.trying import Tried
 
 
 class StepFunction:
@@ -70,6 +71,15 @@ def save_pipeline(connection: Connection, project: str, name: str, pipeline: Dec
     """Save a pipeline under a name, and return its version."""
     body = {"name": name, "pipeline": pipeline.build().to_json(), "checks": pipeline.checks, "note": note}
     return connection.post(f"{project}/pipelines", PipelineVersion, body)
+
+
+def try_pipeline(
+    connection: Connection, project: str, pipeline: DeclaredPipeline, data: str, *, label: str | None, rows: int, seed: int
+) -> Tried:
+    """Return what each step does to a sample of a dataset version."""
+    document = pipeline.build().to_json()
+    body = {"pipeline": document, "data": data, "label": label, "rows": rows, "seed": seed}
+    return connection.post(f"{project}/pipelines/try", Tried, body)
 
 
 def declare_pipeline(steps: Sequence[Any], checks: Sequence[Check] = ()) -> DeclaredPipeline:

@@ -336,7 +336,7 @@ def _steps(draft: Draft, tried: Tried | None, trouble: Trouble | None) -> Iterat
             told=_told(tried, done),
             changes=tuple(_change(one, tried.rows) for one in done.changes) if tried and done else (),
             more=done.more if done else 0,
-            learned=", ".join(f"{name}: {value(one)}" for name, one in done.learned.items()) if done else "",
+            learned=", ".join(f"{name}: {value(one)}" for name, one in done.learned.items() if one) if done else "",
             problem=mine.problem if mine else failed,
             form=None if is_function else _form(step, done, tried, mine),
             is_open=mine is not None or failed is not None,
@@ -377,17 +377,19 @@ def _side(column: TriedColumn, rows: int) -> Side:
 
 
 def _stops(draft: Draft, tried: Tried | None, steps: tuple[EditedStep, ...]) -> Iterator[Stop]:
-    def told(columns: int, nulls: int) -> str:
-        return f"{count(tried.rows if tried else 0)} × {columns} · {count(nulls)} missing"
+    def told(columns: int, nulls: int) -> tuple[str, ...]:
+        return f"{count(tried.rows if tried else 0)} rows, {columns} columns", f"{count(nulls)} missing"
 
-    yield Stop("raw rows", draft.data, told(len(tried.raw), tried.nulls) if tried else "not tried", "", "#raw")
+    yield Stop("raw rows", draft.data, told(len(tried.raw), tried.nulls) if tried else ("not tried",), "", "#raw")
     for one, step in zip(steps, draft.pipeline.steps, strict=True):
         done = tried.steps[one.number - 1] if tried and one.state == "worked" else None
         columns = "function" if isinstance(step, FunctionStep) else ", ".join(step.columns)
-        figures = told(done.after, done.nulls) if done else {"failed": "it fails"}.get(one.state, "not tried")
+        figures = told(done.after, done.nulls) if done else ("it fails" if one.state == "failed" else "not tried",)
         yield Stop(f"{one.number}. {one.kind}", columns, figures, one.state, f"#step-{one.number}")
     if tried and tried.problem is None:
-        yield Stop("features", draft.label and f"to predict {draft.label}", f"{len(tried.columns)} columns", "chosen", "#left")
+        yield Stop(
+            "features", draft.label and f"to predict {draft.label}", (f"{len(tried.columns)} columns",), "chosen", "#left"
+        )
 
 
 @router.get("/editor")

@@ -8,18 +8,18 @@ from markupsafe import Markup
 
 from modelyard.console.svg import element, link, picture, title
 
-BOX_WIDTH, BOX_HEIGHT, ACROSS, DOWN = 158.0, 60.0, 186.0, 86.0
+BOX_WIDTH, BOX_HEIGHT, ACROSS, DOWN = 158.0, 76.0, 186.0, 102.0
 A_ROW = 5
 LONGEST = 23
 
 
 @dataclass(frozen=True)
 class Stop:
-    """One box: a title, two lines, its state (a class of the style sheet, such as `failed`) and where it leads."""
+    """One box: a title, what it reads, what stands there, its state (a class of the style sheet, such as `failed`), a link."""
 
     name: str
     columns: str
-    told: str
+    told: tuple[str, ...]  # lines
     state: str
     href: str | None
 
@@ -31,19 +31,19 @@ def draw_pipeline(stops: Sequence[Stop]) -> Markup:
     lines = [_line(*pair) for pair in pairwise(places)]
     width = min(len(stops), A_ROW) * ACROSS - (ACROSS - BOX_WIDTH) + 4
     height = ((len(stops) - 1) // A_ROW) * DOWN + BOX_HEIGHT + 8
-    told = "; ".join(f"{stop.name}: {stop.told}" for stop in stops)
+    told = "; ".join(f"{stop.name}: {', '.join(stop.told)}" for stop in stops)
     return picture(width, height, f"Pipeline: {told}", [*lines, *boxes], role="group", class_="pipeline")
 
 
 def _box(stop: Stop, x: float, y: float) -> Markup:
     return link(
         stop.href,
-        title(f"{stop.name} {stop.columns}: {stop.told}"),
+        title(f"{stop.name} {stop.columns}: {', '.join(stop.told)}"),
         element("rect", class_=f"box {stop.state}".strip(), x=x, y=y, width=BOX_WIDTH, height=BOX_HEIGHT, rx=8),
         element("text", _cut(stop.name), class_="nm", x=x + 10, y=y + 18),
         element("text", _cut(stop.columns), class_="sm", x=x + 10, y=y + 34),
-        element("text", _cut(stop.told), class_="sm", x=x + 10, y=y + 50),
-        label=f"{stop.name}: {stop.told}",
+        *(element("text", _cut(line), class_="sm", x=x + 10, y=y + 50 + n * 15) for n, line in enumerate(stop.told)),
+        label=f"{stop.name}: {', '.join(stop.told)}",
     )
 
 
