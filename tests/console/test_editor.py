@@ -6,10 +6,11 @@ import httpx
 import polars as pl
 import pytest
 
+from modelyard.console.editor import MOST_CHARACTERS
 from modelyard.console.step_forms import COLUMN, PARAMETER
 from modelyard.console.telling import count
 from modelyard.data.service import append, create_dataset
-from modelyard.prepare import Pipeline, function_step, prep
+from modelyard.prepare import Code, FunctionStep, Pipeline, function_step, prep
 from modelyard.prepare.service import find_pipelines, load_pipeline, save_pipeline
 from modelyard.tenancy.service import find_projects
 from tests.console.conftest import PROJECT, Site, viewer_token
@@ -139,6 +140,17 @@ def test_the_graph_tells_rows_columns_and_missing_values_and_leads_to_each_step(
     assert page.all("section", id="step-1")
 
 
+def test_the_same_steps_are_tried_on_other_rows(site: Site) -> None:
+    page = added(site, read(site.get(BEGIN).text), "drop", {f"{COLUMN}flight_id": "on"})
+    other = pressed(site, page, "Try", {"data": "departures@1", "label": "carrier", "rows": "50"})
+    assert document(other) == document(page)
+    assert f"1. drop: {count(50)} rows, 6 columns" in other.one("svg", class_="pipeline").attributes["aria-label"]
+    assert "late" in other.one("section", aria_labelledby="left").text
+    gone = pressed(site, page, "Try", {"data": "departures@77"})
+    assert "the newest is departures@" in alerts(gone)[0]
+    assert "not tried" in gone.one("section", id="step-1").text
+
+
 def test_what_is_wrong_stands_at_the_step_with_what_was_filled_in(site: Site) -> None:
     page = added(site, read(site.get(BEGIN).text), "clip", {f"{COLUMN}wind_speed": "on", f"{PARAMETER}lower": "0"})
     wrong = pressed(site, page, "Change step 1", {f"{PARAMETER}lower": "none"})
@@ -182,6 +194,15 @@ def test_a_function_is_shown_and_not_run(own_site: Site) -> None:
     assert "not tried" in page.one("section", id="step-3").text
     assert "function" in page.one("section", aria_labelledby="graph").text
     assert "function" in own_site.page("prepare").one("section", aria_labelledby="saved").text
+    assert [one.text for one in own_site.page("search?q=own").one("tbody").all("a")] == ["own"]
+
+
+def test_a_pipeline_with_very_much_code_is_left_to_python(own_site: Site) -> None:
+    project = find_projects(own_site.platform, own_site.actor)[0].id
+    step = FunctionStep("long", Code(f"TEXT = {'x' * MOST_CHARACTERS!r}\n\n\ndef long(rows):\n    return rows\n", "long"))
+    save_pipeline(own_site.platform, own_site.actor, project, "long", Pipeline((step,)).to_json())
+    [told] = alerts(read(own_site.get(f"{BEGIN}&start=pipeline:long").text))
+    assert "change it in Python" in told
 
 
 def test_who_only_looks_may_try_and_not_save(own_site: Site) -> None:

@@ -32,6 +32,7 @@ from modelyard.registry.service import find_models, find_versions, get_version
 
 router = APIRouter(prefix="/projects/{project}/prepare", route_class=PageRoute, include_in_schema=False)
 ROWS = 1_000
+MOST_CHARACTERS = 100_000  # of a pipeline's JSON, which every form of the page carries
 ONE = PageRequest(limit=1)
 NOTHING, SUGGESTED, SAVED, MODEL = "nothing", "suggest", "pipeline:", "model:"  # what an editor begins with
 
@@ -188,7 +189,15 @@ def begin(visit: Visit, query: Mapping[str, str]) -> Draft:
     """Return what the query of the address says to begin with. Problem where that is not there, or no number."""
     data, label, start = query.get("data", "").strip(), query.get("label", "").strip(), query.get("start", NOTHING)
     rows = _rows(query.get("rows", ""))
-    return Draft(_started(visit, start, data, label, rows), data, label, rows, _name_of(start))
+    return _checked(Draft(_started(visit, start, data, label, rows), data, label, rows, _name_of(start)))
+
+
+def _checked(draft: Draft) -> Draft:
+    size = len(draft.fields["pipeline"])
+    if size > MOST_CHARACTERS:
+        what = f"The pipeline has {size:,} characters with the code of its functions"
+        raise Problem("pipeline.too_large", what, f"the editor takes {MOST_CHARACTERS:,}", "change it in Python")
+    return draft
 
 
 def _name_of(start: str) -> str:
@@ -278,7 +287,8 @@ def _draft(fields: Mapping[str, str]) -> Draft:
             "pipeline.invalid", "The form carries no pipeline", "its JSON does not read", "reload the page"
         ) from error
     rows = _rows(fields.get("rows", ""))
-    return Draft(read_pipeline(document), fields.get("data", ""), fields.get("label", ""), rows, fields.get("name", ""))
+    data, label = fields.get("data", "").strip(), fields.get("label", "").strip()
+    return _checked(Draft(read_pipeline(document), data, label, rows, fields.get("name", "")))
 
 
 # The page
