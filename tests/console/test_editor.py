@@ -174,6 +174,8 @@ def test_suggested_steps_and_those_of_a_model_are_begun_with(site: Site) -> None
     suggested = read(site.get(f"{BEGIN}&start=suggest").text)
     assert "Every step works" in suggested.text
     assert document(suggested).steps[0] == prep.drop("flight_id")
+    [way] = [one.attributes["href"] for one in site.page("data/departures/1").all("a") if "in the editor" in one.text]
+    assert document(read(site.get(way).text)).steps
     [editor] = [one.attributes["href"] for one in site.page("models/delay/1").all("a") if one.text == "its steps in the editor"]
     page = read(site.get(editor).text)
     assert "Every step works" in page.text

@@ -22,7 +22,7 @@ def pipeline_text(pipeline: Pipeline, checks: Sequence[Check] = (), *, name: str
     from modelyard import prep
     <BLANKLINE>
     features = project.pipeline(
-        prep.fill_null('tenure', 0),
+        prep.fill_null('tenure', value=0),
         prep.one_hot('plan'),
     )
     """

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelyard.core import Problem
 from modelyard.prepare import Pipeline, Step, Transform, fit, function_step, prep
 from modelyard.prepare.trying import MOST_CHANGES, ColumnChange, try_steps
-from modelyard.prepare.trying_apart import try_apart
+from modelyard.prepare.trying_apart import AT_ONCE, places, try_apart
 
 ROWS = pl.DataFrame(
     {
@@ -146,3 +146,16 @@ def test_steps_that_take_too_much_memory_end_and_are_told() -> None:
     with pytest.raises(Problem) as caught:
         try_apart(Pipeline((prep.one_hot(*rows.columns, limit=8_000),)), rows, limit_s=60.0)
     assert caught.value.code == "try.failed"
+
+
+def test_who_comes_when_all_places_are_taken_is_told_and_later_served() -> None:
+    for _ in range(AT_ONCE):
+        places().acquire()
+    try:
+        with pytest.raises(Problem) as caught:
+            try_apart(Pipeline(STEPS), ROWS, "late", wait_s=0.0)
+    finally:
+        for _ in range(AT_ONCE):
+            places().release()
+    assert caught.value.code == "try.limited"
+    assert try_apart(Pipeline(STEPS), ROWS, "late", wait_s=0.0).problem is None
