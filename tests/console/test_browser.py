@@ -17,6 +17,7 @@ SERIOUS = ("serious", "critical")
 PAGES = (
     "", "/data", "/data/departures", "/data/departures?suggest=yes", "/data/departures/1",
     "/data/weather/diff?before=1&after=2", "/lineage?of=file%3Aflights.csv", "/prepare",
+    "/prepare/editor?data=departures@1&label=late&start=suggest",
     "/train", "/train/runs/1", "/train/compare?run=1&run=2",
     "/models", "/models/delay", "/models/delay/1", "/serve", "/serve/delay", "/serve/delay/try", "/monitor",
     "/monitor/arrivals", "/react", "/jobs", "/members", "/settings", "/search?q=delay",

@@ -1,7 +1,7 @@
 """`yard policy` and `yard decision`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,13 +35,14 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Apply the policies of a file."""
+    from modelyard.cli.documents import read_document
     from modelyard.cli.trainer_file import load_file
     from modelyard.client import PolicyClient
     from modelyard.reactions import Policy
 
     if file.suffix in (".toml", ".json"):
         opened = open_project(project)
-        applied = [opened.connection.post(f"{opened.path}/policies", Policy, _read(file))]
+        applied = [opened.connection.post(f"{opened.path}/policies", Policy, read_document(file))]
     else:
         found = vars(load_file(file)).values()
         applied = [one.record for one in found if isinstance(one, PolicyClient)]
@@ -75,18 +76,3 @@ def undo(decision_id: Id, project: ProjectName = None, as_json: Json = False) ->
 
     opened = open_project(project)
     show(opened.connection.post(f"{opened.path}/decisions/{part(decision_id)}/undo", Decision), as_json)
-
-
-def _read(path: Path) -> Any:
-    import json
-    import tomllib
-
-    from modelyard.core import Problem
-
-    try:
-        text = path.read_text()
-        return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except FileNotFoundError as error:
-        raise Problem("file.missing", f"There is no file {path}", "", "name one that is there") from error
-    except ValueError as error:
-        raise Problem("file.invalid", f"{path} cannot be read", str(error), "mend the file") from error

@@ -11,7 +11,7 @@ from modelyard.client.policies import PolicyClient, on
 from modelyard.client.projects import ProjectClient
 from modelyard.client.runs import RunClient
 from modelyard.client.search import Search
-from modelyard.client.steps import DeclaredPipeline, StepFunction
+from modelyard.client.steps import DeclaredPipeline, SavedPipeline, StepFunction
 from modelyard.client.studies import StudyClient
 from modelyard.client.trainers import TrainerClient
 from modelyard.client.triggers import schedule
@@ -30,6 +30,7 @@ __all__ = [
     "PolicyClient",
     "ProjectClient",
     "RunClient",
+    "SavedPipeline",
     "Search",
     "StepFunction",
     "StudyClient",

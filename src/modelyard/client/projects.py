@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from modelyard.client.connection import Connection, part
-from modelyard.client.datasets import DatasetClient, open_dataset
+from modelyard.client.datasets import Data, DatasetClient, open_dataset, ref_of
 from modelyard.client.decisions import DecisionClient
 from modelyard.client.deployments import DeploymentClient
 from modelyard.client.gate import direction_of
@@ -15,13 +15,22 @@ from modelyard.client.models import ModelClient
 from modelyard.client.monitors import MonitorClient
 from modelyard.client.policies import PolicyClient, WrittenRule, apply
 from modelyard.client.runs import RunClient
-from modelyard.client.steps import DeclaredPipeline, StepFunction, declare_pipeline
+from modelyard.client.steps import (
+    DeclaredPipeline,
+    SavedPipeline,
+    StepFunction,
+    declare_pipeline,
+    save_pipeline,
+    saved_pipeline,
+    try_pipeline,
+)
 from modelyard.client.studies import StudyClient, StudyWithTrials
 from modelyard.client.trainers import TrainerClient, limits_of
 from modelyard.core import Problem, missing
 from modelyard.data import Check, Dataset, Graph, Split
 from modelyard.monitoring import Alert, Monitor
-from modelyard.prepare import DeclaredStep, FunctionStep, SetStep
+from modelyard.prepare import DeclaredStep, FunctionStep, PipelineVersion, SetStep
+from modelyard.prepare.trying import Tried
 from modelyard.reactions import Decision
 from modelyard.registry import Model
 from modelyard.registry.rules import parse_reference
@@ -128,6 +137,51 @@ class ProjectClient:
         `checks`, of `quality`, are promises about the raw rows: a run on rows that break one fails before anything is fitted.
         """
         return declare_pipeline(self.connection, self.path, steps, checks)
+
+    def save_pipeline(self, name: str, pipeline: DeclaredPipeline, *, note: str = "") -> PipelineVersion:
+        """Keep a pipeline in the project, as the next version of this name; equal to the newest it is that one.
+
+        Raises
+        ------
+        Problem
+            `pipeline.invalid` for a name that is none; `step.invalid` for a step that cannot be; what `capture` finds.
+        """
+        return save_pipeline(self.connection, self.path, name, pipeline, note)
+
+    def saved_pipeline(self, ref: str) -> SavedPipeline:
+        """Return a pipeline of the project, for a trainer as one that is written: `flights@3`, or `flights` for the newest.
+
+        Problem `pipeline.missing` with the nearest names; `pipeline_version.missing`.
+        """
+        return saved_pipeline(self.connection, self.path, ref)
+
+    def try_pipeline(
+        self, pipeline: DeclaredPipeline, data: Data, *, label: str | None = None, rows: int = 1_000, seed: int = 0
+    ) -> Tried:
+        """Return what each step does to a sample of a dataset version: which columns, what they look like before and after.
+
+        Parameters
+        ----------
+        pipeline
+            Written or saved. The server runs no code of yours: a function step is where trying ends.
+        data
+            A version; a dataset (its latest version); or `NAME@NUMBER`, `NAME@latest`.
+        label
+            The column to predict, which no step but `target_mean` sees.
+        rows
+            Of the sample, up to 10,000: the same for the same version, `rows` and `seed`.
+
+        Raises
+        ------
+        Problem
+            `sample.invalid`; `step.invalid` for wrong arguments; `try.timeout`. A step that fails on the rows is told in
+            `problem`, with what the steps before it did.
+        """
+        return try_pipeline(self.connection, self.path, pipeline, ref_of(data), label=label, rows=rows, seed=seed)
+
+    def pipelines(self) -> list[PipelineVersion]:
+        """Return the newest version of each saved pipeline, by name."""
+        return self.connection.get(f"{self.path}/pipelines", list[PipelineVersion])
 
     def trainer(
         self,

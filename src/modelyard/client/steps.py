@@ -1,6 +1,6 @@
 """Preparation as a user writes it: function steps and pipelines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from modelyard.core import Problem, canonical_json
 from modelyard.data import Check, DatasetVersion, Split
 from modelyard.data.quality.kinds import verify_alone
 from modelyard.jobs import Job
-from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, SetStep, Step, function_step
+from modelyard.prepare import DeclaredStep, FunctionStep, Pipeline, PipelineVersion, SetStep, Step, function_step
 from modelyard.prepare.stored import FIT_ROWS, LOCAL, Request
+from modelyard.prepare.trying import Tried
 
 RUN_JOB: Final = "pipeline.run"
 
@@ -112,6 +113,43 @@ class DeclaredPipeline:
         number = (done.result or {})["number"]
         record = self._connection.get(f"{self._project}/datasets/{part(into)}/versions/{number}", DatasetVersion)
         return DatasetVersionClient(record, None, self._connection, self._project)
+
+
+@dataclass(frozen=True)
+class SavedPipeline(DeclaredPipeline):
+    """A version of a pipeline that the project keeps; a trainer takes it as one that is written."""
+
+    version: PipelineVersion = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class PipelineContent:
+    """A saved pipeline as the server tells it."""
+
+    version: PipelineVersion
+    pipeline: Mapping[str, Any]
+
+
+def saved_pipeline(connection: Connection, project: str, ref: str) -> SavedPipeline:
+    """Return the pipeline that `flights@3`, `flights@latest` or `flights` names."""
+    found = connection.get(f"{project}/pipelines/{part(ref)}", PipelineContent)
+    read = Pipeline.from_json(found.pipeline)
+    return SavedPipeline((*read.sets, *read.steps), found.version.checks, connection, project, version=found.version)
+
+
+def save_pipeline(connection: Connection, project: str, name: str, pipeline: DeclaredPipeline, note: str) -> PipelineVersion:
+    """Save a pipeline under a name, and return its version."""
+    body = {"name": name, "pipeline": pipeline.build().to_json(), "checks": pipeline.checks, "note": note}
+    return connection.post(f"{project}/pipelines", PipelineVersion, body)
+
+
+def try_pipeline(
+    connection: Connection, project: str, pipeline: DeclaredPipeline, data: str, *, label: str | None, rows: int, seed: int
+) -> Tried:
+    """Return what each step does to a sample of a dataset version."""
+    document = pipeline.build().to_json()
+    body = {"pipeline": document, "data": data, "label": label, "rows": rows, "seed": seed}
+    return connection.post(f"{project}/pipelines/try", Tried, body)
 
 
 def declare_pipeline(

@@ -203,6 +203,14 @@ def build_data(visit: Visit) -> DataPage:
     return DataPage(frame_of(visit, "Data", "Data"), tuple(rows))
 
 
+def newest_versions(visit: Visit) -> Iterator[str]:
+    """Give the newest version of each dataset that has one, as in `flights@3`."""
+    for dataset in find_datasets(visit.platform, visit.actor, visit.project.id):
+        newest = _newest(visit, dataset.name)
+        if newest:
+            yield f"{dataset.name}@{newest}"
+
+
 def build_dataset(visit: Visit, name: str) -> DatasetPage:
     """Return the context of one dataset."""
     platform, actor, project = visit.platform, visit.actor, visit.project.id
@@ -343,7 +351,7 @@ def _has_moved(shift: ColumnShift, found: VersionDiff) -> bool:
 
 def _pair(before: ColumnProfile, after: ColumnProfile, name: str, names: tuple[str, str]) -> Markup:
     """Return both histograms; nothing where one holds names of rows."""
-    return Markup("") if _all_differ(before) or _all_differ(after) else histogram_pair(before, after, name, names=names)
+    return Markup("") if all_differ(before) or all_differ(after) else histogram_pair(before, after, name, names=names)
 
 
 def _means(shift: ColumnShift, profile: ColumnProfile) -> str:
@@ -389,11 +397,11 @@ def _column(dataset: Dataset, name: str, dtype: str, profile: ColumnProfile, row
     elif profile.minimum is not None and profile.maximum is not None:
         told = _told_time if profile.kind is NumberKind.TIME else figure
         low, middle, high = told(profile.minimum), told(profile.mean), told(profile.maximum)
-    picture = histogram(profile, name) if not _all_differ(profile) else Markup("")
+    picture = histogram(profile, name) if not all_differ(profile) else Markup("")
     return ColumnRow(name, dtype, role, profile.null / rows if rows else 0.0, low, middle, high, picture)
 
 
-def _all_differ(profile: ColumnProfile) -> bool:
+def all_differ(profile: ColumnProfile) -> bool:
     """Return whether the values are names of rows, of which a picture shows nothing."""
     return isinstance(profile, CategoryProfile) and profile.unseen > sum(profile.counts)
 

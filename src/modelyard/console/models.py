@@ -8,11 +8,12 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from modelyard.console.deeds import Deed, deeds_of
+from modelyard.console.editor import editor_path
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.markdown import render_markdown
 from modelyard.console.rendering import PageRoute, see_other
 from modelyard.console.stations import pipeline_of
-from modelyard.console.steps import StepRow, step_rows
+from modelyard.console.steps import StepRow, speed_told, step_rows
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest, Problem
 from modelyard.data import DatasetVersion
@@ -31,7 +32,7 @@ from modelyard.registry.service import (
 )
 from modelyard.serving.service import find_deployments
 from modelyard.training import Run
-from modelyard.training.service import get_run
+from modelyard.training.service import get_run, load_trainer
 
 router = APIRouter(prefix="/projects/{project}/models", route_class=PageRoute, include_in_schema=False)
 MANY = PageRequest(limit=1000)
@@ -114,6 +115,8 @@ class VersionPage:
     approvals: tuple[Approval, ...]
     steps: tuple[StepRow, ...]
     features: tuple[str, ...]
+    speed: str
+    editor: str  # where its steps are opened to be changed; empty: it has none
     slice_metrics: tuple[str, ...]
     card: Markup
     parts: tuple[PartRow, ...]  # of a combined version
@@ -210,14 +213,24 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         data=data,
         gates=gates_of(visit, aliases, version),
         approvals=approvals,
-        steps=step_rows(fitted) if fitted else (),
+        steps=step_rows(fitted.steps) if fitted else (),
         features=fitted.features if fitted else (),
+        speed=speed_told(fitted.steps if fitted else None, version.forms),
+        editor=_editor(visit, version, data) if fitted else "",
         slice_metrics=tuple(sorted({m for one in version.slices for m in one.metrics}, key=_metric_order)[:SHOWN_METRICS]),
         card=render_markdown(card.decode(errors="replace")),
         parts=_parts(visit, version.composition) if version.composition else (),
         takes_tensors=takes_tensors(version),
         movable=tuple(a.name for a in aliases if a.version != number) if "alias.move" in frame.may else (),
     )
+
+
+def _editor(visit: Visit, version: ModelVersion, data: DatasetVersion | None) -> str:
+    wanted = {"start": f"model:{version.model}@{version.number}"}
+    if data is None or version.recipe is None:
+        return editor_path(visit, **wanted)
+    trainer = load_trainer(visit.platform, visit.actor, visit.project.id, version.recipe.trainer)
+    return editor_path(visit, **wanted, data=f"{data.name}@{data.number}", label=trainer.label)
 
 
 def _parts(visit: Visit, composition: Composition) -> tuple[PartRow, ...]:

@@ -14,6 +14,7 @@ from modelyard.core import PageRequest
 from modelyard.data.service import find_datasets
 from modelyard.jobs.service import find as find_jobs
 from modelyard.monitoring.service import find_monitors
+from modelyard.prepare.service import find_pipelines
 from modelyard.reactions.service import find_decisions
 from modelyard.registry.service import find_models
 from modelyard.serving.service import find_deployments
@@ -121,6 +122,10 @@ def _everything(visit: Visit) -> list[Hit]:
         return "/".join([base, *(quote(part, safe="") for part in parts)])
 
     hits = [Hit("dataset", one.name, one.source or "", at("data", one.name)) for one in find_datasets(platform, actor, project)]
+    hits += [
+        Hit("pipeline", one.name, ", ".join(one.kinds), at("prepare", "pipelines", one.name, str(one.number)))
+        for one in find_pipelines(platform, actor, project)
+    ]
     hits += [Hit("model", one.name, one.description, at("models", one.name)) for one in find_models(platform, actor, project)]
     hits += [
         Hit("deployment", one.name, f"{one.model}@{one.alias}", at("serve", one.name))

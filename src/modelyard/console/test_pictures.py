@@ -1,5 +1,6 @@
 """Pictures are text: what they say aloud, what they escape, how they part."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
@@ -21,11 +22,16 @@ from modelyard.console.charts import (
 )
 from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.loop_picture import STAGES, Station, draw_loop
+from modelyard.console.pipeline_picture import Stop, draw_pipeline
 from modelyard.console.scale import TimeScale
+from modelyard.console.steps import speed_told
 from modelyard.console.timeline import Timeline, draw_timeline
 from modelyard.console.traffic import Layer, LossPoint
 from modelyard.data.lineage import Edge, Graph, Node
 from modelyard.data.profile import profile
+from modelyard.prepare import Code, FunctionStep, Step, prep
+from modelyard.registry import Form
+from modelyard.testing.examples import DIGEST
 
 SPRING = datetime(2013, 4, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -135,3 +141,38 @@ def test_ticks_of_time_are_round_inside_and_few(days: float) -> None:
     ticks = TimeScale(SPRING, SPRING + timedelta(days=days), 0, 900).ticks()
     assert 2 <= len(ticks) <= 14
     assert all(SPRING <= at <= SPRING + timedelta(days=days) for at, _ in ticks)
+
+
+def test_a_pipeline_is_drawn_five_in_a_row_with_a_line_from_each_box_to_the_next() -> None:
+    stops = [Stop(f"{n}. step", "column <b>", ("9 rows", "no"), "failed" if n == 6 else "", f"#step-{n}") for n in range(7)]
+    drawn = str(draw_pipeline(stops))
+    assert drawn.count('class="edge"') == 6
+    assert drawn.count("<a href=") == 7
+    assert drawn.count('class="box failed"') == 1
+    assert 'aria-label="6. step: 9 rows, no"' in drawn
+    assert "<b>" not in drawn
+    boxes = re.findall(r'<rect class="box[^"]*" x="([\d.]+)" y="([\d.]+)"', drawn)
+    assert [x for x, _ in boxes[:2]] == [x for x, _ in boxes[5:]]
+    assert len({y for _, y in boxes[:5]}) == 1
+    assert float(boxes[5][1]) > float(boxes[0][1])
+
+
+FORM = Form("native", DIGEST, 9, "sklearn", latency_us=400.0)
+ONNX = Form("onnx", DIGEST, 9, "onnxruntime", latency_us=30.0)
+QUICKEST = Form("onnx-int8", DIGEST, 9, "onnxruntime", latency_us=3.0, approximate=True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "forms", "told"),
+    [
+        ((prep.drop("id"),), (FORM, ONNX), "declared, model in ONNX"),
+        ((prep.drop("id"), FunctionStep("f", Code("", "f"))), (FORM,), "function, model in scikit-learn"),
+        (None, (FORM, ONNX), "model pipeline in ONNX"),
+        (None, (FORM, QUICKEST), "model pipeline in scikit-learn"),
+        (None, (), "of its members"),
+    ],
+)
+def test_the_speed_class_names_what_prepares_a_row_and_what_the_model_runs_in(
+    steps: tuple[Step, ...] | None, forms: tuple[Form, ...], told: str
+) -> None:
+    assert speed_told(steps, forms) == told

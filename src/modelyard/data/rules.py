@@ -89,13 +89,13 @@ def is_stopped(rows: int, bad: int, stop_share: float) -> bool:
     return bad > stop_share * rows
 
 
-def parse_ref(ref: str) -> tuple[str, int | None]:
+def parse_ref(ref: str, noun: str = "dataset_version") -> tuple[str, int | None]:
     """Return name and number that `flights@3`, `flights@latest` or `flights` say; None: the latest.
 
     Raises
     ------
     Problem
-        `dataset_version.invalid` for what is none of these.
+        `NOUN.invalid` for what is none of these.
 
     >>> parse_ref("flights@3"), parse_ref("flights@latest"), parse_ref("flights")
     (('flights', 3), ('flights', None), ('flights', None))
@@ -105,5 +105,6 @@ def parse_ref(ref: str) -> tuple[str, int | None]:
         return name, None
     if not number.isascii() or not number.isdigit() or int(number) < 1:
         why = "after the @ comes a number from 1, or `latest`"
-        raise Problem("dataset_version.invalid", f"{ref[:200]!r} names no dataset version", why, "write it as flights@3")
+        what = f"{ref[:200]!r} names no {noun.replace('_', ' ')}"
+        raise Problem(f"{noun}.invalid", what, why, "write it as flights@3")
     return name, int(number)

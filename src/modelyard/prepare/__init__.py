@@ -8,9 +8,20 @@ from modelyard.prepare.compile_polars import compile_polars
 from modelyard.prepare.compile_python import compile_python
 from modelyard.prepare.fit import fit
 from modelyard.prepare.functions import function_step
+from modelyard.prepare.store import PipelineStore, PrepareTransaction
 from modelyard.prepare.suggest import Flag, Suggested, Suggestion, suggest
 from modelyard.prepare.transform import Transform, preview
-from modelyard.prepare.types import DeclaredStep, FittedPipeline, FunctionStep, Pipeline, SetStep, Step
+from modelyard.prepare.types import (
+    DeclaredStep,
+    FittedPipeline,
+    FunctionStep,
+    Pipeline,
+    PipelineVersion,
+    SetStep,
+    SpeedClass,
+    Step,
+    speed_class,
+)
 from modelyard.prepare.values import InputColumn
 
 __all__ = [
@@ -21,7 +32,11 @@ __all__ = [
     "FunctionStep",
     "InputColumn",
     "Pipeline",
+    "PipelineStore",
+    "PipelineVersion",
+    "PrepareTransaction",
     "SetStep",
+    "SpeedClass",
     "Step",
     "Suggested",
     "Suggestion",
@@ -35,6 +50,7 @@ __all__ = [
     "load",
     "prep",
     "preview",
+    "speed_class",
     "suggest",
     "user_code_boundary",
 ]

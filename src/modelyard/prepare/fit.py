@@ -45,18 +45,23 @@ def fit(pipeline: Pipeline, frame: pl.DataFrame, label: str | None = None) -> Fi
         a function that is not row-wise; `code.failed` when a function raises.
     """
     refuse_sets(pipeline.sets)
+    fitting = begin(frame, label)
+    steps = tuple(fitting.step(step) for step in pipeline.steps)
+    planned = fitting.plan(label)
+    needed = {column.name for column in planned.inputs}
+    unused = tuple(column for column in fitting.columns if column.name not in needed)
+    _check(fitting, planned, frame)
+    return FittedPipeline(steps, planned.inputs, unused, tuple(planned.features))
+
+
+def begin(frame: pl.DataFrame, label: str | None) -> "Fitting":
+    """Return training rows before the first step. Raises as `fit` does of the rows themselves."""
     if frame.is_empty():
         raise Problem("frame.invalid", "The pipeline cannot be fitted", "there is no training row", "check the split's bounds")
     if label is not None and label not in frame.columns:
         raise missing("column", label, frame.columns, "name the label as the training rows do")
     columns, absent = raw_columns(frame, label)
-    fitting = _Fitting(frame, columns, absent, numeric_label(frame, label))
-    steps = tuple(fitting.step(step) for step in pipeline.steps)
-    planned = fitting.plan(label)
-    needed = {column.name for column in planned.inputs}
-    unused = tuple(column for column in columns if column.name not in needed)
-    _check(fitting, planned, frame)
-    return FittedPipeline(steps, planned.inputs, unused, tuple(planned.features))
+    return Fitting(frame, columns, absent, numeric_label(frame, label))
 
 
 def refuse_sets(sets: Sequence[SetStep]) -> None:
@@ -68,8 +73,8 @@ def refuse_sets(sets: Sequence[SetStep]) -> None:
         raise Problem("pipeline.invalid", what, why, step)
 
 
-class _Fitting:
-    """The training rows on their way through the steps."""
+class Fitting:
+    """The training rows on their way through the steps: `frame` by column ids, `scope` with the columns' names."""
 
     def __init__(
         self, frame: pl.DataFrame, columns: tuple[InputColumn, ...], absent: Mapping[str, str], label: pl.Series | None
@@ -134,7 +139,7 @@ def numeric_label(frame: pl.DataFrame, name: str | None) -> pl.Series | None:
     return None
 
 
-def _check(fitting: _Fitting, planned: Plan, frame: pl.DataFrame) -> None:
+def _check(fitting: Fitting, planned: Plan, frame: pl.DataFrame) -> None:
     """Prove on some training rows that the plan, with only the columns it needs, and both compilers give what was fitted on.
 
     Raises

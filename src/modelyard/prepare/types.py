@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
 from typing import Any, TypeAlias
 
-from modelyard.core import Json, JsonObject, Problem
+from modelyard.core import Digest, Json, JsonObject, Problem, ProjectId, digest_json
+from modelyard.data import Check
 from modelyard.prepare.code import Code
 from modelyard.prepare.values import InputColumn
 
+FUNCTION = "function"  # the kind of a function step in JSON
 _FORMAT = 1
-_FUNCTION = "function"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ class Pipeline:
     steps: tuple[Step, ...]
     sets: tuple[SetStep, ...] = ()
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of its JSON form."""
+        return digest_json(self.to_json())
+
     def to_json(self) -> JsonObject:
         """Return its one JSON form."""
         sets: JsonObject = {"sets": [_set_to_json(step) for step in self.sets]} if self.sets else {}
@@ -87,7 +95,7 @@ class Pipeline:
             _check_format(value)
             sets = tuple(_set_from_json(step) for step in value.get("sets", []))
             return Pipeline(tuple(_step_from_json(step) for step in value["steps"]), sets)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _invalid(error) from error
 
 
@@ -133,8 +141,69 @@ class FittedPipeline:
                 unused=tuple(InputColumn.from_json(column) for column in value["unused"]),
                 features=tuple(value["features"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _invalid(error) from error
+
+
+class SpeedClass(Enum):
+    """What rows are prepared by, which decides what one row costs."""
+
+    DECLARED = "declared"  # declared steps alone: generated Python for a row, microseconds
+    FUNCTION = "function"  # a function of the user's is among them: a Polars frame a row, about a millisecond
+
+
+def speed_class(steps: tuple[Step, ...]) -> SpeedClass:
+    """Return the speed class of steps: one function makes it the functions'.
+
+    >>> speed_class((DeclaredStep("strip", ("city",), {}),)).value
+    'declared'
+    """
+    return SpeedClass.FUNCTION if any(isinstance(step, FunctionStep) for step in steps) else SpeedClass.DECLARED
+
+
+@dataclass(frozen=True)
+class PipelineVersion:
+    """An immutable saved pipeline; its JSON is the object of `digest`.
+
+    Parameters
+    ----------
+    name
+        Of the pipeline, in its project.
+    number
+        From 1.
+    digest
+        Of `Pipeline.to_json`: that of the same pipeline written in Python.
+    kinds
+        The kind of each step, in order; a function's is `function`, those over sets are `sql` and `over_set`.
+    checks
+        What it promises about the raw rows that a run is on.
+    created_by
+        The member who saved it.
+    note
+        Why, in a line.
+    """
+
+    project: ProjectId
+    name: str
+    number: int
+    digest: Digest
+    kinds: tuple[str, ...]
+    checks: tuple[Check, ...]
+    created_by: str
+    created_at: datetime
+    note: str = ""
+
+    @property
+    def speed(self) -> SpeedClass:
+        """What rows are prepared by."""
+        return SpeedClass.FUNCTION if FUNCTION in self.kinds else SpeedClass.DECLARED
+
+
+def kind_of(step: Step | SetStep) -> str:
+    """Return the word for a step."""
+    if isinstance(step, SetStep):
+        return "sql" if isinstance(step.work, str) else "over_set"
+    return FUNCTION if isinstance(step, FunctionStep) else step.kind
 
 
 def _set_to_json(step: SetStep) -> JsonObject:
@@ -143,12 +212,13 @@ def _set_to_json(step: SetStep) -> JsonObject:
 
 
 def _set_from_json(value: Mapping[str, Any]) -> SetStep:
-    return SetStep(value["sql"] if "sql" in value else Code.from_json(value["code"]), dict(value["inputs"]))
+    inputs = {str(name): str(ref) for name, ref in value["inputs"].items()}
+    return SetStep(str(value["sql"]) if "sql" in value else Code.from_json(value["code"]), inputs)
 
 
 def _step_to_json(step: Step) -> JsonObject:
     if isinstance(step, FunctionStep):
-        told: dict[str, Any] = {"kind": _FUNCTION, "name": step.name, "code": step.code.to_json()}
+        told: dict[str, Any] = {"kind": FUNCTION, "name": step.name, "code": step.code.to_json()}
     else:
         told = {"kind": step.kind, "columns": list(step.columns), "params": dict(step.params)}
     return told if step.fitted is None else told | {"fitted": dict(step.fitted)}
@@ -156,7 +226,9 @@ def _step_to_json(step: Step) -> JsonObject:
 
 def _step_from_json(value: Mapping[str, Any]) -> Step:
     fitted = value.get("fitted")
-    if value["kind"] == _FUNCTION:
+    if not isinstance(value["kind"], str):
+        raise TypeError(f"{value['kind']!r} is no kind of step")
+    if value["kind"] == FUNCTION:
         return FunctionStep(value["name"], Code.from_json(value["code"]), fitted)
     return DeclaredStep(value["kind"], tuple(value["columns"]), dict(value["params"]), fitted)
 

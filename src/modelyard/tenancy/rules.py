@@ -21,6 +21,8 @@ LEAST_ROLE = {
     "schedule.write": Role.TRAINER,
     "dataset.read": Role.VIEWER,
     "dataset.write": Role.TRAINER,
+    "pipeline.read": Role.VIEWER,
+    "pipeline.write": Role.TRAINER,
     "run.read": Role.VIEWER,
     "run.write": Role.TRAINER,
     "model.read": Role.VIEWER,

@@ -20,6 +20,7 @@ from modelyard.data import (
 from modelyard.jobs import Job, JobId, JobState, Limits, Schedule
 from modelyard.monitoring import Alert, AlertId, AlertKind, Monitor, MonitorId, MonitorTest, Window
 from modelyard.monitoring.drift import ColumnDrift
+from modelyard.prepare import PipelineVersion
 from modelyard.reactions import (
     ActionKind,
     Decision,
@@ -155,6 +156,21 @@ def dataset_version(number: int = 1, of: ProjectId = FLIGHTS, *, name: str = "we
         created_by=ANN,
         created_at=NOON,
         note="täglich",
+    )
+
+
+def pipeline_version(number: int = 1, of: ProjectId = FLIGHTS, *, name: str = "features") -> PipelineVersion:
+    """Return a saved pipeline of two steps and a promise."""
+    return PipelineVersion(
+        project=of,
+        name=name,
+        number=number,
+        digest=DIGEST,
+        kinds=("fill_null", "function"),
+        checks=(Check("not_null", ("temp",)),),
+        created_by=ANN,
+        created_at=NOON,
+        note="temperatures filled",
     )
 
 

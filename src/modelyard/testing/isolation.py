@@ -14,6 +14,7 @@ from modelyard.data import Dataset, DatasetId, DatasetStore, DatasetVersion
 from modelyard.events import EventStore, Fact
 from modelyard.jobs import Job, JobState, JobStore, Schedule
 from modelyard.monitoring import Alert, Monitor, MonitorId, MonitorStore, Window
+from modelyard.prepare import PipelineStore, PipelineVersion
 from modelyard.reactions import (
     ActionKind,
     Decision,
@@ -34,6 +35,7 @@ STORES: Mapping[str, type] = {
     "events": EventStore,
     "jobs": JobStore,
     "datasets": DatasetStore,
+    "pipelines": PipelineStore,
     "runs": RunStore,
     "models": ModelStore,
     "deployments": DeploymentStore,
@@ -54,6 +56,7 @@ class Things:
     schedule: Schedule
     dataset: Dataset
     version: DatasetVersion
+    pipeline: PipelineVersion
     run: Run
     study: Study
     point: MetricPoint
@@ -83,6 +86,7 @@ def things_of(of: ProjectId, number: int) -> Things:
         schedule=examples.schedule(of=of),
         dataset=replace(examples.dataset(of=of), id=dataset),
         version=replace(examples.dataset_version(number, of), dataset=dataset),
+        pipeline=examples.pipeline_version(number, of),
         run=examples.run(number, of),
         study=examples.study(number, of),
         point=MetricPoint("loss", number, number / 7, NOON),
@@ -113,6 +117,9 @@ READS: Mapping[str, Verb] = {
     "datasets.find": lambda tx, project, its: tx.datasets.find(project),
     "datasets.get_versions": lambda tx, project, its: tx.datasets.get_versions(project, [its.version.id]),
     "datasets.versions": lambda tx, project, its: tx.datasets.versions(project, PAGE, name="weather"),
+    "pipelines.newest": lambda tx, project, its: tx.pipelines.newest(project),
+    "pipelines.get": lambda tx, project, its: tx.pipelines.get(project, [(its.pipeline.name, its.pipeline.number)]),
+    "pipelines.versions": lambda tx, project, its: tx.pipelines.versions(project, its.pipeline.name, PAGE),
     "runs.next_number": lambda tx, project, its: tx.runs.next_number(project) - 1,
     "runs.get": lambda tx, project, its: tx.runs.get(project, [its.run.id]),
     "runs.find": lambda tx, project, its: tx.runs.find(project, PAGE, sort="loss", where=[("log_loss", ">", 0)]),
@@ -148,6 +155,7 @@ WRITES: Mapping[str, Verb] = {
     "datasets.add": lambda tx, project, its: tx.datasets.add(project, [its.dataset]),
     "datasets.save": lambda tx, project, its: tx.datasets.save(project, [replace(its.dataset, source=f"file:///{project}")]),
     "datasets.add_versions": lambda tx, project, its: tx.datasets.add_versions(project, [its.version]),
+    "pipelines.add": lambda tx, project, its: tx.pipelines.add(project, [its.pipeline]),
     "runs.add": lambda tx, project, its: tx.runs.add(project, [its.run]),
     "runs.save": lambda tx, project, its: tx.runs.save(project, [replace(its.run, experiment=f"in {project}")]),
     "runs.log": lambda tx, project, its: tx.runs.log(project, its.run.id, [its.point]),

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.core import Page, PageRequest, ProjectId
-from modelyard.data import Column, DataTransaction
+from modelyard.data import Column
+from modelyard.prepare import PrepareTransaction
 from modelyard.training.types import Direction, MetricPoint, Run, RunId, RunState, Space, Study, StudyId
 
 
@@ -150,7 +151,7 @@ class Compactor(Protocol):
         ...
 
 
-class TrainingTransaction(DataTransaction, Protocol):
+class TrainingTransaction(PrepareTransaction, Protocol):
     """The part of a transaction that this slice needs."""
 
     @property

@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Column, Double, ForeignKeyConstraint, Index, Int
 
 from modelyard.adapters.sql.columns import BIG, WORD, Instant, JsonText
 
-HEAD = "0002"  # the newest migration
+HEAD = "0003"  # the newest migration
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -197,6 +197,10 @@ DATASET_VERSION = Table(
     UniqueConstraint("project", "dataset", "number"),
     Index(None, "project", "name", "id"),
     ForeignKeyConstraint(["project", "dataset"], ["dataset.project", "dataset.id"]),
+)
+
+PIPELINE_VERSION = Table(
+    "pipeline_version", METADATA, word("project", key=True), word("name", key=True), number("number", key=True), body()
 )
 
 RUN = Table(

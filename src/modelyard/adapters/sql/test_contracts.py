@@ -20,6 +20,7 @@ from modelyard.testing.job_store import JobStoreContract, LeaseContract
 from modelyard.testing.metadata import MetadataContract, Opener
 from modelyard.testing.model_store import ModelStoreContract
 from modelyard.testing.monitor_store import MonitorStoreContract
+from modelyard.testing.pipeline_store import PipelineStoreContract
 from modelyard.testing.policy_store import PolicyStoreContract
 from modelyard.testing.run_store import MetricContract, RunStoreContract
 from modelyard.testing.tenancy_store import TenancyStoreContract
@@ -81,6 +82,9 @@ class TestLeases(OnSql, LeaseContract): ...
 
 
 class TestDatasetStore(OnSql, DatasetStoreContract): ...
+
+
+class TestPipelineStore(OnSql, PipelineStoreContract): ...
 
 
 class TestRunStore(OnSql, RunStoreContract): ...

@@ -6,6 +6,7 @@ from modelyard.adapters.sql.events import SqlEventStore
 from modelyard.adapters.sql.jobs import SqlJobStore
 from modelyard.adapters.sql.models import SqlModelStore
 from modelyard.adapters.sql.monitors import SqlMonitorStore
+from modelyard.adapters.sql.pipelines import SqlPipelineStore
 from modelyard.adapters.sql.policies import SqlPolicyStore
 from modelyard.adapters.sql.runs import SqlRunStore
 from modelyard.adapters.sql.session import Session
@@ -20,6 +21,7 @@ class SqlTransaction:
         self.tenancy = SqlTenancyStore(session)
         self.jobs = SqlJobStore(session)
         self.datasets = SqlDatasetStore(session)
+        self.pipelines = SqlPipelineStore(session)
         self.runs = SqlRunStore(session)
         self.models = SqlModelStore(session)
         self.deployments = SqlDeploymentStore(session)

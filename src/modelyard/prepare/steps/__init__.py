@@ -8,14 +8,24 @@ from modelyard.core import Json
 from modelyard.prepare.steps.categories import CATEGORIES
 from modelyard.prepare.steps.columns import COLUMNS
 from modelyard.prepare.steps.dates import DATES
-from modelyard.prepare.steps.definition import Definition, Training, definition_of
+from modelyard.prepare.steps.definition import Definition, OneOf, Parameter, Training, definition_of
 from modelyard.prepare.steps.numbers import NUMBERS
 from modelyard.prepare.steps.texts import TEXTS
 from modelyard.prepare.steps.units import CONVERSIONS
 from modelyard.prepare.types import DeclaredStep
 
+GROUPS: Final[Mapping[str, tuple[Definition, ...]]] = MappingProxyType(
+    {
+        "columns": COLUMNS,
+        "numbers": NUMBERS,
+        "units": CONVERSIONS,
+        "categories": CATEGORIES,
+        "texts": TEXTS,
+        "dates and times": DATES,
+    }
+)
 STEPS: Final[Mapping[str, Definition]] = MappingProxyType(
-    {definition.kind: definition for definition in (*COLUMNS, *NUMBERS, *CONVERSIONS, *CATEGORIES, *TEXTS, *DATES)}
+    {definition.kind: definition for group in GROUPS.values() for definition in group}
 )
 
 
@@ -30,4 +40,4 @@ def declared(kind: str, columns: str | Sequence[str], **params: Json) -> Declare
     return definition(step).checked(step)
 
 
-__all__ = ["STEPS", "Definition", "Training", "declared", "definition"]
+__all__ = ["GROUPS", "STEPS", "Definition", "OneOf", "Parameter", "Training", "declared", "definition"]

@@ -50,13 +50,14 @@ class Training:
 class Parameter:
     """One argument of a step: its name, the Python types it takes (of JSON values), its default and further bounds.
 
-    `check` returns what is wrong with a value, or None.
+    `check` returns what is wrong with a value, or None; `items` is the type of what a list holds.
     """
 
     name: str
     types: tuple[type, ...]
     default: object = REQUIRED
     check: Callable[[Any], str | None] = lambda _: None
+    items: type = str
 
 
 def _nothing(step: DeclaredStep, training: Training) -> JsonObject:
@@ -172,9 +173,20 @@ def number_between(least: float, most: float = math.inf) -> Callable[[Any], str 
     return lambda value: None if value is None or least <= value <= most else f"is to lie between {least:g} and {most:g}"
 
 
-def one_of(choices: Sequence[str | None]) -> Callable[[Any], str | None]:
-    """Return a check that a value is one of `choices`."""
-    return lambda value: None if value in choices else f"is to be one of {', '.join(map(repr, choices))}"
+@dataclass(frozen=True)
+class OneOf:
+    """The check that a value is one of `choices`, which a form can offer."""
+
+    choices: tuple[str | None, ...]
+
+    def __call__(self, value: Any) -> str | None:
+        """Return what is wrong with a value, or None."""
+        return None if value in self.choices else f"is to be one of {', '.join(map(repr, self.choices))}"
+
+
+def one_of(choices: Sequence[str | None]) -> OneOf:
+    """Return the check that a value is one of `choices`."""
+    return OneOf(tuple(choices))
 
 
 def _is_name(value: object) -> bool:

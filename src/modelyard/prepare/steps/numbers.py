@@ -259,7 +259,7 @@ NUMBERS: Final = (
         _bucket_learn,
         check=_bucket_check,
         parameters=(
-            Parameter("edges", (list, type(None)), None),
+            Parameter("edges", (list, type(None)), None, items=float),
             Parameter("count", (int, type(None)), None, number_between(2, 1000)),
         ),
     ),
