@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard.console.editor import Draft, changed
 from modelyard.console.step_forms import (
     COLUMN,
     PARAMETER,
@@ -20,6 +21,7 @@ from modelyard.core import Problem
 from modelyard.prepare import Pipeline, prep
 from modelyard.prepare.steps import STEPS
 from modelyard.prepare.test_pipeline_text import steps
+from modelyard.prepare.types import kind_of
 
 
 @pytest.mark.parametrize("kind", STEPS)
@@ -87,3 +89,31 @@ def test_what_cannot_be_is_told(kind: str, fields: dict[str, Any], words: str) -
     with pytest.raises(Problem) as caught:
         read_step(kind, fields)
     assert words in caught.value.why
+
+
+DRAFT = Draft(Pipeline((prep.drop("a"), prep.strip("b"), prep.log1p("c"))), "rows@1")
+
+
+@pytest.mark.parametrize(
+    ("deed", "kinds"),
+    [
+        ("up:3", ["drop", "log1p", "strip"]),
+        ("up:1", ["drop", "strip", "log1p"]),
+        ("down:1", ["strip", "drop", "log1p"]),
+        ("down:3", ["drop", "strip", "log1p"]),
+        ("remove:2", ["drop", "log1p"]),
+        ("try", ["drop", "strip", "log1p"]),
+    ],
+)
+def test_steps_are_moved_and_removed(deed: str, kinds: list[str]) -> None:
+    draft, trouble = changed(DRAFT, deed, {})
+    assert [kind_of(step) for step in draft.pipeline.steps] == kinds
+    assert trouble is None
+
+
+@pytest.mark.parametrize(("after", "place"), [("0", 0), ("2", 2), ("9", 3), ("", 3), ("x", 3)])
+def test_a_step_is_added_behind_the_one_that_was_named_else_at_the_end(after: str, place: int) -> None:
+    draft, trouble = changed(DRAFT, "add", {"kind": "sqrt", f"{COLUMN}d": "on", "after": after})
+    assert draft.pipeline.steps[place] == prep.sqrt("d")
+    assert len(draft.pipeline.steps) == 4
+    assert trouble is None
