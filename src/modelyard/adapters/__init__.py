@@ -43,6 +43,7 @@ FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework"
 COMPACTOR: "Port[Callable[[], Compactor]]" = Port("compactor", "compactor of models")
 BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
 SAMPLER: "Port[Callable[[str], Sampler]]" = Port("sampler", "sampler")
+LINEAGE: "Port[Callable[[str], Callable[[bytes], None]]]" = Port("lineage", "receiver of OpenLineage events")
 TRACER: "Port[Callable[[str], Tracer]]" = Port("tracer", "tracer")
 
 TABLE: Mapping[str, str] = {
@@ -73,6 +74,9 @@ TABLE: Mapping[str, str] = {
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.qmc": "modelyard.adapters.optuna:OptunaSampler [search]",
     "broker.kafka": "modelyard.adapters.kafka:KafkaBroker [kafka]",
+    "lineage.http": "modelyard.adapters.lineage:HttpReceiver",
+    "lineage.https": "modelyard.adapters.lineage:HttpReceiver",
+    "lineage.file": "modelyard.adapters.lineage:FileReceiver",
     "tracer.otlp": "modelyard.adapters.otel:OtlpTracer [otel]",
     "objects.file": "modelyard.adapters.file:FileObjects.from_url",
     "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",

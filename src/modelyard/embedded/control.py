@@ -113,14 +113,18 @@ class ControlPlane:
         from modelyard.api.tracing import Traced  # noqa: PLC0415
         from modelyard.embedded.server import build  # noqa: PLC0415
         from modelyard.wiring import Follower  # noqa: PLC0415
+        from modelyard.wiring.openlineage import open_sender  # noqa: PLC0415
         from modelyard.wiring.tracing import open_tracer  # noqa: PLC0415
 
+        sender = open_sender(platform)
         follower = Follower(platform)
         app = build(platform, follower=follower, doors=Doors(gateway=self.gateway, grpc=self.grpc))
         self._tracer = open_tracer("modelyard-control")
         loop.call_soon_threadsafe(front.load, app if self._tracer is None else Traced(app, self._tracer))
         self._begin(lambda: follower.run(self._stop), "follower")
         self._begin(lambda: _sweep(platform), "sweep")
+        if sender is not None:
+            self._begin(lambda: sender.run(self._stop), "lineage")
 
     def _begin(self, work: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)

@@ -35,6 +35,7 @@ class Settings:
     lake: str  # file:///… or s3://…
     clock: str  # `system`, or `file:///…` for a replayed past
     sources: str  # `any`, or what datasets' sources may lie below: file:///data s3://lake https://data.example
+    openlineage: str = ""  # where OpenLineage events are sent: https://…/api/v1/lineage or file:///….ndjson; "": nowhere
     origins: tuple[Setting, ...] = ()
 
 
@@ -46,6 +47,7 @@ def defaults(home: Path) -> dict[str, str]:
         "lake": (home / "lake").as_uri(),
         "clock": "system",
         "sources": ANY,
+        "openlineage": "",
     }
 
 
