@@ -4,13 +4,12 @@ Each project's events go out in order, each at least once: what was sent is mark
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event as Flag
 
 from modelyard.adapters import LINEAGE, connect
 from modelyard.core import JsonObject, Problem, ProblemKind, ProjectId, canonical_json
-from modelyard.events import Event
 from modelyard.serving.openlineage.events import KINDS, run_events
 from modelyard.wiring.platform import Platform
 
@@ -18,7 +17,6 @@ CONSUMER = "openlineage"
 BATCH = 100
 LOOK_S = 1.0
 LONGEST_PAUSE_S = 60.0
-AWAY = (ProblemKind.UNAVAILABLE, ProblemKind.TIMEOUT, ProblemKind.LIMITED)  # the next try may do better
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +55,7 @@ class LineageSender:
             with self._platform.reading() as tx:
                 after = tx.events.cursor(project, CONSUMER)
                 facts = tx.events.read(project, after=after, limit=BATCH, kinds=KINDS)
-                told = self._told(project, facts)
+                told = run_events(self._platform, project, facts)
             if not told:
                 return sent
             try:
@@ -69,18 +67,6 @@ class LineageSender:
             finally:
                 with self._platform.transaction() as tx:
                     tx.events.advance(project, CONSUMER, after)
-
-    def _told(self, project: ProjectId, facts: Sequence[Event]) -> list[tuple[Event, list[JsonObject]]]:
-        """Return the events of facts. A fact that can be told no more, as its content is lost, holds up none after it."""
-        try:
-            return list(run_events(self._platform, project, facts))
-        except Problem as problem:
-            if problem.kind in AWAY:
-                raise
-            if len(facts) == 1:
-                logger.warning("no lineage of %s %s: %s", facts[0].kind, facts[0].subject, problem)
-                return [(facts[0], [])]
-        return [one for fact in facts for one in self._told(project, [fact])]
 
     def _send_one(self, event: JsonObject) -> None:
         try:

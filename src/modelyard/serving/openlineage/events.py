@@ -5,6 +5,7 @@ of a run is made of ours, so that whoever hears it twice hears of the same run.
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from modelyard.core import Digest, Json, JsonObject, ObjectStore, Page, PageRequest, Problem, ProjectId, to_text
+from modelyard.core import Digest, Json, JsonObject, ObjectStore, Page, PageRequest, Problem, ProblemKind, ProjectId, to_text
 from modelyard.data import Dataset, DatasetVersion, DatasetVersionId
 from modelyard.data.profile import from_json
 from modelyard.data.reading import STOPPED_FACT
@@ -43,13 +44,15 @@ from modelyard.training import Run, RunId, Study, StudyId
 from modelyard.training.documents import trainer_from_json
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
-_RUNS: Final = uuid5(NAMESPACE_URL, "https://pypi.org/project/modelyard")
+_RUNS: Final = uuid5(NAMESPACE_URL, "pkg:pypi/modelyard")
 _START, _COMPLETE, _FAIL, _ABORT = "START", "COMPLETE", "FAIL", "ABORT"
 _ENDS: Final[Mapping[str, str]] = MappingProxyType(
     {"started": _START, "created": _START, "finished": _COMPLETE, "failed": _FAIL, "cancelled": _ABORT}
 )
 _POSITION: Final = re.compile("[0-9]{1,18}")
+_AWAY: Final = (ProblemKind.UNAVAILABLE, ProblemKind.TIMEOUT, ProblemKind.LIMITED)  # the next try may do better
 _SCORE: Final = "model.score"  # the kind of a job that scores a batch
 
 
@@ -81,14 +84,27 @@ class _Known:
     contents: dict[Digest, Any]  # JSON documents of the object store
 
 
-def run_events(ports: Ports, project: ProjectId, facts: Sequence[Event]) -> Iterator[tuple[Event, list[JsonObject]]]:
-    """Give each fact with the run events that tell of it, in order."""
-    wanted = [fact for fact in facts if fact.kind in KINDS]
-    with ports.transaction() as tx:
-        known = _load(ports, tx, project, wanted)
-    for fact in facts:
-        tell = _TOLD.get(fact.kind)
-        yield fact, [] if tell is None else list(tell(known, fact))
+def run_events(ports: Ports, project: ProjectId, facts: Sequence[Event]) -> list[tuple[Event, list[JsonObject]]]:
+    """Return each fact with the run events that tell of it, in order.
+
+    A fact that can be told no more, as its content is lost or was never in its form, is told by none; the log says why.
+
+    Raises
+    ------
+    Problem
+        Where database or object store do not answer.
+    """
+    try:
+        with ports.transaction() as tx:
+            known = _load(ports, tx, project, [fact for fact in facts if fact.kind in KINDS])
+        return [(fact, list(_TOLD[fact.kind](known, fact)) if fact.kind in KINDS else []) for fact in facts]
+    except Problem as problem:
+        if problem.kind in _AWAY:
+            raise
+        if len(facts) == 1:
+            logger.warning("no lineage of %s %s: %s", facts[0].kind, facts[0].subject, problem)
+            return [(facts[0], [])]
+    return [one for fact in facts for one in run_events(ports, project, [fact])]
 
 
 def exported(
@@ -233,11 +249,14 @@ def _of_switch(known: _Known, fact: Event) -> Iterator[JsonObject]:
 
 
 def _of_scoring(known: _Known, fact: Event) -> Iterator[JsonObject]:
-    """Tell of a batch that is scored: a retried one starts again."""
+    """Tell of a batch that is scored: a retried one starts again. One whose payload names no rows failed before it began."""
     if not _is_scoring(fact):
         return
     job = known.jobs[JobId(fact.subject)]
-    request, report = msgspec.convert(job.payload, ScoreRequest), job.result or {}
+    try:
+        request, report = msgspec.convert(job.payload, ScoreRequest), job.result or {}
+    except msgspec.ValidationError:
+        return
     model = report.get("model", request.model.partition("@")[0])
     deed = _Deed(known, fact, job.id, f"{_SCORE}.{model}", "SCORING")
     inputs = [_model_dataset(known, model, report["version"]) if report else _dataset(model_name(known.namespace, model))]

@@ -11,7 +11,7 @@ from modelyard.data.quality.kinds import told
 from modelyard.serving.openlineage.naming import DatasetName
 from modelyard.version import __version__
 
-PRODUCER: Final = f"https://pypi.org/project/modelyard/{__version__}"
+PRODUCER: Final = f"pkg:pypi/modelyard@{__version__}"  # a package URL
 EVENT_SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _SCHEMAS: Final = "https://openlineage.io/spec/facets"
 _SEVERITIES: Final = {Severity.ERROR: "error", Severity.BLOCK: "error", Severity.WARNING: "warn"}

@@ -45,7 +45,7 @@ PLACES: list[tuple[str | int, ...]] = [
 VALUES = st.one_of(
     st.integers(), st.booleans(), st.floats(allow_nan=False), st.lists(st.integers(), min_size=1, max_size=2),
     st.dictionaries(st.text("abc", min_size=1), st.integers(), min_size=1, max_size=2), st.sampled_from(sorted(FACET)),
-    st.sampled_from(["START", "RUNNING", "FAIL", "SOMETIME", "2026-11-01T06:00:00Z", "yesterday", "x" * 9]), st.uuids().map(str),
+    st.sampled_from(["START", "RUNNING", "FAIL", "SOMETIME", "2026-11-01T06:00:00Z", "yesterday", "x"]), st.uuids().map(str),
 )  # fmt: skip
 
 
