@@ -222,6 +222,48 @@ def diff(
         show([_told_shift(one, found) for one in moved], False, ["column", "distance", "cells", "null", "mean", "moved_most"])
 
 
+@command(
+    noun,
+    "report",
+    "yard dataset report flights@3 --html flights.html",
+    "yard dataset report flights --html drift.html --against 2",
+)
+def report(
+    ref: Annotated[str, typer.Argument(metavar="NAME[@NUMBER]", help="The version; without a number the latest.")],
+    *,
+    html: Annotated[Path, typer.Option(help="The file to write.")],
+    against: Annotated[str | None, typer.Option(help="Another version's number, which it is held against.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Write a version as one HTML file: its columns drawn, its checks and its lineage; or two of them, with what moved."""
+    from datetime import UTC
+
+    from modelyard.console.profile_report import Compared, ProfileReport, render_profile_report
+    from modelyard.core.files import whole_file
+    from modelyard.data.rules import parse_ref
+
+    name, number = parse_ref(ref)
+    opened = open_project(project)
+    dataset = opened.dataset(name)
+    version = dataset.version(number or "latest")
+    compared: Compared | None = None
+    if against is not None:
+        before = dataset.version(against.removeprefix(f"{name}@"))
+        compared = Compared(dataset.diff(before.number, version.number, examples=0), before.profile())
+    told = ProfileReport(
+        dataset=dataset.record,
+        version=version.record,
+        profile=version.profile(),
+        graph=opened.lineage(f"dataset:{version.record.id}", hops=2),
+        made_at=datetime.now(UTC),
+        against=compared,
+    )
+    with whole_file(html) as write:
+        write(render_profile_report(told).encode())
+    show({"file": str(html), "version": version.ref, "columns": len(version.record.schema.columns)}, as_json)
+
+
 @command(noun, "sample", "yard dataset sample flights --rows 1000 --out sample.parquet", "yard dataset sample flights --rows 5")
 def sample(
     name: Name,
