@@ -121,6 +121,22 @@ def test_parts_of_a_split_are_files_of_one_set(version: DatasetVersionClient, tm
     assert [one["name"] for one in record_set(metadata, "orders")["field"]][-1] == "split"
 
 
+@pytest.mark.parametrize("split", [None, Split(SplitKind.TIME, 0.25)])
+def test_what_is_written_is_read_again(
+    project: ProjectClient, version: DatasetVersionClient, tmp_path: Path, split: Split | None
+) -> None:
+    path = version.export_croissant(tmp_path / "out", ABOUT, split=split)
+    name = "again" if split is None else "parts"
+    source = str(path) if split is None else f"{path.as_uri()}#records=orders"
+    again = project.dataset(name, source=source, key="id").snapshot()
+    found = again.frame()
+    assert found.drop("split", strict=False).sort("id").equals(ROWS.drop("nested"))
+    if split is not None:
+        assert dict(found["split"].value_counts().iter_rows()) == {"train": 15, "test": 5}
+    files = [one.told for one in again.record.parents if one.kind == "file"]
+    assert files == (["orders.parquet"] if split is None else ["test.parquet", "train.parquet"])
+
+
 def test_nothing_is_written_over(version: DatasetVersionClient, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(Problem) as refused:

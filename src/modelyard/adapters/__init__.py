@@ -4,6 +4,7 @@ A row's key is `<port>.<name>`; its value is written as an entry point, `module:
 for. Strangers add rows of the same form under the entry point group `modelyard.adapters`; ours go first.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from modelyard.training import Compactor, Framework, Sampler
 
 GROUP = "modelyard.adapters"
+_CROISSANT = re.compile(r"(?:(?:file|s3|https?)://|/)[^?#]*\.json(?:[?#]|$)", re.IGNORECASE)
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -55,6 +57,7 @@ TABLE: Mapping[str, str] = {
     "sources.s3": "modelyard.adapters.files:PlacedSource",
     "sources.http": "modelyard.adapters.files:DownloadedSource",
     "sources.https": "modelyard.adapters.files:DownloadedSource",
+    "sources.croissant": "modelyard.adapters.files:CroissantSource",
     "sources.delta": "modelyard.adapters.delta:DeltaSource",
     "sources.postgresql": "modelyard.adapters.databases.postgresql:PostgresqlSource [postgresql]",
     "sources.sqlite": "modelyard.adapters.databases.sqlite:SqliteSource",
@@ -130,7 +133,12 @@ def connect(port: Port[Callable[[str], T]], url: str) -> T:
 
 
 def open_source(url: str) -> "Source":
-    """Return the source that a URL names; a path or pattern of this machine is one of files. Raises as `connect`."""
+    """Return the source that a URL names; a path or pattern of this machine is one of files. Raises as `connect`.
+
+    A file that ends in `.json` tells of others: it is Croissant's.
+    """
+    if _CROISSANT.match(url):
+        return resolve(SOURCES, "croissant")(url)
     return connect(SOURCES, url) if "://" in url else resolve(SOURCES, "file")(url)
 
 

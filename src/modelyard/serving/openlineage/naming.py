@@ -14,7 +14,7 @@ from modelyard.core import ProjectId
 from modelyard.core.servers import ServerUrl
 from modelyard.tenancy import TenancyTransaction
 
-_LAKE: Final = "delta+"  # before the scheme of where a Delta table lies
+_TOLD: Final = ("delta+", "croissant+")  # before the scheme of where a Delta table or a Croissant file lies
 _FILE: Final = "file"
 
 
@@ -104,7 +104,10 @@ def deployment_name(namespace: str, deployment: str) -> DatasetName:
 
 
 def _named(url: str) -> DatasetName:
-    scheme = url.partition("://")[0].lower().removeprefix(_LAKE).partition("+")[0]
+    scheme = url.partition("://")[0].lower()
+    for told in _TOLD:
+        scheme = scheme.removeprefix(told)
+    scheme = scheme.partition("+")[0]
     if scheme == "sqlite":
         return _sqlite(url)
     if scheme in _DATABASES:
