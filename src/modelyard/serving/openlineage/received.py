@@ -22,6 +22,7 @@ _PAGE: Final = 1_000
 _LONGEST: Final = 2_000  # characters of a namespace or a name
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Uri = Annotated[str, msgspec.Meta(max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _STATES: Final = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
 _UNMADE: Final = ("ABORT", "FAIL")  # a run that ended so made nothing
 
@@ -59,7 +60,7 @@ class _Event(
     """A run event, a job event (without a run) or a dataset event (of a dataset alone)."""
 
     event_time: datetime
-    producer: str
+    producer: _Uri
     schema_url: str
     event_type: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(_STATES)})$")] | None = None
     run: _Run | msgspec.UnsetType = msgspec.UNSET
@@ -169,7 +170,7 @@ def _told(event: _Event) -> dict[str, Any]:
         "job": [event.job.namespace, event.job.name] if event.job else None,
         "inputs": [[one.namespace, one.name] for one in event.inputs],
         "outputs": [[one.namespace, one.name] for one in (*outputs, *alone)],
-        "producer": event.producer[:_LONGEST],
+        "producer": event.producer,
     }
 
 

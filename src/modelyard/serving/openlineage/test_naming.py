@@ -18,6 +18,7 @@ ONES: list[tuple[str, DatasetNaming]] = [
     ("delta+s3://lake/tables/orders", S3("lake", "tables/orders")),
     ("file:///data/a%20b.csv?null=NA", LocalFileSystem("/data/a b.csv")),
     ("/data/flights.csv", LocalFileSystem("/data/flights.csv")),
+    ("croissant+file:///data/croissant.json#records=orders", LocalFileSystem("/data/croissant.json")),
     ("delta+file:///lake/orders", LocalFileSystem("/lake/orders")),
 ]
 

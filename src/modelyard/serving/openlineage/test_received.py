@@ -108,6 +108,7 @@ def test_a_dataset_event_is_taken() -> None:
         ({"run": {"runId": "seven"}}, "$.run.runId"),
         ({"inputs": [{"namespace": "file", "name": "a\x00b"}]}, "$.inputs[0].name"),
         ({"inputs": [{"namespace": "file", "name": "a" * 2_001}]}, "$.inputs[0].name"),
+        ({"producer": "a\x00b"}, "$.producer"),
         ({"run": {"runId": EVENT["run"]["runId"], "facets": {"one": {"fields": []}}}}, "_producer"),
     ],
 )
@@ -124,6 +125,7 @@ def test_a_body_that_is_no_event_or_no_batch_is_refused() -> None:
         (b'{"a": 1}', True),
         (b"[" * 100_000, False),
         (b"\xff", False),
+        (b'{"a": "\\ud800"}', False),
         (b"[" + b"1," * MOST_EVENTS + b"1]", True),
     )
     for content, batch in wrong:
