@@ -28,8 +28,9 @@ FACETS = {"_producer": "https://spark.example", "_schemaURL": "https://openlinea
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    opened = open_platform(read_settings(home=tmp_path / "home", environment={}, folder=tmp_path))
+def platform(tmp_path: Path, metadata_url: str) -> Iterator[Platform]:
+    settings = read_settings(home=tmp_path / "home", environment={"MODELYARD_METADATA": metadata_url}, folder=tmp_path)
+    opened = open_platform(settings)
     yield opened
     opened.close()
 

@@ -159,8 +159,14 @@ class _RecordFiles:
             return self.objects[number].bring(to)
         packed = self.objects[number].bring(folder / "zip" / "packed.zip")
         try:
-            with ZipFile(packed) as archive, archive.open(file.member) as member, to.open("wb") as out:
-                shutil.copyfileobj(member, out, _CHUNK_BYTES)
+            with ZipFile(packed) as archive:
+                size = archive.getinfo(file.member).file_size  # more than it says does not come out
+                if size > shutil.disk_usage(folder).free:
+                    raise Problem(
+                        "source.invalid", f"{file.member} cannot be unpacked", f"its {size:,} bytes have no room here"
+                    )
+                with archive.open(file.member) as member, to.open("wb") as out:
+                    shutil.copyfileobj(member, out, _CHUNK_BYTES)
         except (KeyError, BadZipFile, RuntimeError, NotImplementedError) as error:
             raise Problem(
                 "source.invalid", f"{file.member} cannot be unpacked", str(error)[:200], "look into the zip file"
