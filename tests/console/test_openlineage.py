@@ -46,6 +46,8 @@ def test_a_whole_life_is_told_in_the_official_form(site: Site) -> None:
         "dataset_version.created",
         "run.started",
         "run.finished",
+        "run.failed",
+        "study.finished",
         "version.registered",
         "revision.made",
     }
@@ -65,7 +67,7 @@ def test_a_whole_life_is_told_in_the_official_form(site: Site) -> None:
             met[name] += 1
     assert met.keys() >= {
         "schema", "version", "columnLineage", "dataQualityMetrics", "dataQualityAssertions", "outputStatistics", "jobType",
-        "processing_engine", "parent", "sourceCode",
+        "processing_engine", "parent", "sourceCode", "errorMessage",
     }  # fmt: skip
 
 

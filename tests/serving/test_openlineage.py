@@ -14,6 +14,8 @@ from modelyard.core import PageRequest, Problem, ProjectId
 from modelyard.data import Check, Parent
 from modelyard.data.service import append, create_dataset
 from modelyard.data.snapshots import snapshot
+from modelyard.jobs.lease import fail, finish, take
+from modelyard.jobs.service import submit
 from modelyard.serving.lineage import lineage
 from modelyard.serving.openlineage.events import exported
 from modelyard.serving.openlineage.received import receive
@@ -100,6 +102,40 @@ def test_a_batch_that_is_stopped_is_a_run_that_failed(platform: Platform, actor:
     assert (start["eventType"], end["eventType"]) == ("START", "FAIL")
     assert start["run"]["runId"] == end["run"]["runId"]
     assert "between(delay" in end["run"]["facets"]["errorMessage"]["message"]
+
+
+def test_a_batch_that_is_scored_is_told_with_its_rows_and_where_the_answers_lie(
+    platform: Platform, actor: Actor, project: ProjectId
+) -> None:
+    source, target = {"kind": "url", "ref": "s3://lake/in/*.parquet?key=hidden"}, {"kind": "url", "ref": "s3://lake/out"}
+    asked = {"model": "churn@champion", "source": source, "target": target}
+    told = {"model": "churn", "version": 7, "rows": 120}
+    for payload in (asked, {**asked, "source": {"kind": "dataset", "ref": "orders@3"}}, {"model": "churn"}):
+        submit(platform, actor, project, kind="model.score", title="score", payload=payload, max_attempts=1)
+    for number in range(3):
+        lease = take(platform, "worker", lease_s=60)
+        assert lease is not None
+        if number == 0:
+            finish(platform, lease, told)
+        else:
+            fail(platform, lease, Problem("model.missing", "There is no churn", "nobody made it"))
+    events = exported(platform, actor, project, PageRequest()).items
+    assert [(one["eventType"], one["job"]["name"]) for one in events] == [
+        ("START", "model.score.churn"),
+        ("COMPLETE", "model.score.churn"),
+        ("START", "model.score.churn"),
+        ("FAIL", "model.score.churn"),
+    ], "what names no rows is no scoring"
+    done, failed = events[1], events[3]
+    assert [(one["namespace"], one["name"]) for one in done["inputs"]] == [
+        ("modelyard://local/shop", "model/churn"),
+        ("s3://lake", "in/*.parquet"),
+    ]
+    assert done["inputs"][0]["facets"]["version"]["datasetVersion"] == "7"
+    assert [(one["name"], one["outputFacets"]["outputStatistics"]["rowCount"]) for one in done["outputs"]] == [("out", 120)]
+    assert failed["run"]["facets"]["errorMessage"]["message"] == "There is no churn: nobody made it"
+    assert failed["inputs"][1]["facets"]["version"]["datasetVersion"] == "3"
+    assert "hidden" not in json.dumps(events)
 
 
 def test_what_is_exported_goes_by_pages_and_by_time(platform: Platform, actor: Actor, project: ProjectId) -> None:
