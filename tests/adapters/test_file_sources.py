@@ -1,5 +1,6 @@
-"""Sources in files: in folders, in S3, over HTTP, as Delta tables."""
+"""Sources in files: in folders, in S3, over HTTP, as Delta tables, as Croissant tells of them."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -176,6 +177,69 @@ class TestDeltaInS3(SourceContract):
     @pytest.fixture
     def bench(self, s3_url: str) -> Bench:
         return RemoteTable(S3Address.from_url(s3_url))
+
+
+KINDS = {"id": "Integer", "at": "DateTime", "origin": "Text", "delay": "Float", "late": "Boolean", "day": "Date"}
+
+
+def croissant(files: dict[str, bytes], form: str) -> bytes:
+    """Return what tells of files by the contract's rows."""
+    pinned = [
+        {"@type": "cr:FileObject", "@id": name, "contentUrl": name, "sha256": sha256(content).hexdigest()}
+        for name, content in files.items()
+    ]
+    source = {"fileSet": {"@id": "all"}}
+    fields = [
+        {"name": name, "dataType": f"sc:{kind}", "source": {**source, "extract": {"column": name}}}
+        for name, kind in KINDS.items()
+    ]
+    whole = {"@type": "cr:FileSet", "@id": "all", "includes": f"*.{form}"}
+    return json.dumps({"distribution": [*pinned, whole], "recordSet": [{"@id": "rows", "field": fields}]}).encode()
+
+
+class Described(Folder):
+    """A folder whose files a Croissant file tells of."""
+
+    @property
+    def source(self) -> Source:
+        return open_source(str(self.folder / "croissant.json"))
+
+    def fill(self, rows: pl.DataFrame) -> None:
+        super().fill(rows)
+        files = {one.name: one.read_bytes() for one in sorted(self.folder.glob(f"*.{self.form}"))}
+        (self.folder / "croissant.json").write_bytes(croissant(files, self.form))
+
+    def elsewhere(self) -> Source:
+        return open_source(str(self.folder / "nowhere.json"))
+
+
+class TestCroissant(SourceContract):
+    @pytest.fixture(params=["csv", "parquet", "csv.gz"])
+    def bench(self, request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+        return Described(tmp_path, request.param)
+
+
+class DescribedBucket(Bucket):
+    """The same in a bucket."""
+
+    @property
+    def source(self) -> Source:
+        return open_source(self._url("croissant.json"))
+
+    def fill(self, rows: pl.DataFrame) -> None:
+        self.place.put(f"{len(self.place.find()):03}.parquet", written(rows, self.form))
+        files = {one.name: self.place.get(one.name) or b"" for one in self.place.find("*.parquet")}
+        self.place.put("croissant.json", croissant(files, self.form))
+
+    def elsewhere(self) -> Source:
+        return open_source(self._url("nowhere.json"))
+
+
+@pytest.mark.services
+class TestCroissantInS3(SourceContract):
+    @pytest.fixture
+    def bench(self, s3_url: str) -> Bench:
+        return DescribedBucket(S3Address.from_url(s3_url))
 
 
 def test_another_content_than_the_known_one_is_refused(served: Served) -> None:

@@ -27,6 +27,16 @@ TOLD = {
         "training@1 1000 ['customer', 'asked_at', 'churned', 'plan', 'paid', 'pages']",
         "['*.csv', '1.csv', '2.csv', '3.csv', '4.csv', '5.csv', '6.csv', 'customers', 'left.csv', 'sessions']",
     ],
+    "data/croissant.md": [
+        "orders/croissant.json ['croissant.json', 'orders.parquet']",
+        "True ['croissant.json', 'orders.parquet']",
+    ],
+    "data/openlineage.md": [
+        "START dataset.take_in.orders ['dataset/orders']",
+        "COMPLETE dataset.take_in.orders ['dataset/orders']",
+        "START dataset.check.orders []",
+        "COMPLETE dataset.check.orders []",
+    ],
     "data/lineage.md": [
         "source november.csv",
         "dataset_version customers v1",

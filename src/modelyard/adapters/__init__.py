@@ -4,6 +4,7 @@ A row's key is `<port>.<name>`; its value is written as an entry point, `module:
 for. Strangers add rows of the same form under the entry point group `modelyard.adapters`; ours go first.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from modelyard.training import Compactor, Framework, Sampler
 
 GROUP = "modelyard.adapters"
+_CROISSANT = re.compile(r"(?:(?:file|s3|https?)://|/)[^?#]*\.json(?:[?#]|$)", re.IGNORECASE)
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -47,6 +49,7 @@ FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework"
 COMPACTOR: "Port[Callable[[], Compactor]]" = Port("compactor", "compactor of models")
 BROKER: "Port[Callable[[Link], Broker]]" = Port("broker", "message broker")
 SAMPLER: "Port[Callable[[str], Sampler]]" = Port("sampler", "sampler")
+LINEAGE: "Port[Callable[[str], Callable[[bytes], None]]]" = Port("lineage", "receiver of OpenLineage events")
 TRACER: "Port[Callable[[str], Tracer]]" = Port("tracer", "tracer")
 
 TABLE: Mapping[str, str] = {
@@ -58,6 +61,7 @@ TABLE: Mapping[str, str] = {
     "sources.s3": "modelyard.adapters.files:PlacedSource",
     "sources.http": "modelyard.adapters.files:DownloadedSource",
     "sources.https": "modelyard.adapters.files:DownloadedSource",
+    "sources.croissant": "modelyard.adapters.files:CroissantSource",
     "sources.delta": "modelyard.adapters.delta:DeltaSource",
     "sources.postgresql": "modelyard.adapters.databases.postgresql:PostgresqlSource [postgresql]",
     "sources.sqlite": "modelyard.adapters.databases.sqlite:SqliteSource",
@@ -81,6 +85,9 @@ TABLE: Mapping[str, str] = {
     "sampler.random": "modelyard.adapters.optuna:OptunaSampler [search]",
     "sampler.qmc": "modelyard.adapters.optuna:OptunaSampler [search]",
     "broker.kafka": "modelyard.adapters.kafka:KafkaBroker [kafka]",
+    "lineage.http": "modelyard.adapters.lineage:HttpReceiver",
+    "lineage.https": "modelyard.adapters.lineage:HttpReceiver",
+    "lineage.file": "modelyard.adapters.lineage:FileReceiver",
     "tracer.otlp": "modelyard.adapters.otel:OtlpTracer [otel]",
     "objects.file": "modelyard.adapters.file:FileObjects.from_url",
     "objects.s3": "modelyard.adapters.s3:S3Objects.from_url [s3]",
@@ -134,7 +141,12 @@ def connect(port: Port[Callable[[str], T]], url: str) -> T:
 
 
 def open_source(url: str) -> "Source":
-    """Return the source that a URL names; a path or pattern of this machine is one of files. Raises as `connect`."""
+    """Return the source that a URL names; a path or pattern of this machine is one of files. Raises as `connect`.
+
+    A file that ends in `.json` tells of others: it is Croissant's.
+    """
+    if _CROISSANT.match(url):
+        return resolve(SOURCES, "croissant")(url)
     return connect(SOURCES, url) if "://" in url else resolve(SOURCES, "file")(url)
 
 

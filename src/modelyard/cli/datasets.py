@@ -231,6 +231,81 @@ def diff(
         show([_told_shift(one, found) for one in moved], False, ["column", "distance", "cells", "null", "mean", "moved_most"])
 
 
+@command(
+    noun,
+    "report",
+    "yard dataset report flights@3 --html flights.html",
+    "yard dataset report flights --html drift.html --against 2",
+)
+def report(
+    ref: Annotated[str, typer.Argument(metavar="NAME[@NUMBER]", help="The version; without a number the latest.")],
+    *,
+    html: Annotated[Path, typer.Option(help="The file to write.")],
+    against: Annotated[str | None, typer.Option(help="Another version's number, which it is held against.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Write a version as one HTML file: its columns drawn, its checks and its lineage; or two of them, with what moved."""
+    from datetime import UTC
+
+    from modelyard.console.profile_report import Compared, ProfileReport, render_profile_report
+    from modelyard.core.files import whole_file
+    from modelyard.data.rules import parse_ref
+
+    name, number = parse_ref(ref)
+    opened = open_project(project)
+    dataset = opened.dataset(name)
+    version = dataset.version(number or "latest")
+    compared: Compared | None = None
+    if against is not None:
+        before = dataset.version(against.removeprefix(f"{name}@"))
+        compared = Compared(dataset.diff(before.number, version.number, examples=0), before.profile())
+    told = ProfileReport(
+        dataset=dataset.record,
+        version=version.record,
+        profile=version.profile(),
+        graph=opened.lineage(f"dataset:{version.record.id}", hops=2),
+        made_at=datetime.now(UTC),
+        against=compared,
+    )
+    with whole_file(html) as write:
+        write(render_profile_report(told).encode())
+    show({"file": str(html), "version": version.ref, "columns": len(version.record.schema.columns)}, as_json)
+
+
+@command(
+    noun,
+    "export",
+    "yard dataset export flights@3 --croissant flights/ --license CC-BY-4.0 --creator 'Ann Lee'",
+    "yard dataset export flights --croissant parts/ --split time --test-share 0.3",
+)
+def export(
+    ref: Annotated[str, typer.Argument(metavar="NAME[@NUMBER]", help="The version; without a number the latest.")],
+    *,
+    croissant: Annotated[Path, typer.Option(help="An empty or new folder, for Parquet files and croissant.json.")],
+    description: Annotated[str, typer.Option(help="What the rows are.")] = "",
+    licence: Annotated[str, typer.Option("--license", help="A URL or an SPDX name.")] = "",
+    cite_as: Annotated[str, typer.Option(help="How it is to be cited.")] = "",
+    creator: Annotated[list[str] | None, typer.Option(help="Who made it; may be repeated.")] = None,
+    url: Annotated[str, typer.Option(help="Its home page.")] = "",
+    split: Annotated[str | None, typer.Option(help="A file of each part: time, hash, random, group:COLUMN, …")] = None,
+    test_share: Annotated[float, typer.Option(help="With --split: how much to test on.")] = 0.2,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Write a version for others: its rows as Parquet, and what they mean as Croissant (MLCommons' JSON-LD)."""
+    from modelyard.cli.trainer_file import read_split
+    from modelyard.data.croissant import About
+    from modelyard.data.rules import parse_ref
+
+    name, number = parse_ref(ref)
+    version = open_project(project).dataset(name).version(number or "latest")
+    about = About(description, licence, cite_as, tuple(creator or ()), url)
+    wanted = None if split is None else read_split(split, test_share, 0)
+    written = version.export_croissant(croissant, about, split=wanted)
+    show({"file": str(written), "version": version.ref, "rows": version.rows}, as_json)
+
+
 @command(noun, "sample", "yard dataset sample flights --rows 1000 --out sample.parquet", "yard dataset sample flights --rows 5")
 def sample(
     name: Name,

@@ -12,8 +12,10 @@ import msgspec
 import polars as pl
 
 from modelyard.client.connection import Connection, part
+from modelyard.client.exchange import write_croissant
 from modelyard.core import Problem, system_clock
-from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile, Split
+from modelyard.data.croissant import About
 from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.foreign_checks import Imported, fitted, read_checks
 from modelyard.data.profile import from_json
@@ -70,6 +72,19 @@ class DatasetVersionClient:
     def profile(self) -> Profile:
         """Return what its columns look like."""
         return from_json(self._connection.get(f"{self._path}/profile", dict[str, Any]))
+
+    def export_croissant(self, folder: str | Path, about: About | None = None, *, split: Split | None = None) -> Path:
+        """Write its rows as Parquet and what tells of them as Croissant (MLCommons' JSON-LD); return the path of the latter.
+
+        `about` is what only you know: licence, citation, creators. With `split` the rows lie in a file of each part.
+
+        Raises
+        ------
+        Problem
+            `target.exists` for a folder that is not empty; `split.invalid` as of a run; `file.unavailable`.
+        """
+        dataset = self._connection.get(f"{self._project}/datasets/{part(self.record.name)}", Dataset)
+        return write_croissant(self.frame(), dataset, self.record, Path(folder), about or About(), split)
 
     @property
     def _path(self) -> str:

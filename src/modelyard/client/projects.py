@@ -1,6 +1,7 @@
 """The project: where everything begins."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,11 @@ class ProjectClient:
         query = {"of": of, "up": up, "down": down, "hops": hops, "column": column}
         told = {name: value for name, value in query.items() if value is not None}
         return self.connection.get(f"{self.path}/lineage", Graph, **told)
+
+    def lineage_events(self, since: datetime | None = None) -> Iterator[Mapping[str, Any]]:
+        """Give what happened in the project as OpenLineage's run events, oldest first, from `since` on."""
+        begin = since.isoformat() if since is not None else None
+        return self.connection.pages(f"{self.path}/lineage/events", dict[str, Any], since=begin)
 
     # prepare and train
 

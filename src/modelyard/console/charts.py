@@ -133,7 +133,9 @@ def histogram_pair(
     y = Scale(0, top, base, 8)
     step = width / max(len(slots), 1)
     drawn = [element("line", class_="grid", x1=0, x2=width, y1=base, y2=base)]
-    every = max(1, -(-len(slots) // 8))
+    labels = [value(name).partition(" to ")[0][:11] for name in slots]
+    most = 8 if max(map(len, labels), default=0) < 9 else 5  # noqa: PLR2004 - as many as stand beside each other
+    every = max(1, -(-len(slots) // most))
     for n, name in enumerate(slots):
         hint = title(f"{name}: {names[0]} {share(before[name])}, {names[1]} {share(now[name])}")
         x = n * step
@@ -155,7 +157,7 @@ def histogram_pair(
             drawn.append(
                 element(
                     "text",
-                    value(name).partition(" to ")[0][:11],
+                    labels[n],
                     class_="ax",
                     x=x + step / 2,
                     y=base + 14,

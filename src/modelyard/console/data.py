@@ -1,8 +1,8 @@
 """Data: the datasets; one dataset, its versions and quarantine; one version: schema, profile, checks, lineage; two compared."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import quote
 
 import msgspec
@@ -11,18 +11,20 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from markupsafe import Markup
 
-from modelyard.console.charts import bar_list, histogram, histogram_pair
+from modelyard.console.charts import bar_list
+from modelyard.console.columns import ColumnRow, column_row, means, pair
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.lineage import lineage_path, node_paths
 from modelyard.console.lineage_picture import draw_lineage
+from modelyard.console.outcomes import DOES, Outcome, outcome_of, told_check
+from modelyard.console.profile_report import Compared, ProfileReport, render_profile_report, report_name
 from modelyard.console.rendering import PageRoute, see_other
-from modelyard.console.telling import count, figure, value
+from modelyard.console.telling import count, value
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest, Problem, first_line
-from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, Severity
+from modelyard.data import Check, Dataset, DatasetVersion, Severity
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import RowExample, VersionDiff
-from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
 from modelyard.data.rules import LATEST
 from modelyard.data.service import (
     add_checks,
@@ -48,7 +50,6 @@ MOST_COLUMNS = 200
 MOST_MOVED = 12  # columns whose values are drawn, those that moved most
 LEAST_MOVED = 0.005  # what profiles can tell
 CHOSEN = "check."  # how the fields of chosen suggestions begin
-DOES = {Severity.ERROR: "quarantines the row", Severity.BLOCK: "blocks the batch", Severity.WARNING: "warns"}
 
 
 @dataclass(frozen=True)
@@ -110,31 +111,6 @@ class DatasetPage:
     suggested: tuple[SuggestedCheck, ...] | None  # None: nobody asked
     bad: int
     bad_rows: tuple[BadRow, ...]
-
-
-@dataclass(frozen=True)
-class ColumnRow:
-    """A column of a version: its type, and what its values look like."""
-
-    name: str
-    dtype: str
-    role: str  # key, time or nothing
-    nulls: float
-    low: str
-    middle: str
-    high: str
-    picture: Markup
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a check found, in words."""
-
-    check: str
-    does: str
-    found: str
-    failed: bool
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -248,21 +224,6 @@ def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:
     return found
 
 
-def told_check(check: Check) -> str:
-    """Return a check as a person reads it."""
-    params = ", ".join(f"{name} {value(told)}" for name, told in check.params.items())
-    columns = f"({', '.join(check.columns)})" if check.columns else ""
-    return check.kind.replace("_", " ") + columns + (f": {params}" if params else "")
-
-
-def outcome_of(one: CheckOutcome, does: Mapping[Severity, str] = DOES) -> Outcome:
-    """Return what a check found as a person reads it; `does` says what a failure does."""
-    failed = one.rows_failed > 0
-    found = one.found or (f"{count(one.rows_failed)} rows failed" if failed else "green")
-    examples = tuple(value(row) for row in one.examples[:2])
-    return Outcome(told_check(one.check), does[one.check.severity], found, failed, examples)
-
-
 def _suggested(visit: Visit, name: str) -> tuple[SuggestedCheck, ...]:
     found = suggest_checks(visit.platform, visit.actor, visit.project.id, name)
     return tuple(SuggestedCheck(told_check(one.check), one.reason, msgspec.json.encode(one.check).decode()) for one in found)
@@ -297,7 +258,7 @@ def build_version(visit: Visit, name: str, number: int) -> VersionPage:
         dataset_href=dataset_path(visit, name),
         newest=_newest(visit, name),
         columns=tuple(
-            _column(dataset, column.name, column.dtype, profile.columns[column.name], profile.rows)
+            column_row(dataset, column.name, column.dtype, profile.columns[column.name], profile.rows)
             for column in columns[:MOST_COLUMNS]
             if column.name in profile.columns
         ),
@@ -334,8 +295,8 @@ def build_diff(visit: Visit, name: str, before: str, after: str) -> DiffPage:
             MovedColumn(
                 one,
                 rows.cells.get(one.name, 0),
-                _means(one, old[one.name]),
-                _pair(old[one.name], new[one.name], one.name, names),
+                means(one, old[one.name]),
+                pair(old[one.name], new[one.name], one.name, names),
             )
             for one in moved[:MOST_MOVED]
         ),
@@ -344,22 +305,28 @@ def build_diff(visit: Visit, name: str, before: str, after: str) -> DiffPage:
     )
 
 
+def build_report(visit: Visit, name: str, number: int, against: str | None) -> ProfileReport:
+    """Return what the one-file report of a version tells, held against another one where one is named."""
+    platform, actor, project = visit.platform, visit.actor, visit.project.id
+    version = get_version(platform, actor, project, f"{name}@{number}")
+    compared: Compared | None = None
+    if against is not None:
+        before = get_version(platform, actor, project, f"{name}@{against}")
+        found = compare_versions(platform, actor, project, name, before.number, number, examples=0)
+        compared = Compared(found, profile_of(platform, actor, project, before))
+    return ProfileReport(
+        dataset=get_dataset(platform, actor, project, name),
+        version=version,
+        profile=profile_of(platform, actor, project, version),
+        graph=lineage(platform, actor, project, f"dataset:{version.id}", hops=2),
+        made_at=platform.clock(),
+        against=compared,
+    )
+
+
 def _has_moved(shift: ColumnShift, found: VersionDiff) -> bool:
     nulls = abs(shift.nulls_after - shift.nulls_before)
     return shift.name in found.rows.cells or max(shift.distance or 0.0, nulls) >= LEAST_MOVED
-
-
-def _pair(before: ColumnProfile, after: ColumnProfile, name: str, names: tuple[str, str]) -> Markup:
-    """Return both histograms; nothing where one holds names of rows."""
-    return Markup("") if all_differ(before) or all_differ(after) else histogram_pair(before, after, name, names=names)
-
-
-def _means(shift: ColumnShift, profile: ColumnProfile) -> str:
-    if shift.mean_before is None or shift.mean_after is None:
-        return ""
-    is_time = not isinstance(profile, CategoryProfile) and profile.kind is NumberKind.TIME
-    told = _told_time if is_time else figure
-    return f"mean {told(shift.mean_before)} → {told(shift.mean_after)}"
 
 
 def _example_tables(found: VersionDiff) -> Iterator[RowTable]:
@@ -388,28 +355,6 @@ def _newest(visit: Visit, name: str) -> int:
     return found[0].number if found else 0
 
 
-def _column(dataset: Dataset, name: str, dtype: str, profile: ColumnProfile, rows: int) -> ColumnRow:
-    role = "key" if name in dataset.key else "time" if name == dataset.time else ""
-    low = middle = high = ""
-    if isinstance(profile, CategoryProfile):
-        middle = f"{len(profile.names)} values" if len(profile.names) < 100 else "100 values or more"  # noqa: PLR2004 - as many are kept
-        low = profile.names[0] if profile.names else ""
-    elif profile.minimum is not None and profile.maximum is not None:
-        told = _told_time if profile.kind is NumberKind.TIME else figure
-        low, middle, high = told(profile.minimum), told(profile.mean), told(profile.maximum)
-    picture = histogram(profile, name) if not all_differ(profile) else Markup("")
-    return ColumnRow(name, dtype, role, profile.null / rows if rows else 0.0, low, middle, high, picture)
-
-
-def all_differ(profile: ColumnProfile) -> bool:
-    """Return whether the values are names of rows, of which a picture shows nothing."""
-    return isinstance(profile, CategoryProfile) and profile.unseen > sum(profile.counts)
-
-
-def _told_time(seconds: float | None) -> str:
-    return f"{datetime.fromtimestamp(seconds or 0, UTC):%d %b %Y}"
-
-
 @router.get("")
 def list_datasets(visit: InProject) -> Response:
     """Show the datasets."""
@@ -435,6 +380,15 @@ def take_over_checks(visit: InProject, name: str, fields: Fields) -> Response:
     add_checks(visit.platform, visit.actor, visit.project.id, name, chosen)
     told = f"{len(chosen)} check{'s' if len(chosen) != 1 else ''} will judge the batches to come."
     return see_other(dataset_path(visit, name), told)
+
+
+@router.get("/{name}/{number}/report")
+def version_report(visit: InProject, name: str, number: int, against: str | None = None) -> Response:
+    """Give a version as one HTML file, held against another one where one is named."""
+    with visit.platform.reading():
+        told = build_report(visit, name, number, against)
+    header = f'attachment; filename="{report_name(told.version)}"'
+    return Response(render_profile_report(told), media_type="text/html", headers={"Content-Disposition": header})
 
 
 @router.get("/{name}/{number}")

@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from modelyard.console.charts import histogram
-from modelyard.console.data import all_differ, newest_versions
+from modelyard.console.columns import all_differ
+from modelyard.console.data import newest_versions
 from modelyard.console.frame import SEEN, Frame, base_of, frame_of, show
 from modelyard.console.pipeline_picture import Stop, draw_pipeline
 from modelyard.console.rendering import PageRoute, page, see_other

@@ -138,12 +138,13 @@ class ReportPage:
 def render_report(story: Story) -> str:
     """Return one HTML file: no script, no address outside, the pictures inside; it prints on paper as it looks."""
     page = ReportPage(
-        story=story, style=_style(), picture=draw_timeline(_timeline(story)), events=_events(story), gain=_gain(story)
+        story=story, style=style(), picture=draw_timeline(_timeline(story)), events=_events(story), gain=_gain(story)
     )
     return templates().get_template("report.html").render(page=page, now=story.made_at or story.until)
 
 
-def _style() -> Markup:
+def style() -> Markup:
+    """Return the style sheets of a file that stands for itself."""
     folder = files("modelyard.console") / "static"
     sheets = [(folder / name).read_text() for name in ("tokens.css", "console.css", "report.css")]
     return Markup("\n".join(sheets))  # noqa: S704 - our own files, with nothing of anybody else's in them

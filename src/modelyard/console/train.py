@@ -14,8 +14,8 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from modelyard.console.charts import Dot, best_so_far, scatter
-from modelyard.console.data import Outcome, outcome_of
 from modelyard.console.frame import Frame, base_of, frame_of, show
+from modelyard.console.outcomes import Outcome, outcome_of
 from modelyard.console.rendering import PageRoute
 from modelyard.console.telling import figure, value, words
 from modelyard.console.visits import InProject, Visit

@@ -10,7 +10,7 @@ class Node:
     """A thing of the graph."""
 
     id: str
-    kind: str  # source, file, ledger, dataset_version, run, model_version, deployment, predictions, prediction
+    kind: str  # external_job, external_dataset, source, file, ledger, dataset_version, run, model_version, deployment, …
     told: str  # for people: `flights v2`
     at: datetime | None = None
 

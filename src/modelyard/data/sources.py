@@ -3,11 +3,11 @@
 Adapters live in `modelyard.adapters` and pass `modelyard.testing.source`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
@@ -106,6 +106,15 @@ class Source(Protocol):
 
     def read(self, ask: Ask) -> AbstractContextManager[Reading]:
         """Begin to read. What the server holds for it is given back at the end of the context, however that comes."""
+        ...
+
+
+@runtime_checkable
+class LeadsOn(Protocol):
+    """A source whose content names others to read."""
+
+    def guarded(self, check: Callable[[str], None]) -> Source:
+        """Return the same source, which asks `check` before it reaches a URL that its content names."""
         ...
 
 

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from modelyard.embedded.front import Front
 if TYPE_CHECKING:
     from modelyard.core import Tracer
     from modelyard.wiring import Platform
+    from modelyard.wiring.openlineage import LineageSender
 
 GRACE_S = 2
 LEFT_BEHIND = timedelta(days=1)
@@ -63,6 +65,7 @@ class ControlPlane:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _tracer: "Tracer | None" = None
+    _sender: "LineageSender | None" = None
 
     def serve(self, listener: socket.socket) -> None:
         """Answer on `listener` until a signal comes, or until it is clear that nothing can be loaded."""
@@ -103,8 +106,10 @@ class ControlPlane:
         from modelyard.embedded.service_token import service_token  # noqa: PLC0415 - see the module's first words
         from modelyard.tenancy.service import bootstrap  # noqa: PLC0415
         from modelyard.wiring import open_platform, read_settings  # noqa: PLC0415
+        from modelyard.wiring.openlineage import open_sender  # noqa: PLC0415
 
         platform = open_platform(read_settings(home=self.home))
+        self._sender = open_sender(platform)
         owner, token = bootstrap(platform)
         return platform, {"token": token, "service": service_token(platform, owner)}
 
@@ -121,6 +126,8 @@ class ControlPlane:
         loop.call_soon_threadsafe(front.load, app if self._tracer is None else Traced(app, self._tracer))
         self._begin(lambda: follower.run(self._stop), "follower")
         self._begin(lambda: _sweep(platform), "sweep")
+        if self._sender is not None:
+            self._begin(partial(self._sender.run, self._stop), "lineage")
 
     def _begin(self, work: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)

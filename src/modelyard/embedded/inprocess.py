@@ -32,6 +32,7 @@ from modelyard.serving.infer import LoadedVersion, is_makers_code, open_version
 from modelyard.tenancy import Actor
 from modelyard.tenancy.service import find_projects, local_owner
 from modelyard.wiring import Follower, Platform, Settings, open_platform
+from modelyard.wiring.openlineage import open_sender
 
 ADDRESS = "http://embedded"
 FIRST_CATALOGUE_S = 10.0
@@ -54,6 +55,7 @@ class Embedded:
         self.platform: Platform = open_platform(settings)
         self._owner: Actor = local_owner(self.platform)
         self._loop = LoopThread()
+        sender = open_sender(self.platform)
         follower = Follower(self.platform)
         app = ApplicationTransport(build(self.platform, follower=follower, owner=self._owner), self._loop)
         self._gateway = GatewayTransport(self.platform, self._owner, app, self._loop)
@@ -70,6 +72,8 @@ class Embedded:
             threading.Thread(target=follower.run, args=(self._stop,), name="follower", daemon=True),
             threading.Thread(target=self._hire, name="hire", daemon=True),
         ]
+        if sender is not None:
+            self._threads.append(threading.Thread(target=sender.run, args=(self._stop,), name="lineage", daemon=True))
         for thread in self._threads:
             thread.start()
         atexit.register(self.close)

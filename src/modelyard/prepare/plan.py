@@ -1,6 +1,6 @@
 """A fitted pipeline as a straight list of assignments and calls, with what no feature needs left out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from modelyard.core import Problem
@@ -33,6 +33,18 @@ class Plan:
     def calls(self) -> tuple[Call, ...]:
         """The calls of user functions, in order."""
         return tuple(part for part in self.parts if isinstance(part, Call))
+
+    def raw_columns(self) -> dict[str, frozenset[str]]:
+        """Return the raw columns that each feature is computed from; of a function step, any that it reads."""
+        raw = {column.name: frozenset({column.name}) for column in self.inputs}
+        for part in self.parts:
+            if isinstance(part, Assignment):
+                raw[part.target.id] = _together(raw, columns_of(part.value))
+            else:
+                read = {name: raw[column.id] for name, column in part.reads.items()}
+                every = frozenset().union(*read.values())
+                raw |= {column.id: read[name] if name in part.own else every for name, column in part.writes.items()}
+        return {name: _together(raw, columns_of(feature)) for name, feature in self.features.items()}
 
 
 def plan(fitted: FittedPipeline) -> Plan:
@@ -104,6 +116,10 @@ def trimmed(scope: Scope, inputs: tuple[InputColumn, ...]) -> Plan:
     if not read:
         raise Problem("pipeline.invalid", "The pipeline reads no raw column", "its features are the same for every row")
     return Plan(read, tuple(reversed(parts)), features)
+
+
+def _together(raw: Mapping[str, frozenset[str]], ids: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*(raw[id_] for id_ in ids))
 
 
 def _trimmed_call(call: Call, live: set[str]) -> Call | None:

@@ -2,6 +2,9 @@
 
 "Poison this file: which models, endpoints and predictions?" is the way down from a file; "which rows did model 7 see?" the way
 up from a version. A dataset's version holds the rows of those before it, so what was in one is in the later ones too.
+
+Before a source stands what others told of it by OpenLineage (`serving.openlineage`): their jobs and datasets, which are joined
+to our sources, files and datasets by their names.
 """
 
 from collections.abc import Iterable
@@ -19,12 +22,14 @@ from modelyard.data.lineage import Edge, Graph, Node, around
 from modelyard.data.reading import newest_first
 from modelyard.registry import ModelVersion
 from modelyard.serving.ledger import ledger_table
+from modelyard.serving.openlineage.naming import DatasetName, dataset_name, name_of_url, own_namespace
+from modelyard.serving.openlineage.received import received
 from modelyard.serving.store import ServingTransaction
 from modelyard.serving.types import Deployment, Revision
 from modelyard.tenancy import Actor, authorise
 from modelyard.training import Run
 
-STARTS = ("file", "source", "dataset", "run", "model", "deployment", "prediction")
+STARTS = ("job", "file", "source", "dataset", "run", "model", "deployment", "prediction")
 
 
 class Ports(Protocol):
@@ -57,7 +62,8 @@ def lineage(
     ----------
     of
         `file:NAME` (the URL or last part of its name), `source:URL`, `dataset:flights@3`, `run:12`, `model:delay@7`,
-        `deployment:delay`, `prediction:ID`.
+        `deployment:delay`, `prediction:ID`; `job:NAMESPACE/NAME` of somebody else's, and `source:NAMESPACE/NAME` what it reads
+        or makes.
     column
         Only what this column of raw rows goes through: versions of datasets that have it, and of models that take it.
 
@@ -101,6 +107,7 @@ class _Whole:
                     self._add_model_version(made)
         for deployment in tx.deployments.find(project):
             self._add_deployment(deployment, every(partial(tx.deployments.revisions, project, deployment.id)))
+        self._add_received(tx)
         self._drop_loose_ends()
 
     def start(self, kind: str, ref: str) -> str:
@@ -108,7 +115,7 @@ class _Whole:
         known = [node for node in self.nodes.values() if node.kind in _KINDS[kind]]
         for node in known:
             number = node.told.rpartition(" ")[2] if kind == "run" else node.told
-            if ref in (node.id, node.told, node.told.replace(" v", "@"), number):
+            if ref in (node.id, node.told, node.told.replace(" v", "@"), number, node.id.partition(":")[2]):
                 return node.id
         if kind == "dataset" and "@" not in ref:
             newest = [node for node in known if node.told.rpartition(" v")[0] == ref]
@@ -188,6 +195,43 @@ class _Whole:
         for version in sorted({route.version for revision in revisions for route in revision.routes}):
             self._edge(_id_of(deployment.model, version), id_)
 
+    def _add_received(self, tx: ServingTransaction) -> None:
+        """Add what others told of their jobs. A dataset of theirs that is ours, or a folder of ours, is joined to it."""
+        told = list(received(tx, self._project))
+        if not told:
+            return
+        ours = self._own_names(own_namespace(tx, self._project))
+        theirs: dict[DatasetName, str] = {}
+        for one in told:
+            for name in (*one.inputs, *one.outputs):
+                if name not in theirs:
+                    theirs[name] = ours.get(name) or f"external_dataset:{name.namespace}/{name.name}"
+                    if name not in ours:
+                        self._node(theirs[name], "external_dataset", name.name, one.at)
+            if one.job is None:
+                continue
+            job = f"external_job:{one.job.namespace}/{one.job.name}"
+            if job not in self.nodes:
+                self._node(job, "external_job", one.job.name, one.at)
+            for name in one.inputs:
+                self._edge(theirs[name], job)
+            for name in one.outputs:
+                self._edge(job, theirs[name])
+        for name, id_ in ours.items():
+            for folder in name.folders():
+                if folder in theirs and folder not in ours:
+                    self._edge(theirs[folder], id_)
+
+    def _own_names(self, namespace: str) -> dict[DatasetName, str]:
+        """Return the ids of our sources and files, and of the newest version of each dataset, by the names that others use."""
+        found: dict[DatasetName, str] = {}
+        for node in self.nodes.values():
+            if node.kind in ("source", "file") and (name := name_of_url(node.id)) is not None:
+                found[name] = node.id
+            elif node.kind == "dataset_version":  # they stand in order, the newest last
+                found[dataset_name(namespace, node.told.rpartition(" v")[0])] = node.id
+        return found
+
     def _node(self, id_: str, kind: str, told: str, at: datetime | None = None) -> None:
         self.nodes[id_] = Node(id_, kind, told, at)
 
@@ -201,7 +245,8 @@ class _Whole:
 
 _KINDS = {
     "file": ("file", "source"),
-    "source": ("source", "file", "ledger"),
+    "job": ("external_job",),
+    "source": ("source", "file", "ledger", "external_dataset"),
     "dataset": ("dataset_version",),
     "run": ("run",),
     "model": ("model_version",),

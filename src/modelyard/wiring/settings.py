@@ -36,6 +36,7 @@ class Settings:
     clock: str  # `system`, or `file:///…` for a replayed past
     engines: str  # `any`, or the URLs of the engines that pipelines may run on besides this machine: spark://host:7077
     sources: str  # `any`, or what datasets' sources may lie below: file:///data s3://lake https://data.example
+    openlineage: str = ""  # where OpenLineage events are sent: https://…/api/v1/lineage or file:///….ndjson; "": nowhere
     origins: tuple[Setting, ...] = ()
 
 
@@ -48,6 +49,7 @@ def defaults(home: Path) -> dict[str, str]:
         "clock": "system",
         "engines": ANY,
         "sources": ANY,
+        "openlineage": "",
     }
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from modelyard.core import Problem
 from modelyard.core.places import is_hidden, is_pattern
 from modelyard.data import Source
+from modelyard.data.sources import LeadsOn
 from modelyard.wiring.settings import ANY, Settings
 
 FREE = "data"  # a folder in the server's home that sources may name, such as the demo's
@@ -27,7 +28,7 @@ def allowed_sources(settings: Settings, open_source: Callable[[str], Source]) ->
     free = f"file://{settings.home}/{FREE}"
     listed = None if settings.sources == ANY else [_located(one) for one in settings.sources.replace(",", " ").split()]
 
-    def opened(url: str) -> Source:
+    def check(url: str) -> None:
         there = _located(url)
         if not _is_below(there, free) and any(_is_below(there, one) or _reaches(url, there, one) for one in own):
             why, step = "it lies where the server keeps what is its own, of every project", "name what lies elsewhere"
@@ -35,7 +36,11 @@ def allowed_sources(settings: Settings, open_source: Callable[[str], Source]) ->
         if listed is not None and not any(_is_below(there, one) for one in listed):
             why, step = f"{there} is not below what this server's setting `sources` lists", "ask who runs it to add it there"
             raise Problem("source.forbidden", "The source cannot be read", why, step)
-        return open_source(url)
+
+    def opened(url: str) -> Source:
+        check(url)
+        source = open_source(url)
+        return source.guarded(check) if isinstance(source, LeadsOn) else source
 
     return opened
 
@@ -49,7 +54,7 @@ def _located(url: str) -> str:
     if "://" not in url:
         url = f"file://{url.replace('%', '%25').replace('?', '%3F').replace('#', '%23')}"
     parts = urlsplit(url)
-    scheme = parts.scheme.lower().removeprefix("delta+").partition("+")[0]
+    scheme = parts.scheme.lower().removeprefix("delta+").removeprefix("croissant+").partition("+")[0]
     if scheme in _LOCAL:
         names = [name for name in unquote(parts.path).split("/") if name]
         fixed = next((place for place, name in enumerate(names) if is_pattern(name)), len(names))

@@ -1,10 +1,13 @@
+import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from modelyard.adapters import open_source
 from modelyard.core import Problem
+from modelyard.data.sources import Ask
 from modelyard.wiring.settings import Settings, read_settings
 from modelyard.wiring.source_rules import allowed_sources
 
@@ -69,3 +72,26 @@ def test_where_a_list_is_set_nothing_else_is_read(settings: Settings, tmp_path: 
         "kafka://broker:9092/clicks",
     ):
         assert code(listed, url) == "source.forbidden", url
+
+
+def test_a_croissant_file_leads_to_nothing_that_may_not_be_named(settings: Settings, tmp_path: Path) -> None:
+    secret = tmp_path / "home" / "secret.csv"
+    secret.write_text("a\n1\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "data.csv").symlink_to(secret)
+    file = {"@id": "f", "contentUrl": "data.csv", "sha256": sha256(secret.read_bytes()).hexdigest()}
+    fields = [{"name": "a", "source": {"fileObject": {"@id": "f"}, "extract": {"column": "a"}}}]
+    metadata = {"distribution": [file], "recordSet": [{"@id": "r", "field": fields}]}
+    (tmp_path / "in" / "croissant.json").write_text(json.dumps(metadata))
+    url = f"{tmp_path}/in/croissant.json"
+    with open_source(url).read(Ask()) as reading:
+        assert [frame.height for frame in reading.frames] == [1], "it is the server's rules that keep it out"
+    with pytest.raises(Problem) as refused, allowed_sources(settings, open_source)(url).read(Ask()):
+        pass
+    assert refused.value.code == "source.forbidden"
+    listed = replace(settings, sources=f"file://{tmp_path}/in")
+    file["contentUrl"] = "https://data.example/data.csv"
+    (tmp_path / "in" / "croissant.json").write_text(json.dumps(metadata))
+    with pytest.raises(Problem, match="sources"), allowed_sources(listed, open_source)(url).read(Ask()):
+        pass
+    assert code(listed, f"croissant+file://{tmp_path}/home/x.json") == "source.forbidden"

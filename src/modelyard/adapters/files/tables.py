@@ -57,6 +57,11 @@ class DownloadedSource:
     Options of the reader, `null=NA`, stand behind the digest: `…#sha256=9f2a…&null=NA`. Whoever changes the file behind the URL
     changes no dataset: another content is refused.
 
+    Parameters
+    ----------
+    name
+        What the file is called where the URL does not tell; its form is then for the caller to know.
+
     Raises
     ------
     Problem
@@ -66,7 +71,7 @@ class DownloadedSource:
     reads_on = False
     repeats = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str | None = None) -> None:
         parts = urlsplit(url)
         told = dict(parse_qsl(parts.fragment, keep_blank_values=True))
         self._url = urlunsplit(parts._replace(fragment=""))
@@ -78,8 +83,9 @@ class DownloadedSource:
             raise Problem(
                 "source.invalid", f"The source {parts.hostname}{parts.path} cannot be read", why, f"{self._told}#{_DIGEST}=…"
             )
-        self._name = unquote(parts.path).rpartition("/")[2]
-        ending_of(self._name)
+        self._name = name or unquote(parts.path).rpartition("/")[2]
+        if name is None:
+            ending_of(self._name)
 
     def read(self, ask: Ask) -> AbstractContextManager[Reading]:
         """Download the file, whole, and read it."""
