@@ -20,6 +20,7 @@ from modelyard.client.studies import StudyClient, StudyWithTrials
 from modelyard.client.trainers import TrainerClient, limits_of
 from modelyard.core import Problem, missing
 from modelyard.data import Check, Dataset, Graph, Split
+from modelyard.data.features import Lookup
 from modelyard.monitoring import Alert, Monitor
 from modelyard.prepare import DeclaredStep, FunctionStep
 from modelyard.reactions import Decision
@@ -138,6 +139,7 @@ class ProjectClient:
         direction: str | None = None,
         resources: Mapping[str, Any] | None = None,
         split: Split | None = None,
+        lookups: Sequence[Lookup] = (),
         name: str | None = None,
     ) -> Callable[[Callable[..., Any]], TrainerClient]:
         """Declare a function `(run, fit, test, **params)` as a trainer: `@project.trainer(features, label=…, metric=…)`.
@@ -157,6 +159,9 @@ class ProjectClient:
         split
             Which rows to fit and to test on, as in `Split(SplitKind.GROUP, column="carrier")`. None: the last fifth by time is
             tested on; of a dataset without time a fifth of the keys, without a key a fifth of the rows, always the same.
+        lookups
+            What is joined to the rows from other datasets, as it was known before each row's time, and looked up where the
+            model serves: `weather.lookup("wind_speed", max_age="6h")`.
         name
             None: the function's.
         """
@@ -174,6 +179,7 @@ class ProjectClient:
                 direction=way,
                 limits=limits,
                 split=split,
+                lookups=lookups,
                 name=name or function.__name__,
             )
 

@@ -239,7 +239,7 @@ def _types_line(call: Call) -> bytes:
         "v": served.version,
         "model": deployment.model,
         "form": served.form,
-        "types": {column.name: column.dtype for column in served.signature.inputs},
+        "types": {column.name: column.dtype for column in served.row},
         "outputs": {column.name: column.dtype for column in served.signature.outputs},
     }
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)

@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.data import Column, DatasetVersion, reading
+from modelyard.data import Column, Dataset, DatasetVersion, reading
 from modelyard.data.admission import is_sound
+from modelyard.data.features import Features
 from modelyard.prepare import FittedPipeline, Transform
+from modelyard.prepare.values import input_dtype
 from modelyard.registry import Evaluation, Form, Signature, Slice
 from modelyard.registry.service import Package
 from modelyard.runner.context import StepContext
@@ -57,11 +59,13 @@ def build_package(
     platform = context.platform
     held = reading.read(platform, context.project, data)
     green = is_sound(held, dataset_of(context, data), platform.clock())
-    signature = Signature(tuple(Column(column.name, column.dtype) for column in fitted.inputs), outputs_of(test, answers))
+    features = features_of(trainer, fitted, dataset_of(context, data))
+    signature = Signature(_asked(fitted, features, test), outputs_of(test, answers))
     return Package(
         run=run,
         pipeline=run.artifacts["pipeline"],
         signature=signature,
+        features=features,
         forms=tuple(forms),
         slices=tuple(slices),
         evaluations=tuple(evaluations),
@@ -79,6 +83,28 @@ def build_package(
         note=note,
         reference=reference or {},
     )
+
+
+def features_of(trainer: Trainer, fitted: FittedPipeline, dataset: Dataset) -> Features | None:
+    """Return what a version looks up: of what its trainer does, the columns that its pipeline takes notice of."""
+    taken = {column.name: Column(column.name, column.dtype) for column in fitted.inputs}
+    lookups = []
+    for lookup in trainer.lookups:
+        places = [place for place, name in enumerate(lookup.names) if name in taken]
+        columns = tuple(lookup.columns[place] for place in places)
+        defaults = tuple(lookup.defaults[place] for place in places) if lookup.defaults else ()
+        lookups += [replace(lookup, columns=columns, defaults=defaults)] if columns else []
+    names = [name for lookup in lookups for name in lookup.names]
+    return Features(tuple(lookups), tuple(taken[name] for name in names), dataset.time or "") if lookups else None
+
+
+def _asked(fitted: FittedPipeline, features: Features | None, test: Part) -> tuple[Column, ...]:
+    """Return the inputs of the signature: what the pipeline takes, less what is looked up, and what that is looked up by."""
+    looked_up = {column.name for column in features.columns} if features else set()
+    asked = {column.name: column.dtype for column in fitted.inputs if column.name not in looked_up}
+    for lookup in features.lookups if features else ():
+        asked |= {name: input_dtype(test.frame.schema[name]) or "" for name in lookup.by if name not in asked}
+    return tuple(Column(name, dtype) for name, dtype in asked.items())
 
 
 def _native_form(context: StepContext, run: Run, framework: Framework, model: object) -> Form:
