@@ -178,3 +178,9 @@ def test_answers_by_newer_features_are_not_mixed_with_those_there(windy: Place, 
     with pytest.raises(Problem, match="newer versions") as caught:
         score(windy, tmp_path / "a", {"kind": "dataset", "ref": "flights"}, version)
     assert caught.value.code == "target.conflict"
+
+
+def test_what_a_version_looks_up_is_online_before_anybody_can_serve_it(windy: Place) -> None:
+    version = registered(windy)
+    assert version.features is not None
+    assert {name: one.number for name, one in windy.platform.online().published(windy.project).items()} == {"weather": 1}

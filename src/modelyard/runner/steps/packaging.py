@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from modelyard.data import Column, Dataset, DatasetVersion, reading
 from modelyard.data.admission import is_sound
 from modelyard.data.features import Features
+from modelyard.data.features.service import ensure
 from modelyard.prepare import FittedPipeline, Transform
 from modelyard.prepare.values import input_dtype
 from modelyard.registry import Evaluation, Form, Signature, Slice
@@ -60,6 +61,8 @@ def build_package(
     held = reading.read(platform, context.project, data)
     green = is_sound(held, dataset_of(context, data), platform.clock())
     features = features_of(trainer, fitted, dataset_of(context, data))
+    if features is not None:  # before anybody can serve the version
+        ensure(context.platform, context.project, [lookup.dataset for lookup in features.lookups])
     signature = Signature(_asked(fitted, features, test), outputs_of(test, answers))
     return Package(
         run=run,
