@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.adapters.online import SqliteOnline
+from modelyard.adapters.online.sqlite import SqliteOnline
 from modelyard.core import Problem, ProjectId
 from modelyard.data.features import declare_lookup, join_features
 from modelyard.data.features.joining import feature_rows

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard.adapters.online import SqliteOnline
+from modelyard.adapters.online.sqlite import SqliteOnline
 from modelyard.data.features import Features, Lookup, Missing
 from modelyard.data.features.online import FeatureRow, Published, entity_of_values
 from modelyard.registry import Signature

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.adapters.online import SqliteOnline
+from modelyard.adapters.online.sqlite import SqliteOnline
 from modelyard.core import Problem, ProjectId
 from modelyard.data.features.online import OnlineStore
 from modelyard.testing.online_store import OnlineStoreContract
