@@ -16,7 +16,7 @@ from modelyard.core import Problem, ProjectId
 from modelyard.data.features import declare_lookup, join_features
 from modelyard.data.features.joining import feature_rows
 from modelyard.data.features.online import KEPT, Published, entity_of_values
-from modelyard.data.features.service import last_rows, look_up, publish, published, rows_of
+from modelyard.data.features.service import last_rows, look_up, publish, rows_of
 from modelyard.data.service import append, create_dataset
 from modelyard.data.types import Dataset, DatasetId
 from modelyard.wiring import Follower
@@ -44,6 +44,10 @@ def wind(place: Place, where: str, hour: int) -> object:
     return None if found is None else found.values["wind"]
 
 
+def published(place: Place) -> dict[str, Published]:
+    return dict(place.platform.online().published(place.project))
+
+
 def turn(place: Place) -> None:
     """Let the platform follow what has happened."""
     follower = Follower(place.platform)
@@ -61,15 +65,15 @@ def test_what_is_published_is_followed_from_then_on(place: Place) -> None:
     assert wind(place, "JFK", 9) == 2, "nobody has turned yet"
     turn(place)
     assert [wind(place, where, 9) for where in ("JFK", "LGA", "EWR")] == [3, 40, 30]
-    assert published(*place.who) == {"weather": Published(3, START + timedelta(hours=4))}
+    assert published(place) == {"weather": Published(3, START + timedelta(hours=4))}
     turn(place)
-    assert published(*place.who)["weather"].number == 3
+    assert published(place)["weather"].number == 3
 
 
 def test_a_dataset_that_nobody_published_is_not_followed_and_makes_no_store(place: Place) -> None:
     place.data(winds(("JFK", 1, 1)), "weather", key=KEY)
     turn(place)
-    assert published(*place.who) == {}
+    assert published(place) == {}
     assert not list(place.platform.settings.home.glob("online.*"))
     with pytest.raises(Problem, match="yard feature publish weather"):
         wind(place, "JFK", 9)
@@ -100,7 +104,7 @@ def test_a_store_that_was_lost_is_made_again(place: Place) -> None:
     for file in place.platform.settings.home.glob("online.*"):
         file.unlink()
     with opened(place.platform.settings.home, place.scratch) as again:
-        assert published(*again.who) == {}
+        assert published(again) == {}
         publish(*again.who, "weather")
         assert wind(again, "JFK", 9) == 1
 
@@ -130,7 +134,7 @@ def test_an_empty_dataset_is_not_published_yet(place: Place) -> None:
 def test_an_entity_is_named_by_as_many_values_as_its_key_has(place: Place) -> None:
     place.data(winds(("JFK", 1, 1)), "weather", key=KEY)
     with pytest.raises(Problem, match="named by place"):
-        look_up(*place.who, "weather", ["JFK", 7], START)
+        look_up(*place.who, "weather", ["JFK", "7"], START)
 
 
 WEATHER = Dataset(DatasetId("ds"), ProjectId("p"), "weather", KEY, "at", None, (), START)

@@ -27,6 +27,7 @@ from modelyard.reactions import Decision
 from modelyard.registry import Model
 from modelyard.registry.rules import parse_reference
 from modelyard.serving import Deployment
+from modelyard.serving.lookups import FeatureTable
 from modelyard.tenancy import Project
 from modelyard.training import Run
 
@@ -99,6 +100,10 @@ class ProjectClient:
         """Return the datasets, by name."""
         found = self.connection.get(f"{self.path}/datasets", list[Dataset])
         return [DatasetClient(self.connection, self.path, record) for record in found]
+
+    def features(self) -> list[FeatureTable]:
+        """Return the datasets that are published online, or looked up by a deployed version: how fresh, and by whom."""
+        return self.connection.get(f"{self.path}/features", list[FeatureTable])
 
     def lineage(
         self, of: str, *, up: bool = True, down: bool = True, hops: int | None = None, column: str | None = None

@@ -11,6 +11,7 @@ from modelyard.data import reading
 from modelyard.data.features.joining import feature_rows
 from modelyard.data.features.online import KEPT, FeatureRow, OnlineStore, Published, entity_of_values
 from modelyard.data.features.rules import entity_of
+from modelyard.data.schema import dtype_of, fitting
 from modelyard.data.times import in_utc
 from modelyard.events import Event
 from modelyard.tenancy import Actor, authorise
@@ -28,12 +29,6 @@ class Ports(reading.Ports, Protocol):
         ...
 
 
-def published(ports: Ports, actor: Actor, project: ProjectId) -> dict[str, Published]:
-    """Return the feature tables that can be looked up online, by name."""
-    authorise(actor, "dataset.read", project)
-    return dict(sorted(ports.online().published(project).items()))
-
-
 def publish(ports: Ports, actor: Actor, project: ProjectId, name: str) -> Published:
     """Put what a dataset's newest version knows into the online store, all of it, and keep it up to date from then on.
 
@@ -48,21 +43,26 @@ def publish(ports: Ports, actor: Actor, project: ProjectId, name: str) -> Publis
 
 
 def look_up(
-    ports: Ports, actor: Actor, project: ProjectId, name: str, entity: Sequence[object], before: datetime
+    ports: Ports, actor: Actor, project: ProjectId, name: str, entity: Sequence[str], before: datetime
 ) -> FeatureRow | None:
-    """Return what the online store knows of an entity strictly before a moment; None: nothing.
+    """Return what the online store knows of an entity strictly before a moment (without a zone: UTC); None: nothing.
 
     Raises
     ------
     Problem
-        `dataset.missing`; `lookup.invalid` for another number of values than name an entity; `features.unavailable`.
+        `dataset.missing`, `dataset_version.missing`; `lookup.invalid` for another number of values than name an entity, and
+        for texts that are no values of its columns; `features.unavailable`.
     """
     authorise(actor, "dataset.read", project)
     named = entity_of(reading.find_dataset(ports, project, name))
-    if len(entity) != len(named):
-        why = f"one is named by {', '.join(named)}, and {len(entity)} values were given"
-        raise Problem("lookup.invalid", f"That names nothing in '{name}'", why, f"yard feature get {name} VALUE")
-    return ports.online().get(project, name, [(entity_of_values(entity), before)])[0]
+    known = {column.name: column.dtype for column in reading.find_version(ports, project, name).schema.columns}
+    told = zip(named, entity, strict=False)
+    values = [fitting(pl.Series([text]), dtype_of(known[column]))[0].item() for column, text in told]
+    if len(entity) != len(named) or None in values:
+        what, why = f"{' '.join(entity)[:200]} names nothing in '{name}'", "one is named by "
+        why += ", ".join(f"{column} ({known[column]})" for column in named)
+        raise Problem("lookup.invalid", what, why, f"yard feature get {name} VALUE")
+    return ports.online().get(project, name, [(entity_of_values(values), in_utc(before) or before)])[0]
 
 
 def follow(ports: Ports, actor_of: Callable[[MemberId], Actor], project: ProjectId, events: Sequence[Event]) -> None:
