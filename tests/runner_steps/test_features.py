@@ -69,6 +69,7 @@ def test_a_version_asks_for_what_it_looks_up_by_and_for_nothing_that_it_looks_up
     assert [(one.name, one.dtype) for one in version.features.columns] == [("wind", "Float64")]
     assert [(one.columns, one.by) for one in version.features.lookups] == [(("wind",), ("place",))], "nobody uses the gust"
     assert version.features.time == "at"
+    assert "| wind | weather | place | 1:00:00 |" in windy.card(version)
 
 
 def test_a_run_reads_the_tables_as_they_were_when_it_was_asked_for(windy: Place) -> None:

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modelyard.data import Column, Dataset, DatasetVersion, reading
 from modelyard.data.admission import is_sound
-from modelyard.data.features import Features
+from modelyard.data.features import Features, Lookup
 from modelyard.data.features.service import ensure
 from modelyard.prepare import FittedPipeline, Transform
 from modelyard.prepare.values import input_dtype
@@ -78,6 +78,7 @@ def build_package(
             trainer,
             data,
             signature,
+            features,
             forms=forms,
             slices=slices,
             evaluations=evaluations,
@@ -169,6 +170,7 @@ def _card(
     trainer: Trainer,
     data: DatasetVersion,
     signature: Signature,
+    features: Features | None,
     *,
     forms: Sequence[Form],
     slices: Sequence[Slice],
@@ -201,6 +203,9 @@ def _card(
     rows = [(f"{s.column} = {s.value}", f"{s.rows:,}", _number(s.metrics.get(metric))) for s in slices]
     lines += table(("slice", "rows", metric), rows)
     lines += ["## Inputs", "", *table(("column", "type"), [(c.name, c.dtype) for c in signature.inputs])]
+    if features is not None:
+        looked_up = [(", ".join(one.names), one.dataset, ", ".join(one.by), _age(one)) for one in features.lookups]
+        lines += ["## Looked up", "", *table(("columns", "in", "by", "not older than"), looked_up)]
     lines += ["## Forms", ""]
     shown = [
         (
@@ -220,6 +225,10 @@ def _card(
         if f.approximate
     ]
     return "\n".join(lines)
+
+
+def _age(lookup: Lookup) -> str:
+    return "any age" if lookup.max_age_s is None else str(timedelta(seconds=lookup.max_age_s))
 
 
 def _shown(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
