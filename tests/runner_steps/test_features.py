@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from modelyard.core import Problem, to_text
+from modelyard.core import PageRequest, Problem, to_text
 from modelyard.data.features import Lookup, declare_lookup
 from modelyard.data.service import append, get_dataset
 from modelyard.jobs.service import submit
+from modelyard.monitoring import MonitorTest
+from modelyard.monitoring.service import create_monitor, evaluate, find_windows
 from modelyard.prepare import Pipeline, prep
 from modelyard.reactions import Retraining
 from modelyard.registry import ModelVersion
@@ -144,6 +146,19 @@ def test_a_retraining_looks_up_anew_what_its_rows_met(windy: Place) -> None:
     assert judged.run is not None
     runs = [get_run(*windy.who, one) for one in (judged.run, version.run or "")]
     assert runs[0].features == runs[1].features
+
+
+def test_a_monitor_holds_what_was_looked_up_against_what_was_joined(windy: Place) -> None:
+    champion = registered(windy, alias="champion")
+    create_monitor(*windy.who, "watch", deployment="late", window_s=10 * 86_400, tests=(MonitorTest("drift"),))
+    lived = trips(600, START, seed=2, name="live")
+    windy.live(lived.with_columns(pl.col("wind") + 5), champion, labelled=[])
+    windy.clock.advance(hours=600)
+    evaluate(*windy.who, "watch")
+    newest = find_windows(*windy.who, "watch", PageRequest()).items[0]
+    distances = {one.column: one.distance for one in newest.drift}
+    assert distances["wind"] > 0.9
+    assert distances["place"] < 0.2
 
 
 def score(place: Place, target: Path, source: dict[str, str], version: ModelVersion) -> pl.DataFrame:

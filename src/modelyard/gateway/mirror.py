@@ -69,7 +69,7 @@ class Mirror:
             self.rows_refused += call.count
             return
         ask = call.ask._replace(begun=perf_counter())
-        asked = replace(call, ask=ask, loaded=loaded, route=RouteKind.SHADOW.value, rows=rows, looked_up={})
+        asked = replace(call, ask=ask, loaded=loaded, route=RouteKind.SHADOW.value, rows=rows, looked_up=None)
         asked.answers = asked.problem = asked.waiter = None
         self._add(asked)
 

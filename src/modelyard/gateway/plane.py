@@ -241,7 +241,7 @@ class Plane:
         for call in again:
             live = call.ask.target.live
             try:
-                asked = replace(call, rows=live.batch(call.columns, call.shapes), looked_up={}, problem=None)
+                asked = replace(call, rows=live.batch(call.columns, call.shapes), looked_up=None, problem=None)
             except Problem as problem:
                 call.problem = problem
                 continue

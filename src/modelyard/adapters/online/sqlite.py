@@ -47,9 +47,10 @@ _PUBLISH: Final = """
 INSERT INTO feature_table VALUES (?, ?, ?, ?) ON CONFLICT (project, name)
 DO UPDATE SET number = excluded.number, newest = excluded.newest WHERE excluded.number >= number
 """
-_GET: Final = """
+# CROSS JOIN keeps the order of the two: with a plain one the table was read whole, once a batch (34 ms in place of 19 µs).
+GET: Final = """
 SELECT wanted.key, row.entity, row.at, row.content
-FROM json_each(?3) AS wanted JOIN feature_row AS row
+FROM json_each(?3) AS wanted CROSS JOIN feature_row AS row
 ON row.project = ?1 AND row.name = ?2 AND row.entity = wanted.value ->> 0 AND row.at = (
     SELECT max(at) FROM feature_row WHERE project = ?1 AND name = ?2 AND entity = wanted.value ->> 0 AND at < wanted.value ->> 1
 )
@@ -104,7 +105,7 @@ class SqliteOnline:
                 raise not_published(table)
             asked = canonical_json([[entity, _ticks(before)] for entity, before in wanted])
             found: list[FeatureRow | None] = [None] * len(wanted)
-            for place, entity, at, content in connection.execute(_GET, (project, table, asked)):
+            for place, entity, at, content in connection.execute(GET, (project, table, asked)):
                 found[place] = FeatureRow(entity, _moment(at), unpacked(content))
             return found
 

@@ -1,11 +1,13 @@
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from modelyard.adapters.online.sqlite import SqliteOnline
+from modelyard.adapters.online.sqlite import GET, SqliteOnline
 from modelyard.core import Problem, ProjectId
-from modelyard.data.features.online import OnlineStore
+from modelyard.data.features.online import OnlineStore, Published
 from modelyard.testing.online_store import OnlineStoreContract
 
 
@@ -21,6 +23,15 @@ class TestSqlite(OnlineStoreContract):
         yield opener
         for one in opened:
             one.close()
+
+
+def test_a_lookup_searches_and_never_reads_the_table_through(tmp_path: Path) -> None:
+    store = SqliteOnline(f"sqlite:///{tmp_path / 'online.db'}")
+    store.publish(ProjectId("p"), "weather", Published(1, None))
+    with closing(sqlite3.connect(tmp_path / "online.db")) as connection:
+        plan = [told for *_, told in connection.execute(f"EXPLAIN QUERY PLAN {GET}", ("p", "weather", "[]"))]
+    store.close()
+    assert [told.partition(" ")[0] for told in plan if "row" in told] == ["SEARCH", "SEARCH"]
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def check_lookups(lookups: Sequence[Lookup], tables: Sequence[tuple[Dataset, Sch
         if (entity_of(dataset), dataset.time) != (lookup.entity, lookup.time):
             why = f"its key is {', '.join(dataset.key)} and its time {dataset.time}"
             raise _invalid(dataset.name, why, "declare the lookup anew")
+        _check_lengths(lookup)
         for name in lookup.by:
             if name not in rows:
                 raise column_missing(name, list(rows))
@@ -117,6 +118,13 @@ def check_lookups(lookups: Sequence[Lookup], tables: Sequence[tuple[Dataset, Sch
                 why, step = taken[given.casefold()], 'give it another name: lookup(…, prefix="weather_")'
                 raise Problem("column.exists", f"'{given}' of {lookup.dataset} cannot be joined", why, step)
             taken[given.casefold()] = f"a lookup in {lookup.dataset} brings it too"
+
+
+def _check_lengths(lookup: Lookup) -> None:
+    """Return when a lookup that came from elsewhere says one thing for each of what it names."""
+    wanted = len(lookup.columns) if lookup.missing is Missing.DEFAULT else 0
+    if not lookup.columns or len(lookup.by) != len(lookup.entity) or len(lookup.defaults) != wanted:
+        raise _invalid(lookup.dataset, "it does not say one thing for each column", "make it by dataset.lookup(…)")
 
 
 def _check_value(lookup: Lookup, place: int, word: str) -> None:

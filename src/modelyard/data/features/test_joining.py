@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -196,6 +197,14 @@ def test_what_cannot_be_joined_is_told_before_anything_is_read(
 def test_a_lookup_of_a_column_that_is_not_there_names_the_nearest() -> None:
     with pytest.raises(Problem, match="did you mean 'wind'"):
         check_lookups([declare_lookup(table("weather"), ["wnd"])], [(table("weather"), retyped({}))], {"origin": 0})
+
+
+@pytest.mark.parametrize("rest", [{"columns": ()}, {"by": ()}, {"defaults": (1,)}, {"missing": Missing.DEFAULT}])
+def test_a_lookup_that_was_put_together_by_hand_is_looked_at(rest: dict[str, Any]) -> None:
+    lookup = replace(declare_lookup(table("weather"), ["wind"]), **rest)
+    with pytest.raises(Problem) as caught:
+        check_lookups([lookup], [(table("weather"), retyped({}))], {"origin": 0})
+    assert caught.value.code == "lookup.invalid"
 
 
 def test_a_table_whose_key_has_become_another_is_refused() -> None:
