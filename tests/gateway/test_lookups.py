@@ -15,7 +15,7 @@ from modelyard.data.features import Features, Lookup, Missing
 from modelyard.data.features.online import FeatureRow, Published, entity_of_values
 from modelyard.registry import Signature
 from modelyard.serving import Route, RouteKind, ServedForm
-from tests.gateway.packages import flights, tensors
+from tests.gateway.packages import build, flights, tensors
 from tests.gateway.world import PROJECT, World
 
 INFER = "/v2/models/delay/infer"
@@ -177,3 +177,21 @@ def test_an_entity_of_the_wrong_type_is_told_with_its_column(world: World, store
         assert wrong.json()["context"]["column"] == "carrier"
         lacking = client.post(INFER, json={"inputs": [one for one in inputs if one is not carrier]})
         assert (lacking.status_code, lacking.json()["code"]) == (400, "column.missing")
+
+
+def test_a_version_that_looks_up_stands_in_for_a_canary_that_is_sent_all(world: World, store: SqliteOnline) -> None:
+    """What the canary was sent of the looked-up columns is nothing to the live version."""
+    world.packages[2, False, "onnx"] = build(world.objects, PROJECT, world.folder / "moody", 2, moody=True)
+    far = one_a_carrier(1).with_columns(distance=pl.lit(4500, pl.Int64))
+    store.put(PROJECT, "weather", seen(far), number=1)
+    store.publish(PROJECT, "weather", Published(1, None))
+    with serve(world, Route(1, 50), Route(2, 50, RouteKind.CANARY)) as client:
+        sent = far.with_columns(wind=pl.lit(-99.0))
+        routes = set()
+        for number in range(20):
+            answer = ask(world, client, sent, columns=LOOKED_UP, parameters={"key": f"k{number}"})
+            np.testing.assert_allclose(answers(answer), world.package(1).expected(far), atol=1e-6, rtol=0)
+            routes.add(answer.json()["parameters"]["route"])
+        assert routes == {"live", "fallback"}
+        client.post("/v1/ledger/flush").raise_for_status()
+    assert set(world.ledger()["input.wind"]) == set(far["wind"])
