@@ -7,7 +7,7 @@ entity that it forgot by itself would look like one that was never known.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import redis
@@ -20,15 +20,15 @@ from modelyard.data.features.online import (
     Entity,
     FeatureRow,
     Published,
+    moment_of,
     not_published,
     packed,
     store_away,
+    ticks_of,
     unpacked,
 )
 
 _WAIT_S: Final = 2.0  # a request waits for no lookup longer
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK: Final = timedelta(microseconds=1)
 _PUT: Final = f"""
 for _, held in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[1])) do
     if tonumber(string.match(held, '^%d+')) > tonumber(ARGV[2]) then return 0 end
@@ -67,13 +67,13 @@ class RedisOnline:
         """Keep rows; see the port."""
         with self._telling(), self._client.pipeline(transaction=False) as pipeline:
             for row in rows:
-                key, told = _key(project, table, row.entity), (_ticks(row.at), number, packed(row.values))
+                key, told = _key(project, table, row.entity), (ticks_of(row.at), number, packed(row.values))
                 self._put(keys=[key], args=told, client=pipeline)
             pipeline.execute()
 
     def publish(self, project: ProjectId, table: str, published: Published) -> None:
         """Say that all rows of a version are there."""
-        newest = "" if published.newest is None else _ticks(published.newest)
+        newest = "" if published.newest is None else ticks_of(published.newest)
         with self._telling():
             self._publish(keys=[_tables(project)], args=[table, published.number, newest])
 
@@ -82,14 +82,14 @@ class RedisOnline:
         with self._telling():
             held = self._client.hgetall(_tables(project))
         parts = {name.decode(): told.decode().partition(":") for name, told in held.items()}
-        return {name: Published(int(one), _moment(int(at)) if at else None) for name, (one, _, at) in parts.items()}
+        return {name: Published(int(one), moment_of(int(at)) if at else None) for name, (one, _, at) in parts.items()}
 
     def get(self, project: ProjectId, table: str, wanted: Sequence[tuple[Entity, datetime]]) -> list[FeatureRow | None]:
         """Return each entity's last row strictly before a moment, all by one round trip; see the port."""
         with self._telling(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hexists(_tables(project), table)
             for entity, before in wanted:
-                key, below = _key(project, table, entity), f"({_ticks(before)}"
+                key, below = _key(project, table, entity), f"({ticks_of(before)}"
                 pipeline.zrange(key, below, "-inf", desc=True, byscore=True, offset=0, num=1)
             known, *found = pipeline.execute()
         if not known:
@@ -118,12 +118,4 @@ def _key(project: ProjectId, table: str, entity: Entity) -> str:
 
 def _row(entity: Entity, held: bytes) -> FeatureRow:
     _, at, content = held.split(b":", 2)
-    return FeatureRow(entity, _moment(int(at)), unpacked(content))
-
-
-def _ticks(at: datetime) -> int:
-    return (at - _EPOCH) // _TICK
-
-
-def _moment(ticks: int) -> datetime:
-    return _EPOCH + ticks * _TICK
+    return FeatureRow(entity, moment_of(int(at)), unpacked(content))

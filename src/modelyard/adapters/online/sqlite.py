@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from threading import Lock, local
 from typing import Final
@@ -16,15 +16,15 @@ from modelyard.data.features.online import (
     Entity,
     FeatureRow,
     Published,
+    moment_of,
     not_published,
     packed,
     store_away,
+    ticks_of,
     unpacked,
 )
 
 _WAIT_S: Final = 5.0  # for another process that writes
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK: Final = timedelta(microseconds=1)
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS feature_table (
     project TEXT, name TEXT, number INTEGER NOT NULL, newest INTEGER, PRIMARY KEY (project, name)
@@ -76,13 +76,13 @@ class SqliteOnline:
         """Keep rows; see the port."""
         entities = dict.fromkeys(row.entity for row in rows)
         with self._writing() as connection:
-            told = ((project, table, row.entity, _ticks(row.at), number, packed(row.values)) for row in rows)
+            told = ((project, table, row.entity, ticks_of(row.at), number, packed(row.values)) for row in rows)
             connection.executemany(_PUT, told)
             connection.executemany(_PRUNE, ((project, table, entity) for entity in entities))
 
     def publish(self, project: ProjectId, table: str, published: Published) -> None:
         """Say that all rows of a version are there."""
-        newest = None if published.newest is None else _ticks(published.newest)
+        newest = None if published.newest is None else ticks_of(published.newest)
         with self._writing() as connection:
             connection.execute(_PUBLISH, (project, table, published.number, newest))
 
@@ -92,7 +92,7 @@ class SqliteOnline:
             return {}
         with self._telling():
             rows = self._connection().execute("SELECT name, number, newest FROM feature_table WHERE project = ?", (project,))
-            return {name: Published(number, None if at is None else _moment(at)) for name, number, at in rows.fetchall()}
+            return {name: Published(number, None if at is None else moment_of(at)) for name, number, at in rows.fetchall()}
 
     def get(self, project: ProjectId, table: str, wanted: Sequence[tuple[Entity, datetime]]) -> list[FeatureRow | None]:
         """Return each entity's last row strictly before a moment; see the port."""
@@ -103,10 +103,10 @@ class SqliteOnline:
             known = connection.execute("SELECT 1 FROM feature_table WHERE project = ? AND name = ?", (project, table))
             if known.fetchone() is None:
                 raise not_published(table)
-            asked = canonical_json([[entity, _ticks(before)] for entity, before in wanted])
+            asked = canonical_json([[entity, ticks_of(before)] for entity, before in wanted])
             found: list[FeatureRow | None] = [None] * len(wanted)
             for place, entity, at, content in connection.execute(GET, (project, table, asked)):
-                found[place] = FeatureRow(entity, _moment(at), unpacked(content))
+                found[place] = FeatureRow(entity, moment_of(at), unpacked(content))
             return found
 
     def close(self) -> None:
@@ -146,14 +146,6 @@ class SqliteOnline:
             yield
         except sqlite3.Error as error:
             raise store_away(error) from error
-
-
-def _ticks(at: datetime) -> int:
-    return (at - _EPOCH) // _TICK
-
-
-def _moment(ticks: int) -> datetime:
-    return _EPOCH + ticks * _TICK
 
 
 def _invalid(why: str) -> Problem:

@@ -5,7 +5,7 @@ It holds nothing that the lake does not hold: what is lost is published again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -13,6 +13,8 @@ import msgspec
 from modelyard.core import Problem, ProjectId, canonical_json
 
 KEPT: Final = 8  # rows of an entity: who asks about a moment shortly before now is answered as of then
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK: Final = timedelta(microseconds=1)
 
 Entity: TypeAlias = str  # what names one, as `entity_of_values` writes it
 
@@ -77,6 +79,20 @@ def entity_of_values(values: Sequence[object]) -> Entity:
     '["JFK",7,"2013-06-24"]'
     """
     return canonical_json([one.isoformat() if isinstance(one, date) else one for one in values])
+
+
+def ticks_of(at: datetime) -> int:
+    """Return a moment as a store orders it: microseconds since 1970, of which every one up to the year 2255 is a float, too."""
+    return (at - _EPOCH) // _TICK
+
+
+def moment_of(ticks: int) -> datetime:
+    """Return the moment of so many microseconds.
+
+    >>> moment_of(ticks_of(datetime(1969, 12, 31, tzinfo=UTC)))
+    datetime.datetime(1969, 12, 31, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    return _EPOCH + ticks * _TICK
 
 
 def packed(values: Mapping[str, Any]) -> bytes:

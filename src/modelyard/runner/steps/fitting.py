@@ -144,8 +144,9 @@ def fit_recipe(
         `column.missing` and `label.invalid`; what `join_features` raises.
     """
     recipe = run.recipe
-    rows, fit_rows, test_rows = with_features(context, run, trainer, dataset, (rows, *frames))
-    outcomes = _keep_promises(context, trainer, rows)
+    judged = [rows] if trainer.checks else []
+    fit_rows, test_rows, *judged = with_features(context, run, trainer, dataset, [*frames, *judged])
+    outcomes = _keep_promises(context, trainer, judged[0]) if judged else ()
     for part in frames:
         check_label(trainer, part)
     random.seed(recipe.seed)
@@ -182,8 +183,6 @@ def fit_recipe(
 
 
 def _keep_promises(context: StepContext, trainer: Trainer, rows: pl.DataFrame) -> tuple[CheckOutcome, ...]:
-    if not trainer.checks:
-        return ()
     outcomes = find_alone(rows, trainer.checks, now=context.platform.clock())
     why = told_failures(outcomes)
     if why:
