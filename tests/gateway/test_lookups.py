@@ -1,8 +1,10 @@
 """Versions that look features up: what a caller sends of a row, and what the online store holds of it."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,10 +13,20 @@ import polars as pl
 import pytest
 
 from modelyard.adapters.online.sqlite import SqliteOnline
+from modelyard.adapters.onnx import OnnxFramework
+from modelyard.core import IdMaker, ProjectId, system_clock
 from modelyard.data.features import Features, Lookup, Missing
-from modelyard.data.features.online import FeatureRow, Published, entity_of_values
+from modelyard.data.features.online import Entity, FeatureRow, Published, entity_of_values
+from modelyard.gateway import oip
+from modelyard.gateway.calls import Ask
+from modelyard.gateway.metrics import Metrics
+from modelyard.gateway.plane import Plane
+from modelyard.gateway.process import Stores
+from modelyard.gateway.routes import Target
+from modelyard.gateway.segments import SegmentWriter
 from modelyard.registry import Signature
 from modelyard.serving import Route, RouteKind, ServedForm
+from modelyard.serving.infer import load_version
 from tests.gateway.packages import build, flights, tensors
 from tests.gateway.world import PROJECT, World
 
@@ -195,3 +207,35 @@ def test_a_version_that_looks_up_stands_in_for_a_canary_that_is_sent_all(world: 
         assert routes == {"live", "fallback"}
         client.post("/v1/ledger/flush").raise_for_status()
     assert set(world.ledger()["input.wind"]) == set(far["wind"])
+
+
+class Counted(SqliteOnline):
+    """The store, and how often it was asked."""
+
+    asked = 0
+
+    def get(self, project: ProjectId, table: str, wanted: Sequence[tuple[Entity, datetime]]) -> list[FeatureRow | None]:
+        """Count a question."""
+        self.asked += 1
+        return super().get(project, table, wanted)
+
+
+def test_requests_that_are_answered_together_are_one_question(world: World, store: SqliteOnline, tmp_path: Path) -> None:
+    """As streams ask: a batch of calls, in their own thread."""
+    rows = one_a_carrier()
+    store.put(PROJECT, "weather", seen(rows), number=1)
+    store.publish(PROJECT, "weather", Published(1, None))
+    form = looking_up(world.package(1).form)
+    loaded = load_version(Stores(world.objects, lambda _: OnnxFramework()), PROJECT, form, tmp_path / "packages")
+    target = Target(world.served(Route(1, 100), forms=(form,)), {1: loaded})
+    writer, clock = SegmentWriter(tmp_path / "ledger", IdMaker(system_clock)), system_clock
+    counted = Counted(f"sqlite:///{world.home / 'online.sqlite'}")
+    plane = Plane(writer=writer, metrics=Metrics(), clock=clock, online=lambda: counted)
+    bodies = [json.dumps({"inputs": tensors(rows[place], form.signature.inputs)}).encode() for place in range(rows.height)]
+    calls = [oip.read(Ask(target, None, "c" * 64, f"r{place}", 0.0), body) for place, body in enumerate(bodies)]
+    plane.answer_batch(calls)
+    plane.close()
+    counted.close()
+    assert counted.asked == 1
+    found = [call.told()["probability"][0] for call in calls]
+    np.testing.assert_allclose(found, world.package(1).expected(rows), atol=1e-6, rtol=0)
