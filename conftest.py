@@ -16,6 +16,7 @@ RING_OF_FIXTURE = {
     "chromium_path": "browser",
     "kafka_address": "cluster",
     "postgresql_url": "services",
+    "redis_url": "services",
     "s3_url": "services",
     "metadata_url": "contract",
     "objects_url": "contract",
@@ -146,6 +147,17 @@ def s3_url(monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"test-{uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}?endpoint={endpoint}&region={S3_REGION}"
+
+
+@pytest.fixture
+def redis_url(worker_id: str) -> str:
+    """Return the URL of an empty database of the Redis server, one for each process of tests."""
+    redis = pytest.importorskip("redis")
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    url = f"{service('MODELYARD_TEST_REDIS')}/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -157,6 +157,31 @@ class S3:
         end(self._process, signal.SIGTERM)
 
 
+class Redis:
+    """Redis of the system's packages, in memory alone."""
+
+    name = "Redis"
+    variable = "MODELYARD_TEST_REDIS"
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, scratch: Path) -> str:
+        """Start an empty server and return its URL, without a database."""
+        if shutil.which("redis-server") is None:
+            apt_install("redis-server")
+        port, log = free_port(), scratch / "redis.log"
+        options = {"port": str(port), "bind": LOOPBACK, "dir": str(scratch), "save": "", "appendonly": "no"}
+        command = ["redis-server", *(part for name, value in options.items() for part in (f"--{name}", value))]
+        self._process = spawn(command, log)
+        wait_until(lambda: listens(port), self._process, log)
+        return f"redis://{LOOPBACK}:{port}"
+
+    def stop(self) -> None:
+        """End the server."""
+        end(self._process, signal.SIGTERM)
+
+
 class Kafka:
     """Apache Kafka, one node that is broker and controller."""
 

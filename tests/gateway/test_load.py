@@ -14,6 +14,7 @@ from modelyard.adapters.delta import DeltaLake
 from modelyard.adapters.file import FileObjects
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.core import IdMaker, ManualClock, Problem, ProjectId
+from modelyard.data.features.online import OnlineStore
 from modelyard.gateway.app import MOST_WAITING, Gateway
 from modelyard.gateway.express import LARGEST
 from modelyard.gateway.metrics import Metrics
@@ -28,6 +29,10 @@ from tests.gateway.packages import build, flights, tensors
 PROJECT = ProjectId("prj_flights")
 TOKEN = "yard_caller"
 CALLER = sha256(TOKEN.encode()).hexdigest()
+
+
+def no_store() -> OnlineStore:
+    raise AssertionError("these versions look nothing up")
 
 
 def served(project: str = "flights", name: str = "delay") -> ServedDeployment:
@@ -63,7 +68,9 @@ def test_more_large_requests_than_may_wait_are_sent_away_for_a_second(tmp_path: 
     clock = ManualClock()
     writer = SegmentWriter(tmp_path / "ledger", IdMaker(clock))
     shipper = Shipper(writer, LakeCarrier(lake, tmp_path / "ledger"))
-    gateway = Gateway(writer=writer, shipper=shipper, metrics=Metrics(), clock=clock, boot="req", body_limit=1 << 24)
+    gateway = Gateway(
+        writer=writer, shipper=shipper, metrics=Metrics(), clock=clock, boot="req", body_limit=1 << 24, online=no_store
+    )
     gateway.table = RouteTable(1, {("flights", "delay"): Target(served(), {1: loaded})}, {CALLER: frozenset([PROJECT])})
     body = json.dumps({"inputs": tensors(flights(500), package.form.signature.inputs)}).encode()
     assert len(body) > LARGEST

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelyard.core.places import Place
     from modelyard.core.traces import Tracer
     from modelyard.data import Source, TableStore
+    from modelyard.data.features.online import OnlineStore
     from modelyard.prepare.engine import Engine
     from modelyard.serving.broker import Broker, Link
     from modelyard.training import Compactor, Framework, Sampler
@@ -43,6 +44,7 @@ METADATA: "Port[Callable[[str], SqlMetadata]]" = Port("metadata", "metadata data
 OBJECTS: "Port[Callable[[str], ObjectStore]]" = Port("objects", "object store")
 PLACES: "Port[Callable[[str], Place]]" = Port("places", "place of files")
 LAKE: "Port[Callable[[str], TableStore]]" = Port("lake", "lake")
+ONLINE: "Port[Callable[[str], OnlineStore]]" = Port("online", "online store of features")
 SOURCES: "Port[Callable[[str], Source]]" = Port("sources", "source")
 ENGINE: "Port[Callable[[str], AbstractContextManager[Engine]]]" = Port("engine", "engine")
 FRAMEWORK: "Port[Callable[[], Framework]]" = Port("framework", "model framework")
@@ -57,6 +59,9 @@ TABLE: Mapping[str, str] = {
     "metadata.postgresql": "modelyard.adapters.sql:SqlMetadata [postgresql]",
     "lake.file": "modelyard.adapters.delta:DeltaLake.from_url",
     "lake.s3": "modelyard.adapters.delta:DeltaLake.from_url",
+    "online.sqlite": "modelyard.adapters.online.sqlite:SqliteOnline",
+    "online.redis": "modelyard.adapters.online.redis:RedisOnline [redis]",
+    "online.rediss": "modelyard.adapters.online.redis:RedisOnline [redis]",
     "sources.file": "modelyard.adapters.files:PlacedSource",
     "sources.s3": "modelyard.adapters.files:PlacedSource",
     "sources.http": "modelyard.adapters.files:DownloadedSource",

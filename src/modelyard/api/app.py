@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from modelyard.api import data, jobs, lineage, loop, models, objects, pipelines, runs, serving, tenants, watching
+from modelyard.api import data, features, jobs, lineage, loop, models, objects, pipelines, runs, serving, tenants, watching
 from modelyard.api.callers import Call
 from modelyard.core import Problem, ProblemKind
 from modelyard.tenancy import Actor
@@ -56,7 +56,7 @@ def create_app(
     app.exception_handler(RequestValidationError)(_tell_invalid)
     app.exception_handler(HTTPException)(_tell_http)
     app.exception_handler(Exception)(_tell_failure)
-    for part in (tenants, objects, data, pipelines, runs, models, serving, lineage, watching, jobs, loop):
+    for part in (tenants, objects, data, features, pipelines, runs, models, serving, lineage, watching, jobs, loop):
         app.include_router(part.router)
 
     @app.get("/v1/health", tags=["health"])

@@ -8,6 +8,7 @@ from modelyard.cli import (
     access,
     datasets,
     deployments,
+    features,
     jobs,
     lineage,
     models,
@@ -37,6 +38,7 @@ app.info.epilog = f"\b\nBegin with: yard demo, yard init, or yard up.\n\n\b\n{to
 NOUNS = {
     "project": projects.noun,
     "dataset": datasets.noun,
+    "feature": features.noun,
     "lineage": lineage.noun,
     "pipeline": pipelines.noun,
     "run": runs.noun,

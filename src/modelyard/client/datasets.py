@@ -17,6 +17,8 @@ from modelyard.core import Problem, system_clock
 from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile, Split
 from modelyard.data.croissant import About
 from modelyard.data.diff import EXAMPLES, VersionDiff
+from modelyard.data.features import Default, Lookup, declare_lookup
+from modelyard.data.features.online import FeatureRow, Published
 from modelyard.data.foreign_checks import Imported, fitted, read_checks
 from modelyard.data.profile import from_json
 from modelyard.data.quality import Suggestion
@@ -159,6 +161,51 @@ class DatasetClient:
             headers={"Content-Type": ARROW},
         )
         return self._admitted(msgspec.json.decode(answer.content, type=Admission))
+
+    def lookup(
+        self,
+        *columns: str,
+        by: str | Sequence[str] | None = None,
+        max_age: str | None = None,
+        missing: str | Mapping[str, Default] | None = None,
+        prefix: str = "",
+    ) -> Lookup:
+        """Return these columns as features for a trainer: to each row as they were last known of its entity before its time.
+
+        Parameters
+        ----------
+        by
+            The row's columns that name the entity, in the order of this dataset's key less its time; None: of the same names.
+        max_age
+            How old a value may be, as in `6h`; None: any age.
+        missing
+            What stands for a value that is missing or too old: None is null, `"refuse"` refuses the row, a mapping has a
+            default for each column.
+        prefix
+            Of the names that the columns have in the row.
+
+        Raises
+        ------
+        Problem
+            `lookup.invalid` for a dataset without time or key, and for what says nothing clear; `span.invalid`.
+        """
+        return declare_lookup(self.record, columns, by=by, max_age=max_age, missing=missing, prefix=prefix)
+
+    def publish(self) -> Published:
+        """Put what the newest version knows into the online store, all of it, and keep it up to date from then on.
+
+        A version that looks this dataset up has it published when it is registered; this is for a store that was lost.
+        """
+        return self._connection.post(f"{self._project}/features/{part(self.name)}/publish", Published)
+
+    def look_up(self, *entity: object, before: datetime | None = None) -> FeatureRow | None:
+        """Return what the online store knows of an entity strictly before a moment, by default now; None: nothing.
+
+        `entity` has a value for each column of the key but the time.
+        """
+        query = {"entity": [str(one) for one in entity], "before": None if before is None else before.isoformat()}
+        found = self._connection.get(f"{self._project}/features/{part(self.name)}/rows", list[FeatureRow], **query)
+        return found[0] if found else None
 
     def add_checks(self, checks: Sequence[Check]) -> None:
         """Ask for these too, of the batches to come.

@@ -29,6 +29,7 @@ from modelyard.client.studies import StudyClient, StudyWithTrials
 from modelyard.client.trainers import TrainerClient, limits_of
 from modelyard.core import Problem, missing
 from modelyard.data import Check, Dataset, Graph, Split
+from modelyard.data.features import Lookup
 from modelyard.monitoring import Alert, Monitor
 from modelyard.prepare import DeclaredStep, FunctionStep, PipelineVersion, SetStep
 from modelyard.prepare.trying import Tried
@@ -36,6 +37,7 @@ from modelyard.reactions import Decision
 from modelyard.registry import Model
 from modelyard.registry.rules import parse_reference
 from modelyard.serving import Deployment
+from modelyard.serving.lookups import FeatureTable
 from modelyard.tenancy import Project
 from modelyard.training import Run
 
@@ -108,6 +110,10 @@ class ProjectClient:
         """Return the datasets, by name."""
         found = self.connection.get(f"{self.path}/datasets", list[Dataset])
         return [DatasetClient(self.connection, self.path, record) for record in found]
+
+    def features(self) -> list[FeatureTable]:
+        """Return the datasets that are published online, or looked up by a deployed version: how fresh, and by whom."""
+        return self.connection.get(f"{self.path}/features", list[FeatureTable])
 
     def lineage(
         self, of: str, *, up: bool = True, down: bool = True, hops: int | None = None, column: str | None = None
@@ -198,6 +204,7 @@ class ProjectClient:
         direction: str | None = None,
         resources: Mapping[str, Any] | None = None,
         split: Split | None = None,
+        lookups: Sequence[Lookup] = (),
         name: str | None = None,
     ) -> Callable[[Callable[..., Any]], TrainerClient]:
         """Declare a function `(run, fit, test, **params)` as a trainer: `@project.trainer(features, label=…, metric=…)`.
@@ -217,6 +224,9 @@ class ProjectClient:
         split
             Which rows to fit and to test on, as in `Split(SplitKind.GROUP, column="carrier")`. None: the last fifth by time is
             tested on; of a dataset without time a fifth of the keys, without a key a fifth of the rows, always the same.
+        lookups
+            What is joined to the rows from other datasets, as it was known before each row's time, and looked up where the
+            model serves: `weather.lookup("wind_speed", max_age="6h")`.
         name
             None: the function's.
         """
@@ -234,6 +244,7 @@ class ProjectClient:
                 direction=way,
                 limits=limits,
                 split=split,
+                lookups=lookups,
                 name=name or function.__name__,
             )
 

@@ -35,6 +35,7 @@ def declared(function: Callable[..., Any]) -> TrainerClient:
         direction=Direction.MAXIMISE,
         limits=Limits(),
         split=Split(),
+        lookups=(),
         name="train",
     )
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.client.connection import Connection
@@ -17,6 +17,7 @@ from modelyard.client.studies import StudyClient
 from modelyard.core import Digest, Problem, nearest
 from modelyard.core.spans import span_s
 from modelyard.data import Split
+from modelyard.data.features import Lookup
 from modelyard.jobs import Limits
 from modelyard.prepare import capture
 from modelyard.prepare.fit import refuse_sets
@@ -47,6 +48,7 @@ class TrainerClient:
         direction: Direction,
         limits: Limits,
         split: Split | None,
+        lookups: Sequence[Lookup],
         name: str,
     ) -> None:
         self.__wrapped__ = function
@@ -60,6 +62,7 @@ class TrainerClient:
         self.direction = direction
         self.limits = limits
         self.split = split
+        self.lookups = tuple(lookups)
         self._connection = connection
         self._project = project
         self._dataset: str | None = None
@@ -151,6 +154,7 @@ class TrainerClient:
             split=self.split,
             limits=self.limits,
             checks=self.pipeline.checks,
+            lookups=self.lookups,
         )
 
     def _send(self, data: Data) -> dict[str, Digest]:

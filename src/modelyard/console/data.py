@@ -40,6 +40,7 @@ from modelyard.data.service import (
 from modelyard.data.shift import ColumnShift
 from modelyard.events import Event
 from modelyard.serving.lineage import lineage
+from modelyard.serving.lookups import FeatureTable, feature_tables
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
@@ -111,6 +112,8 @@ class DatasetPage:
     suggested: tuple[SuggestedCheck, ...] | None  # None: nobody asked
     bad: int
     bad_rows: tuple[BadRow, ...]
+    online: FeatureTable | None  # None: nobody looks anything up in it
+    online_problem: str  # why nobody knows; "": somebody does
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
     found = versions(platform, actor, project, PageRequest(frame.query.get("after")), name)
     bad = quarantined(platform, actor, project, name)
     count = int(bad.select(pl.len()).collect().item())
+    online, online_problem = _online(visit, dataset)
     return DatasetPage(
         frame=frame,
         dataset=dataset,
@@ -207,7 +211,20 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         suggested=_suggested(visit, name) if found.items and "suggest" in frame.query else None,
         bad=count,
         bad_rows=tuple(_bad_rows(bad.tail(SHOWN_BAD).collect())) if count else (),
+        online=online,
+        online_problem=online_problem,
     )
+
+
+def _online(visit: Visit, dataset: Dataset) -> tuple[FeatureTable | None, str]:
+    """Return how a dataset is looked up, or why nobody knows: the store may be away, and the page is shown all the same."""
+    if dataset.time is None or not dataset.key:
+        return None, ""
+    try:
+        tables = feature_tables(visit.platform, visit.actor, visit.project.id)
+    except Problem as problem:
+        return None, str(problem)
+    return next((one for one in tables if one.dataset == dataset.name), None), ""
 
 
 def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:

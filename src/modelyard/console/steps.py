@@ -6,9 +6,10 @@ from urllib.parse import quote
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from modelyard.console.data import newest_versions, told_check
+from modelyard.console.data import newest_versions
 from modelyard.console.editor import editor_path
 from modelyard.console.frame import Frame, base_of, frame_of, show
+from modelyard.console.outcomes import told_check
 from modelyard.console.rendering import PageRoute
 from modelyard.console.stations import pipeline_of
 from modelyard.console.telling import value

@@ -155,7 +155,7 @@ class GatewayTransport(httpx.BaseTransport):
             ends.callback(isolation.close)
             gateway = Gateway(
                 writer=writer, shipper=shipper, metrics=metrics, clock=self._platform.clock, boot=ids("req"),
-                body_limit=BODY_LIMIT,
+                body_limit=BODY_LIMIT, online=self._platform.online,
             )  # fmt: skip
             ends.callback(gateway.close)
 

@@ -17,6 +17,7 @@ from time import perf_counter, process_time
 from typing import Any, TypeVar
 
 from modelyard.core import Clock, Problem, TraceContext, Tracer, missing
+from modelyard.data.features.online import OnlineStore
 from modelyard.gateway import mlflow, oip, tfserving
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.doors import Door, Reading, Request, timeout_of, trace_of, traced
@@ -58,6 +59,7 @@ class Gateway:
         shipper: Shipper,
         metrics: Metrics,
         clock: Clock,
+        online: Callable[[], OnlineStore],
         boot: str,
         body_limit: int,
         siblings: Siblings | None = None,
@@ -69,7 +71,7 @@ class Gateway:
         self._fullness = Fullness(full, BUCKETS_S)
         self.reports = Reports(lambda: self.table, writer, shipper, metrics, self._fullness, siblings)
         self._metrics = metrics
-        self._plane = Plane(writer=writer, metrics=metrics, clock=clock)
+        self._plane = Plane(writer=writer, metrics=metrics, clock=clock, online=online)
         self._longest_s = longest_s
         self._boot = boot
         self._tracer = tracer

@@ -47,6 +47,7 @@ class Call:
     columns: Mapping[str, Sequence[Any]]  # raw values by input of the version, as the caller sent them
     rows: Batch  # the same, as the version takes them
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)  # of those columns that came flat
+    looked_up: Mapping[str, Sequence[Any]] | None = None  # values by input that no caller sends; None: there are none
     times: Sequence[datetime] | None = None  # event times, one a row; None: see `instants`
     ignored: Sequence[str] = ()  # columns that the version does not know
     wanted: Sequence[str] | None = None  # outputs to tell; None: all

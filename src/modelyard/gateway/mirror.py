@@ -69,8 +69,9 @@ class Mirror:
             self.rows_refused += call.count
             return
         ask = call.ask._replace(begun=perf_counter())
-        route = RouteKind.SHADOW.value
-        self._add(replace(call, ask=ask, loaded=loaded, route=route, rows=rows, answers=None, problem=None, waiter=None))
+        asked = replace(call, ask=ask, loaded=loaded, route=RouteKind.SHADOW.value, rows=rows, looked_up=None)
+        asked.answers = asked.problem = asked.waiter = None
+        self._add(asked)
 
     def _add(self, call: Call) -> None:
         with self._lock:

@@ -8,15 +8,17 @@ batches grow with its load, and the loop goes on.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from modelyard.core import Clock, Problem
+from modelyard.data.features.online import OnlineStore
 from modelyard.gateway.calls import FALLBACK, Ask, Call
+from modelyard.gateway.lookups import look_up
 from modelyard.gateway.metrics import Metrics
 from modelyard.gateway.mirror import Mirror
 from modelyard.gateway.segments import Failure, SegmentWriter
@@ -60,10 +62,11 @@ class Lane:
 class Plane:
     """Answers calls. `take` and `take_large` belong to the event loop; `answer_batch` may be called from any thread."""
 
-    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, *, writer: SegmentWriter, metrics: Metrics, clock: Clock, online: Callable[[], OnlineStore]) -> None:
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
+        self._online = online  # opened by the first version that looks anything up
         self._arrived: list[Call] = []  # in this turn of the loop
         self._lanes: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()
         self._large: WeakKeyDictionary[LoadedVersion, Lane] = WeakKeyDictionary()  # of calls that the loop must not answer
@@ -134,7 +137,7 @@ class Plane:
             lane = self._lanes.get(loaded)
             if lane is None:
                 lane = self._lanes[loaded] = Lane(loaded.pace_s)
-            if lane.heavy or lane.busy or loaded.runs_code:
+            if lane.heavy or lane.busy or loaded.runs_code or loaded.served.features is not None:
                 self._queue(loop, loaded, lane, group)
                 continue
             for batch in _batches(group):
@@ -238,11 +241,15 @@ class Plane:
         for call in again:
             live = call.ask.target.live
             try:
-                call.rows = live.batch(call.columns, call.shapes)
-                call.answers = live.infer(call.rows)
+                asked = replace(call, rows=live.batch(call.columns, call.shapes), looked_up=None, problem=None)
             except Problem as problem:
                 call.problem = problem
                 continue
+            self._infer(live, [asked])
+            if asked.problem is not None:
+                call.problem = asked.problem
+                continue
+            call.rows, call.looked_up, call.answers = asked.rows, asked.looked_up, asked.answers
             call.loaded, call.route, call.problem = live, FALLBACK, None
             call.answered_at, call.seconds = self._clock(), perf_counter() - call.ask.begun
         for answered in _by_version([call for call in again if call.problem is None]).values():
@@ -260,6 +267,13 @@ class Plane:
         self._writer.write_failures(calls[0].ask.target.served, failures)
 
     def _infer(self, loaded: LoadedVersion, calls: Sequence[Call]) -> None:
+        if loaded.served.features is not None:
+            try:
+                look_up(self._online(), loaded, loaded.served.features, calls, self._clock())
+            except Problem as problem:
+                for call in calls:
+                    call.problem = problem
+            calls = [call for call in calls if call.problem is None]
         if len(calls) > 1:
             try:
                 answers = loaded.infer(loaded.joined([call.rows for call in calls]))

@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -43,7 +43,7 @@ from modelyard.gateway.server import Rpc, serve
 from modelyard.gateway.shipping import Shipper
 from modelyard.training import Framework
 from modelyard.wiring.extras import NO_GRPC, has_grpc
-from modelyard.wiring.platform import open_clock
+from modelyard.wiring.platform import online_of, open_clock
 from modelyard.wiring.settings import Settings, read_settings
 from modelyard.wiring.tracing import open_tracer
 
@@ -150,7 +150,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
     stores = Stores(connect(OBJECTS, settings.objects), lambda name: resolve(FRAMEWORK, name)())
     with (
         alone_in(folder, ADOPTING_S), listener_of(options) as listener, listening("127.0.0.1", 0) as inner,
-        counted_together(settings.home) as counts,
+        counted_together(settings.home) as counts, ExitStack() as ends,
     ):  # fmt: skip
         ids = IdMaker(system_clock)
         writer = SegmentWriter(folder / "ledger", ids)
@@ -165,7 +165,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
         gateway = Gateway(
             writer=writer, shipper=shipper, metrics=metrics, clock=open_clock(settings.clock), boot=ids("req"),
             body_limit=options.body_limit, siblings=siblings, longest_s=options.timeout_s, tracer=tracer,
-            full=Full(options.full_cpu, latency_s=options.latency_aim_ms / 1000),
+            online=online_of(settings, ends), full=Full(options.full_cpu, latency_s=options.latency_aim_ms / 1000),
         )  # fmt: skip
 
         def swap(table: RouteTable) -> None:

@@ -184,7 +184,8 @@ def _answers_line(calls: Sequence[Call]) -> bytes:
             inputs.append(call.rows)
             answers.append(call.answers)
         else:
-            inputs.append(rows if len(rows) == width else {name: rows[name] for name in loaded.columns})
+            sent = rows if len(rows) == width else {name: rows[name] for name in loaded.columns}
+            inputs.append({**sent, **call.looked_up} if call.looked_up else sent)
             answers.append({name: values.tolist() for name, values in call.answers.items()})
     document = {
         "p": served.project,
@@ -239,7 +240,7 @@ def _types_line(call: Call) -> bytes:
         "v": served.version,
         "model": deployment.model,
         "form": served.form,
-        "types": {column.name: column.dtype for column in served.signature.inputs},
+        "types": {column.name: column.dtype for column in served.row},
         "outputs": {column.name: column.dtype for column in served.signature.outputs},
     }
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)

@@ -15,8 +15,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -28,6 +28,7 @@ import httpx
 from modelyard.adapters import BROKER, FRAMEWORK, OBJECTS, connect, resolve
 from modelyard.core import Clock, IdMaker, Problem, system_clock
 from modelyard.core.stop import Stop
+from modelyard.data.features.online import OnlineStore
 from modelyard.gateway.carrying import ProcessCarrier
 from modelyard.gateway.exposition import exposed
 from modelyard.gateway.follow import FIRST_RETRY_S, RETRY_S, Follower
@@ -44,7 +45,7 @@ from modelyard.gateway.settled import Mark, SettledSegments, settle
 from modelyard.gateway.shipping import Shipper, ledger_figures
 from modelyard.gateway.stream import Stream
 from modelyard.serving.broker import Broker, Link
-from modelyard.wiring.platform import open_clock
+from modelyard.wiring.platform import online_of, open_clock
 from modelyard.wiring.settings import Settings, read_settings
 from modelyard.wiring.tracing import open_tracer
 
@@ -152,6 +153,7 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
     with (
         _worker(settings.home / "streams" / quote(group, safe=""), options.worker) as (worker, folder),
         _told(options, metrics) as url,
+        ExitStack() as ends,
     ):
         link = Link(source, target, environment.get(DEAD) or None, group, worker, ending)
         broker = resolve(BROKER, source.partition("://")[0])(link)
@@ -167,8 +169,8 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
             follower.start()
             try:
                 if choice.wait(follower, ending):
-                    clock = open_clock(settings.clock)
-                    _answer(_Parts(broker, choice, settings.lake, clock, folder, link, metrics, url), token)
+                    online, clock = online_of(settings, ends), open_clock(settings.clock)
+                    _answer(_Parts(broker, choice, settings.lake, online, clock, folder, link, metrics, url), token)
             finally:
                 follower.stop()
                 isolation.close()
@@ -188,6 +190,7 @@ class _Parts:
     broker: Broker
     choice: Choice
     lake: str  # its URL
+    online: Callable[[], OnlineStore]
     clock: Clock
     folder: Path
     link: Link
@@ -205,7 +208,7 @@ def _answer(parts: _Parts, token: str) -> None:
         settle(ledger, found)
         writer = SettledSegments(ledger, ids, instance, found)
         shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger), SHIP_EVERY_S)
-        plane = Plane(writer=writer, metrics=parts.metrics, clock=parts.clock)
+        plane = Plane(writer=writer, metrics=parts.metrics, clock=parts.clock, online=parts.online)
         tracer = open_tracer("modelyard-stream")
         stream = Stream(
             broker=parts.broker, found=found, plane=plane, writer=writer, target=parts.choice.target,

@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.core import ProjectId
+from modelyard.core import ProjectId, digest_bytes
 from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.gateway.calls import Ask, Call
 from modelyard.gateway.segments import SegmentWriter
 from modelyard.gateway.shipping import read_segment
 from modelyard.registry import Signature
+from modelyard.serving import ServedForm
 from modelyard.serving.ledger import META, ledger_table
 
 NOW = datetime(2026, 11, 21, 20, 0, 0, 123456, tzinfo=UTC)
@@ -31,9 +32,8 @@ def asked(inputs: Mapping[str, str], outputs: Mapping[str, str], *, direct: bool
         tuple(Column(name, dtype) for name, dtype in inputs.items()),
         tuple(Column(name, dtype) for name, dtype in outputs.items()),
     )
-    return SimpleNamespace(
-        served=SimpleNamespace(version=7, form="onnx", signature=signature), columns=dict(inputs), is_direct=direct
-    )
+    served = ServedForm(7, signature, None, "onnx", digest_bytes(b"model"), "onnxruntime")
+    return SimpleNamespace(served=served, columns=dict(inputs), is_direct=direct)
 
 
 def call(loaded: Any, number: int, taken: Mapping[str, Any], answers: Mapping[str, NDArray[Any]], route: str = "live") -> Call:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from modelyard.core import PageRequest, to_text
+from modelyard.core import PageRequest, ProjectId, to_text
 from modelyard.data import Profile, reading
+from modelyard.data.features import Features, open_join
 from modelyard.data.profile import profile
 from modelyard.events import Fact
 from modelyard.monitoring.drift import ColumnDrift, drift, usual_spread
@@ -21,6 +22,7 @@ from modelyard.registry.service import get_version
 from modelyard.serving import Deployment
 from modelyard.serving.ledger import INPUT_PREFIX
 from modelyard.tenancy import Actor
+from modelyard.training import RunId
 from modelyard.training.metrics import ROW_LOSSES
 
 HALF = 0.5  # an answer from here on says yes
@@ -126,7 +128,7 @@ def _drifted(sight: Sight, rows: pl.DataFrame) -> Sight:
     if held is None:
         return sight
     reference, usual = held
-    served = [c.name for c in version.signature.inputs if INPUT_PREFIX + c.name in rows.columns and c.name in reference.columns]
+    served = [c.name for c in version.row if INPUT_PREFIX + c.name in rows.columns and c.name in reference.columns]
     inputs = rows.select(pl.col(INPUT_PREFIX + name).alias(name) for name in served)
     with ports.transaction() as tx:
         before = tx.monitors.windows(monitor.project, monitor.id, PageRequest(limit=2)).items
@@ -143,14 +145,28 @@ def _drifted(sight: Sight, rows: pl.DataFrame) -> Sight:
 
 def _reference(sight: Sight) -> tuple[Profile, dict[str, float]] | None:
     """Return the profile of the rows that the version was trained on, and how far it usually spreads; None: it was imported."""
-    ports, project = sight.ports, sight.monitor.project
-    if sight.version.data is None:
+    ports, project, version = sight.ports, sight.monitor.project, sight.version
+    if version.data is None:
         return None
-    data = reading.get_version_by_id(ports, project, sight.version.data)
-    reference = reading.profile_of(ports, project, data)
-    if sight.state.get("usual_of") == sight.version.data:
+    data = reading.get_version_by_id(ports, project, version.data)
+    rows = reading.read(ports, project, data)
+    if version.features is not None and version.run is not None:  # the profile that is kept is of the dataset's own columns
+        joined = _with_features(ports, project, version.run, version.features, rows.collect())
+        rows, reference = joined.lazy(), profile(joined)
+    else:
+        reference = reading.profile_of(ports, project, data)
+    if sight.state.get("usual_of") == version.data:
         return reference, dict(sight.state["usual"])
-    return reference, usual_spread(reading.read(ports, project, data).collect(), reference)
+    return reference, usual_spread(rows.collect(), reference)
+
+
+def _with_features(ports: Ports, project: ProjectId, run_id: RunId, features: Features, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows that a version was trained on with what its run looked up for them."""
+    with ports.transaction() as tx:
+        [run] = tx.runs.get(project, [run_id])
+        read = {one.name: one.id for one in tx.datasets.get_versions(project, run.features)}
+    tables = [read[lookup.dataset] for lookup in features.lookups]
+    return open_join(ports, project, features, tables).joined(rows)
 
 
 def _notice(sight: Sight, moved: ColumnDrift) -> Alert:

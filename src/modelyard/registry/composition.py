@@ -39,6 +39,11 @@ def compose(wish: Composition, parts: Sequence[ModelVersion]) -> tuple[Compositi
         router_output(parts[-1].signature, wish.parts[-1].ref)
     outputs = parts[-1].signature.outputs if rule is Combining.STACK else _joint_outputs(wish, members)
     asked = list(zip(wish.parts, parts, strict=True))
+    for part, version in asked:
+        if version.features is not None:
+            tables = ", ".join(lookup.dataset for lookup in version.features.lookups)
+            step = "combine versions that are sent all that they take"
+            raise _invalid(f"{part.ref} looks up features", f"a combined version looks nothing up in {tables}", step)
     if rule is Combining.STACK:
         asked[-1] = (wish.parts[-1], _without_made(wish, parts))
     tensors = all(takes_tensors(part) for _, part in asked if part.signature.inputs)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId, check_name, missing
 from modelyard.data import DatasetVersionId
+from modelyard.data.features import Features
 from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
@@ -71,6 +72,7 @@ class Package:
     card: str  # Markdown
     note: str = ""
     reference: Mapping[str, float] = field(default_factory=dict)  # empty: the run's own metrics
+    features: Features | None = None
 
 
 def ensure_model(ports: Ports, actor: Actor, project: ProjectId, name: str, description: str = "") -> Model:
@@ -210,6 +212,7 @@ def register(ports: Ports, actor: Actor, project: ProjectId, model: str, package
             cause=package.run.cause,
             note=package.note,
             reference=package.reference or package.run.metrics,
+            features=package.features,
         )
 
     return add_version(ports, actor, project, model, card=package.card, made=made, told={"run": package.run.id})

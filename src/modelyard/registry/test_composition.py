@@ -7,6 +7,7 @@ import pytest
 
 from modelyard.core import Problem
 from modelyard.data import Column
+from modelyard.data.features import Features, Lookup
 from modelyard.registry import Combining, Composition, ModelVersion, Part, Signature
 from modelyard.registry.composition import compose, router_output, takes_tensors
 from modelyard.testing import examples
@@ -50,6 +51,12 @@ def test_inputs_are_those_of_all_and_numbers_as_wide_as_the_widest() -> None:
     assert columns(signature)[0] == {"wind": "Float64", "place": "String", "at": "Datetime[UTC]", "seats": "Int64"}
     assert not composition.tensors
     assert not takes_tensors(replace(one, pipeline=None, composition=composition))
+
+
+def test_a_version_that_looks_features_up_is_no_part() -> None:
+    lookup = Lookup("weather", ("wind",), ("place",), ("place",), "at")
+    looking = replace(version({"place": "String"}), features=Features((lookup,), (Column("wind", "Float64"),), "at"))
+    assert "looks up features" in refused(Combining.MEAN, version({"place": "String"}), looking)
 
 
 @pytest.mark.parametrize(("one", "two"), [("Int64", "Float64"), ("String", "Date"), ("Datetime", "Datetime[UTC]")])

@@ -8,6 +8,7 @@ from typing import NewType
 
 from modelyard.core import Digest, ProjectId
 from modelyard.data import Column, DatasetVersionId
+from modelyard.data.features import Features
 from modelyard.training import Direction, Recipe, RunId
 
 ModelId = NewType("ModelId", str)
@@ -19,6 +20,11 @@ class Signature:
 
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
+
+
+def row_of(signature: Signature, features: Features | None) -> tuple[Column, ...]:
+    """Return the columns of a whole row: what is asked, and what is looked up."""
+    return signature.inputs if features is None else (*signature.inputs, *features.columns)
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,12 @@ class ModelVersion:
     reference: Mapping[str, float] = field(default_factory=dict)
     origin: Origin | None = None
     composition: Composition | None = None
+    features: Features | None = None  # what it looks up by what it is asked
+
+    @property
+    def row(self) -> tuple[Column, ...]:
+        """The columns that its preparation is given, and the ledger keeps: its inputs, and what is looked up."""
+        return row_of(self.signature, self.features)
 
 
 class ConditionKind(Enum):

@@ -14,11 +14,11 @@ from typing import Protocol
 import msgspec
 
 from modelyard.core import Digest, ObjectStore, Problem, ProjectId, digest_file
+from modelyard.data import Column
 from modelyard.data.cell import Cell
 from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FittedPipeline, FunctionStep
 from modelyard.prepare.values import InputColumn, ValueKind
-from modelyard.registry import Signature
 from modelyard.registry.rules import CODE
 from modelyard.serving.combined import combine
 from modelyard.serving.direct import Direct, TensorInputs
@@ -158,7 +158,8 @@ def fetch_version(objects: ObjectStore, project: ProjectId, served: ServedForm, 
 def open_version(framework: Callable[[str], Framework], served: ServedForm, folder: Path) -> LoadedVersion:
     """Return a version whose contents are in the folder, loaded and warm. Raises what is wrong with its package."""
     program = _plain(framework, served, folder) if served.composition is None else _combined(framework, served, folder)
-    loaded = LoadedVersion(served, program, program.columns, program.kinds, program.cells, program.outputs)
+    inputs = inputs_of(served)
+    loaded = LoadedVersion(served, program, inputs.columns, inputs.kinds, inputs.cells, program.outputs)
     loaded.warm()
     began = perf_counter()
     loaded.warm()
@@ -167,15 +168,15 @@ def open_version(framework: Callable[[str], Framework], served: ServedForm, fold
 
 def _plain(framework: Callable[[str], Framework], served: ServedForm, folder: Path) -> Program:
     made = framework(served.framework)
-    inputs = inputs_of(served)
     outputs = tuple(column.name for column in served.signature.outputs)
     if served.pipeline is None:
         model = made.load(content_file(folder, served.model))
-        return Direct(inputs.cells, version=served.version, outputs=outputs, framework=made, model=model)
+        return Direct(inputs_of(served).cells, version=served.version, outputs=outputs, framework=made, model=model)
     transform = Transform(_pipeline(served, served.pipeline, folder))
     model = made.load(content_file(folder, served.model))
+    columns = raw_columns(served.row)
     return Prepared(
-        inputs.columns, inputs.kinds,
+        columns, {name: column.kind for name, column in columns.items()},
         version=served.version, outputs=outputs, transform=transform, framework=made, model=model,
     )  # fmt: skip
 
@@ -232,7 +233,7 @@ def inputs_of(served: ServedForm) -> Inputs:
     """Return how a version takes what callers send. Problem `column.invalid` for a signature with an unknown dtype."""
     if served.pipeline is None and (served.composition is None or served.composition.tensors):
         return TensorInputs({column.name: Cell.parse(column.dtype) for column in served.signature.inputs})
-    columns = raw_columns(served.signature)
+    columns = raw_columns(served.signature.inputs)
     return RowInputs(columns, {name: column.kind for name, column in columns.items()})
 
 
@@ -243,9 +244,9 @@ def _pipeline(served: ServedForm, digest: Digest, folder: Path) -> FittedPipelin
         raise Problem("pipeline.invalid", f"The pipeline of version {served.version} cannot be read", str(error)) from error
 
 
-def raw_columns(signature: Signature) -> dict[str, InputColumn]:
-    """Return the raw inputs of a signature by name; the `kind` of one of unknown dtype raises `Problem("column.invalid")`."""
-    return {column.name: InputColumn(column.name, column.dtype) for column in signature.inputs}
+def raw_columns(columns: Sequence[Column]) -> dict[str, InputColumn]:
+    """Return raw columns by name; the `kind` of one of unknown dtype raises `Problem("column.invalid")`."""
+    return {column.name: InputColumn(column.name, column.dtype) for column in columns}
 
 
 def content_file(folder: Path, digest: Digest) -> Path:

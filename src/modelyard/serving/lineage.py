@@ -103,7 +103,7 @@ class _Whole:
             self._add_run(run)
         for model in tx.models.find(project):
             for made in every(partial(tx.models.versions, project, model.name)):
-                if column is None or any(one.name == column for one in made.signature.inputs):
+                if column is None or any(one.name == column for one in made.row):
                     self._add_model_version(made)
         for deployment in tx.deployments.find(project):
             self._add_deployment(deployment, every(partial(tx.deployments.revisions, project, deployment.id)))
@@ -176,7 +176,8 @@ class _Whole:
 
     def _add_run(self, run: Run) -> None:
         self._node(run.id, "run", f"{run.experiment} {run.number}", run.created_at)
-        self._edge(run.data, run.id)
+        for data in dict.fromkeys((run.data, *run.features)):
+            self._edge(data, run.id)
 
     def _add_model_version(self, made: ModelVersion) -> None:
         id_ = _id_of(made.model, made.number)

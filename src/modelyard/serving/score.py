@@ -1,6 +1,6 @@
 """One version, loaded to answer for many raw rows: the same `infer` as behind every other door, in chunks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from modelyard.core import Clock, IdMaker, ObjectStore, Problem, ProjectId
 from modelyard.core.problems import further_down
-from modelyard.data import Column
+from modelyard.data import Column, DatasetVersionId, TableStore
 from modelyard.data.cell import Cell
+from modelyard.data.features import FeatureJoin, check_free, open_join
 from modelyard.registry.service import get_version
 from modelyard.serving.infer import LoadedVersion, load_version
 from modelyard.serving.rules import live_version
@@ -44,6 +45,11 @@ class Ports(Protocol):
         ...
 
     @property
+    def lake(self) -> TableStore:
+        """The lake."""
+        ...
+
+    @property
     def framework(self) -> Callable[[str], Framework]:
         """A model framework by name."""
         ...
@@ -59,9 +65,12 @@ class Scorer:
 
     model: str
     loaded: LoadedVersion
+    join: FeatureJoin | None = None  # of what the version looks up
 
     def require_free(self, schema: pl.Schema) -> None:
         """Return when rows of these columns can take the answers. Problem `column.exists` where one has such a name."""
+        for lookup in self.join.features.lookups if self.join else ():
+            check_free(lookup, schema)
         taken = [name for name in (*self.loaded.outputs, VERSION) if name in schema]
         if taken:
             what, step = f"The rows have a column {', '.join(taken)}", "rename it, or leave it out"
@@ -69,6 +78,8 @@ class Scorer:
 
     def answered(self, rows: pl.DataFrame, *, first_row: int = 0, within: str = "") -> pl.DataFrame:
         """Return rows in their order with the outputs (`probability`) and `model_version`, in bounded memory beside them.
+
+        What the version looks up is what was known before each row's time; it stays beside the rows as they are given.
 
         Raises
         ------
@@ -87,17 +98,19 @@ class Scorer:
 
     def _answered(self, chunk: pl.DataFrame, first_row: int, within: str) -> pl.DataFrame:
         try:
-            answers = self.loaded.infer(chunk)
+            answers = self.loaded.infer(chunk if self.join is None else self.join.joined(chunk))
         except Problem as problem:
             raise further_down(problem, first_row, within) from problem
         named = [_series(one, answers[one.name]) for one in self._outputs]
         return chunk.with_columns(*named, pl.lit(self.loaded.served.version, pl.Int64).alias(VERSION))
 
 
-def open_scorer(ports: Ports, actor: Actor, project: ProjectId, target: str, folder: Path) -> Scorer:
+def open_scorer(
+    ports: Ports, actor: Actor, project: ProjectId, target: str, folder: Path, features: Sequence[DatasetVersionId] = ()
+) -> Scorer:
     """Return the scorer of a deployment (its live version) or of a model version, `MODEL@7` or `MODEL@champion`.
 
-    `folder` keeps the version's content.
+    `folder` keeps the version's content; `features` are the versions that its lookups read, by default the newest.
 
     Raises
     ------
@@ -114,7 +127,8 @@ def open_scorer(ports: Ports, actor: Actor, project: ProjectId, target: str, fol
     version = get_version(ports, actor, project, reference)
     with ports.transaction() as tx:
         served = served_form(tx, version)
-    return Scorer(version.model, load_version(ports, project, served, folder))
+    join = None if served.features is None else open_join(ports, project, served.features, features)
+    return Scorer(version.model, load_version(ports, project, served, folder), join)
 
 
 def _series(output: Column, values: NDArray[Any]) -> pl.Series:

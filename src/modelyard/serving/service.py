@@ -444,6 +444,7 @@ def served_form(tx: ServingTransaction, version: ModelVersion, wanted: str = AUT
         framework=form.framework,
         composition=version.composition,
         members=tuple(served_form(tx, part, wanted) for part in parts),
+        features=version.features,
     )
 
 

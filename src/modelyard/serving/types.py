@@ -7,7 +7,10 @@ from enum import Enum
 from typing import Any, NewType
 
 from modelyard.core import Digest, ProjectId
+from modelyard.data import Column
+from modelyard.data.features import Features
 from modelyard.registry import Composition, Signature
+from modelyard.registry.types import row_of
 from modelyard.serving.judgement import Judgement
 from modelyard.tenancy import Limit
 
@@ -104,6 +107,12 @@ class ServedForm:
     framework: str
     composition: Composition | None = None
     members: "tuple[ServedForm, ...]" = ()  # of a combined version, in the order of the composition's parts
+    features: Features | None = None  # what is looked up before it is asked
+
+    @property
+    def row(self) -> tuple[Column, ...]:
+        """The columns of a whole row: what callers send of it, and what is looked up."""
+        return row_of(self.signature, self.features)
 
     @property
     def contents(self) -> tuple[Digest, ...]:

@@ -12,6 +12,7 @@ import msgspec
 
 from modelyard.core import Json, canonical_json
 from modelyard.data import Check, Split
+from modelyard.data.features import Lookup
 from modelyard.data.quality.kinds import verify_alone
 from modelyard.jobs import Limits
 from modelyard.prepare import Code, Pipeline
@@ -19,10 +20,10 @@ from modelyard.training.types import Direction, Trainer
 
 
 def trainer_to_json(trainer: Trainer) -> dict[str, Json]:
-    """Return the trainer as JSON; equal trainers give equal texts, also those that were kept before there were checks."""
-    checks: dict[str, Json] = {"checks": msgspec.to_builtins(trainer.checks)} if trainer.checks else {}
+    """Return the trainer as JSON; equal trainers give equal texts, also those from before there were checks and lookups."""
+    later = {"checks": msgspec.to_builtins(trainer.checks), "lookups": msgspec.to_builtins(trainer.lookups)}
     return {
-        **checks,
+        **{name: value for name, value in later.items() if value},
         "name": trainer.name,
         "code": trainer.code.to_json(),
         "pipeline": trainer.pipeline.to_json(),
@@ -46,6 +47,7 @@ def trainer_from_json(document: Mapping[str, Any]) -> Trainer:
         split=msgspec.convert(document["split"], Split | None),
         limits=msgspec.convert(document["limits"], Limits),
         checks=tuple(verify_alone(check) for check in msgspec.convert(document.get("checks", []), tuple[Check, ...])),
+        lookups=msgspec.convert(document.get("lookups", []), tuple[Lookup, ...]),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.core.pages import every
-from modelyard.data import DatasetVersionId, Split
+from modelyard.data import Dataset, DatasetVersion, DatasetVersionId, Split
+from modelyard.data.features import check_lookups, newest_tables
 from modelyard.data.split import default_split
 from modelyard.events import Event, Fact
 from modelyard.jobs import Job, JobId, JobState
@@ -84,6 +85,7 @@ class NewRun:
     study: StudyId | None = None
     trial: int | None = None
     refit_of: RunId | None = None
+    features: tuple[DatasetVersionId, ...] | None = None  # what the trainer's lookups read; None: what is newest
     priority: int = 0
     queued: bool = True  # False: the caller trains it in its own job
     job: JobId | None = None  # that one
@@ -114,7 +116,13 @@ def load_trainer(ports: Ports, actor: Actor, project: ProjectId, digest: Digest)
 
 
 def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[NewRun]) -> list[Run]:
-    """Record runs and queue their jobs, in one transaction."""
+    """Record runs and queue their jobs, in one transaction; what lookups read is fixed here.
+
+    Raises
+    ------
+    Problem
+        What `newest_tables` and `check_lookups` raise; `lookup.invalid` for rows that have no time.
+    """
     authorise(actor, "run.write", project)
     trainers = {new.recipe.trainer: load_trainer(ports, actor, project, new.recipe.trainer) for new in wanted}
     started = []
@@ -143,6 +151,7 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
                 refit_of=new.refit_of,
                 source=new.source,
                 job=new.job,
+                features=_looked_up(tx, project, trainer, dataset, version) if new.features is None else new.features,
             )
             tx.runs.add(project, [run])
             if new.queued:
@@ -162,6 +171,19 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
             started.append(run)
         _tell(tx, project, actor.member, ports, [Fact("run.created", run.id, {"number": run.number}) for run in started])
     return started
+
+
+def _looked_up(
+    tx: TrainingTransaction, project: ProjectId, trainer: Trainer, dataset: Dataset, rows: DatasetVersion
+) -> tuple[DatasetVersionId, ...]:
+    """Return the versions that a trainer's lookups read now, if they fit these rows."""
+    if trainer.lookups and dataset.time is None:
+        what, why = f"{trainer.name} looks up features by time", f"the dataset '{dataset.name}' has no time column"
+        raise Problem("lookup.invalid", what, why, "declare it: project.dataset(…, time=…)")
+    tables = newest_tables(tx, project, trainer.lookups)
+    known = [(table, version.schema) for table, version in tables]
+    check_lookups(trainer.lookups, known, {column.name: column.dtype for column in rows.schema.columns})
+    return tuple(version.id for _, version in tables)
 
 
 def begin(ports: Ports, actor: Actor, project: ProjectId, run_id: RunId) -> Run:
@@ -339,7 +361,8 @@ def advance_study(ports: StudyPorts, actor: Actor, project: ProjectId, study_id:
     with ports.transaction() as tx:
         [study] = tx.runs.get_studies(project, [study_id])
         if study.state is StudyState.RUNNING and len(trials_of(tx, project, study_id)) == len(runs):
-            _start_trials(ports, actor, study, suggested, first=len(runs), source=runs[0].source if runs else None)
+            source, features = (runs[0].source, runs[0].features) if runs else (None, None)
+            _start_trials(ports, actor, study, suggested, first=len(runs), source=source, features=features)
     return study
 
 
@@ -358,6 +381,7 @@ def _start_trials(
     *,
     first: int,
     source: Digest | None,
+    features: tuple[DatasetVersionId, ...] | None = None,
 ) -> None:
     new = [
         NewRun(
@@ -368,6 +392,7 @@ def _start_trials(
             source=source,
             study=study.id,
             trial=first + offset,
+            features=features,
         )
         for offset, params in enumerate(suggested)
     ]

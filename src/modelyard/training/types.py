@@ -8,6 +8,7 @@ from typing import Any, NewType
 
 from modelyard.core import Digest, ProjectId
 from modelyard.data import Check, DatasetVersionId, Split
+from modelyard.data.features import Lookup
 from modelyard.jobs import JobId, Limits
 from modelyard.prepare import Code, Pipeline
 
@@ -54,6 +55,7 @@ class Trainer:
     split: Split | None = None  # None: by what the dataset has, as `data.split.default_split` says
     limits: Limits = field(default_factory=Limits)
     checks: tuple[Check, ...] = ()  # of the raw rows of a run, which fails where they break one
+    lookups: tuple[Lookup, ...] = ()  # what is joined to the raw rows, and looked up where the model serves
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     problem: Mapping[str, Any] | None = None
+    features: tuple[DatasetVersionId, ...] = ()  # the versions that the trainer's lookups read, one each
 
 
 @dataclass(frozen=True)

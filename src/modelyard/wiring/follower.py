@@ -11,6 +11,7 @@ from functools import partial
 from threading import Event as Flag
 
 from modelyard.core import Effort, MemberId, Problem, ProjectId
+from modelyard.data.features.service import follow as follow_features
 from modelyard.events import Event
 from modelyard.jobs.service import lapse, run_due
 from modelyard.reactions.service import turn
@@ -84,6 +85,7 @@ class Follower:
                 effort.make(partial(self._consume, project, "training", follow_training), True),
                 effort.make(partial(self._consume, project, "registry", follow_best), True),
                 effort.make(partial(self._consume, project, "serving", follow_aliases), True),
+                effort.make(partial(self._consume, project, "features", follow_features), True),
             ]
             busy |= any(heard)
             if not any(heard):

@@ -1,8 +1,9 @@
 """One object that holds every adapter: what the services know as their ports."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -13,6 +14,7 @@ from modelyard.adapters import (
     LAKE,
     METADATA,
     OBJECTS,
+    ONLINE,
     PLACES,
     SAMPLER,
     connect,
@@ -22,6 +24,7 @@ from modelyard.adapters import (
 )
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
 from modelyard.data import Source, TableStore
+from modelyard.data.features.online import OnlineStore
 from modelyard.prepare.engine import Engine
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
@@ -41,12 +44,14 @@ class Platform:
     metadata: Metadata
     objects: ObjectStore
     lake: TableStore
+    online: Callable[[], OnlineStore]  # opened by the first call
     source: Callable[[str], Source]  # by URL: file:///…, s3://…, https://…, postgresql://…, kafka://…
     engine: Callable[[str], AbstractContextManager[Engine]]  # by URL: local, spark://…, sc://…, ray://…
     framework: Callable[[str], Framework]  # by name: sklearn, onnxruntime
     compactor: Callable[[str], Compactor]  # by name: int8
     sampler: Callable[[str], Sampler]  # by name: tpe, random, qmc
     place: Callable[[str], Place]  # by URL: file:///…, s3://…
+    ends: ExitStack  # closes what was opened on the way
 
     def transaction(self) -> AbstractContextManager[ReactionTransaction]:
         """Open a transaction over all stores; inside another one of the same thread, join it."""
@@ -58,6 +63,7 @@ class Platform:
 
     def close(self) -> None:
         """Give back what is held."""
+        self.ends.close()
         self.metadata.close()
 
 
@@ -74,6 +80,7 @@ def open_platform(settings: Settings) -> Platform:
     metadata: Metadata = connect(METADATA, settings.metadata)
     metadata.upgrade()
     prove_lake(settings.lake, lambda url: connect(PLACES, url))
+    ends = ExitStack()
     return Platform(
         settings=settings,
         clock=clock,
@@ -81,13 +88,20 @@ def open_platform(settings: Settings) -> Platform:
         metadata=metadata,
         objects=connect(OBJECTS, settings.objects),
         lake=connect(LAKE, settings.lake),
+        online=online_of(settings, ends),
         source=allowed_sources(settings, open_source),
         engine=allowed_engines(settings, open_engine),
         framework=lambda name: resolve(FRAMEWORK, name)(),
         compactor=lambda name: resolve(COMPACTOR, name)(),
         sampler=lambda name: resolve(SAMPLER, name)(name),
         place=lambda url: connect(PLACES, url),
+        ends=ends,
     )
+
+
+def online_of(settings: Settings, ends: ExitStack) -> Callable[[], OnlineStore]:
+    """Return what opens the online store, once: most processes never look anything up. It is closed with `ends`."""
+    return cache(lambda: ends.enter_context(closing(connect(ONLINE, settings.online))))
 
 
 def open_clock(url: str) -> Clock:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from modelyard.core import Problem, nearest
 
@@ -33,6 +34,7 @@ class Settings:
     metadata: str  # sqlite:///… or postgresql://…
     objects: str  # file:///… or s3://…
     lake: str  # file:///… or s3://…
+    online: str  # features that are looked up one by one: sqlite:///… or redis://…
     clock: str  # `system`, or `file:///…` for a replayed past
     engines: str  # `any`, or the URLs of the engines that pipelines may run on besides this machine: spark://host:7077
     sources: str  # `any`, or what datasets' sources may lie below: file:///data s3://lake https://data.example
@@ -46,6 +48,7 @@ def defaults(home: Path) -> dict[str, str]:
         "metadata": f"sqlite:///{home / 'metadata.sqlite'}",
         "objects": (home / "objects").as_uri(),
         "lake": (home / "lake").as_uri(),
+        "online": f"sqlite:///{quote(str(home / 'online.sqlite'))}",
         "clock": "system",
         "engines": ANY,
         "sources": ANY,

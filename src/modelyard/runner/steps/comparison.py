@@ -8,6 +8,7 @@ import polars as pl
 
 from modelyard.core import Problem
 from modelyard.data import Dataset, DatasetVersion, Split, SplitKind
+from modelyard.data.features import open_join
 from modelyard.data.split import split_frame
 from modelyard.registry import Evaluation, ModelVersion
 from modelyard.registry.parts import leaves_of
@@ -31,10 +32,16 @@ def measure_version(
     label: str,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Mapping[str, float]:
-    """Return the metrics of a version on labelled rows, answered as it serves; none where an answer is no single number."""
-    with context.platform.transaction() as tx:
+    """Return the metrics of a version on labelled rows, answered as it serves; none where an answer is no single number.
+
+    What it looks up is what was known before each row's time.
+    """
+    platform, project = context.platform, context.project
+    with platform.transaction() as tx:
         served = served_form(tx, version)
-    return measure_loaded(load_version(context.platform, context.project, served, context.scratch), rows, label, progress)
+    if served.features is not None:
+        rows = open_join(platform, project, served.features).joined(rows)
+    return measure_loaded(load_version(platform, project, served, context.scratch), rows, label, progress)
 
 
 def measure_loaded(

@@ -17,11 +17,12 @@ from modelyard.adapters import FRAMEWORK, names
 from modelyard.core import Digest, Problem, missing
 from modelyard.data import CheckOutcome, Dataset, DatasetVersion, Split, reading
 from modelyard.data.batch_findings import find_alone
+from modelyard.data.features import join_features, read_tables
 from modelyard.data.quality.kinds import told_failures
 from modelyard.data.split import split_frame
 from modelyard.prepare import FittedPipeline, Transform, fit, load, user_code_boundary
 from modelyard.runner.context import StepContext
-from modelyard.training import Framework, MetricPoint, Recipe, RunId, Trainer
+from modelyard.training import Framework, MetricPoint, Run, RunId, Trainer
 from modelyard.training.documents import to_bytes
 from modelyard.training.metrics import measure
 from modelyard.training.service import log
@@ -105,28 +106,47 @@ def rows_of(context: StepContext, version: DatasetVersion) -> pl.DataFrame:
     return reading.read(context.platform, context.project, version).collect()
 
 
+def with_features(
+    context: StepContext, run: Run, trainer: Trainer, dataset: Dataset, frames: Sequence[pl.DataFrame]
+) -> list[pl.DataFrame]:
+    """Return rows of a run's dataset with what its trainer looks up, as it was known before each row's time.
+
+    Raises
+    ------
+    Problem
+        What `join_features` raises.
+    """
+    if not trainer.lookups:
+        return list(frames)
+    tables = read_tables(context.platform, context.project, trainer.lookups, run.features)
+    return [join_features(frame, dataset.time or "", trainer.lookups, tables) for frame in frames]
+
+
 def fit_recipe(
     context: StepContext,
-    run: RunId,
+    run: Run,
     trainer: Trainer,
-    recipe: Recipe,
+    dataset: Dataset,
     frames: tuple[pl.DataFrame, pl.DataFrame],
     *,
     rows: pl.DataFrame,
-    key: Sequence[str],
     progress: Callable[[float, str], None],
 ) -> Trained:
-    """Fit a recipe on the first frame and measure it on the second; `rows` are those of the run, which the checks judge.
+    """Fit a run's recipe on the first frame and measure it on the second; `rows` are all of its rows, which the checks judge.
+
+    All are raw rows of the dataset: what the trainer looks up is joined here.
 
     Raises
     ------
     Problem
         `checks.refused` when the rows break one of the trainer's checks, with what each of them found;
         `code.failed` with the user's traceback; `model.invalid` when no framework knows what the trainer returned;
-        `column.missing` and `label.invalid`.
+        `column.missing` and `label.invalid`; what `join_features` raises.
     """
-    outcomes = _keep_promises(context, trainer, rows)
-    fit_rows, test_rows = frames
+    recipe = run.recipe
+    judged = [rows] if trainer.checks else []
+    fit_rows, test_rows, *judged = with_features(context, run, trainer, dataset, [*frames, *judged])
+    outcomes = _keep_promises(context, trainer, judged[0]) if judged else ()
     for part in frames:
         check_label(trainer, part)
     random.seed(recipe.seed)
@@ -136,13 +156,13 @@ def fit_recipe(
     transform = Transform(fitted)
     parts = [make_part(rows, transform, fitted, trainer.label) for rows in (fit_rows, test_rows)]
     progress(0.2, f"train on {fit_rows.height:,} rows")
-    handle = RunHandle(context, run, recipe.seed)
+    handle = RunHandle(context, run.id, recipe.seed)
     function = load(trainer.code)
     with user_code_boundary(f"the trainer {trainer.name}"):
         model = function(handle, *parts, **recipe.params)
     progress(0.8, "measure and keep")
     framework = framework_of(context, model)
-    path = context.scratch / f"{run}.model"
+    path = context.scratch / f"{run.id}.model"
     with user_code_boundary(f"the model of the trainer {trainer.name}", "return a fitted model"):
         answers = framework.predict(model, parts[1].X) if len(parts[1]) else np.empty(0)
         framework.save(model, path)
@@ -150,7 +170,7 @@ def fit_recipe(
     handle.put("pipeline", to_bytes(fitted.to_json()))
     if outcomes:
         handle.put("checks", msgspec.json.encode(outcomes))
-    handle.put("predictions", _predictions(parts[1], answers, key))
+    handle.put("predictions", _predictions(parts[1], answers, dataset.key))
     return Trained(
         model=model,
         framework=framework,
@@ -163,8 +183,6 @@ def fit_recipe(
 
 
 def _keep_promises(context: StepContext, trainer: Trainer, rows: pl.DataFrame) -> tuple[CheckOutcome, ...]:
-    if not trainer.checks:
-        return ()
     outcomes = find_alone(rows, trainer.checks, now=context.platform.clock())
     why = told_failures(outcomes)
     if why:

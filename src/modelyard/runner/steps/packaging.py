@@ -4,15 +4,18 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.data import Column, DatasetVersion, reading
+from modelyard.data import Column, Dataset, DatasetVersion, reading
 from modelyard.data.admission import is_sound
+from modelyard.data.features import Features, Lookup
+from modelyard.data.features.service import ensure
 from modelyard.prepare import FittedPipeline, Transform
+from modelyard.prepare.values import input_dtype
 from modelyard.registry import Evaluation, Form, Signature, Slice
 from modelyard.registry.service import Package
 from modelyard.runner.context import StepContext
@@ -57,11 +60,15 @@ def build_package(
     platform = context.platform
     held = reading.read(platform, context.project, data)
     green = is_sound(held, dataset_of(context, data), platform.clock())
-    signature = Signature(tuple(Column(column.name, column.dtype) for column in fitted.inputs), outputs_of(test, answers))
+    features = features_of(trainer, fitted, dataset_of(context, data))
+    if features is not None:  # before anybody can serve the version
+        ensure(context.platform, context.project, [lookup.dataset for lookup in features.lookups])
+    signature = Signature(_asked(fitted, features, test), outputs_of(test, answers))
     return Package(
         run=run,
         pipeline=run.artifacts["pipeline"],
         signature=signature,
+        features=features,
         forms=tuple(forms),
         slices=tuple(slices),
         evaluations=tuple(evaluations),
@@ -71,6 +78,7 @@ def build_package(
             trainer,
             data,
             signature,
+            features,
             forms=forms,
             slices=slices,
             evaluations=evaluations,
@@ -79,6 +87,28 @@ def build_package(
         note=note,
         reference=reference or {},
     )
+
+
+def features_of(trainer: Trainer, fitted: FittedPipeline, dataset: Dataset) -> Features | None:
+    """Return what a version looks up: of what its trainer does, the columns that its pipeline takes notice of."""
+    taken = {column.name: Column(column.name, column.dtype) for column in fitted.inputs}
+    lookups = []
+    for lookup in trainer.lookups:
+        places = [place for place, name in enumerate(lookup.names) if name in taken]
+        columns = tuple(lookup.columns[place] for place in places)
+        defaults = tuple(lookup.defaults[place] for place in places) if lookup.defaults else ()
+        lookups += [replace(lookup, columns=columns, defaults=defaults)] if columns else []
+    names = [name for lookup in lookups for name in lookup.names]
+    return Features(tuple(lookups), tuple(taken[name] for name in names), dataset.time or "") if lookups else None
+
+
+def _asked(fitted: FittedPipeline, features: Features | None, test: Part) -> tuple[Column, ...]:
+    """Return the inputs of the signature: what the pipeline takes, less what is looked up, and what that is looked up by."""
+    looked_up = {column.name for column in features.columns} if features else set()
+    asked = {column.name: column.dtype for column in fitted.inputs if column.name not in looked_up}
+    for lookup in features.lookups if features else ():
+        asked |= {name: input_dtype(test.frame.schema[name]) or "" for name in lookup.by if name not in asked}
+    return tuple(Column(name, dtype) for name, dtype in asked.items())
 
 
 def _native_form(context: StepContext, run: Run, framework: Framework, model: object) -> Form:
@@ -140,6 +170,7 @@ def _card(
     trainer: Trainer,
     data: DatasetVersion,
     signature: Signature,
+    features: Features | None,
     *,
     forms: Sequence[Form],
     slices: Sequence[Slice],
@@ -172,6 +203,9 @@ def _card(
     rows = [(f"{s.column} = {s.value}", f"{s.rows:,}", _number(s.metrics.get(metric))) for s in slices]
     lines += table(("slice", "rows", metric), rows)
     lines += ["## Inputs", "", *table(("column", "type"), [(c.name, c.dtype) for c in signature.inputs])]
+    if features is not None:
+        looked_up = [(", ".join(one.names), one.dataset, ", ".join(one.by), _age(one)) for one in features.lookups]
+        lines += ["## Looked up", "", *table(("columns", "in", "by", "not older than"), looked_up)]
     lines += ["## Forms", ""]
     shown = [
         (
@@ -191,6 +225,10 @@ def _card(
         if f.approximate
     ]
     return "\n".join(lines)
+
+
+def _age(lookup: Lookup) -> str:
+    return "any age" if lookup.max_age_s is None else str(timedelta(seconds=lookup.max_age_s))
 
 
 def _shown(metrics: Mapping[str, float]) -> list[tuple[str, str]]:

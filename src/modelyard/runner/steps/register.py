@@ -6,7 +6,7 @@ from modelyard.prepare import FittedPipeline, Transform
 from modelyard.registry import Evaluation, ModelVersion
 from modelyard.registry.service import promote, register
 from modelyard.runner.context import StepContext
-from modelyard.runner.steps.fitting import load_json, make_part, rows_of, split_rows, version_of
+from modelyard.runner.steps.fitting import dataset_of, load_json, make_part, rows_of, split_rows, version_of, with_features
 from modelyard.runner.steps.made_before import made_before
 from modelyard.runner.steps.packaging import build_package
 from modelyard.training import Run
@@ -31,7 +31,8 @@ def _register(context: StepContext, run: Run) -> ModelVersion:
     trainer = load_trainer(platform, actor, project, run.recipe.trainer)
     context.progress(0.1, "read the held-out rows")
     data = version_of(context, run.data)
-    _, test_rows = split_rows(context, data, run.split, rows_of(context, data))
+    _, held_out = split_rows(context, data, run.split, rows_of(context, data))
+    [test_rows] = with_features(context, run, trainer, dataset_of(context, data), [held_out])
     fitted = FittedPipeline.from_json(load_json(context, run.artifacts["pipeline"]))
     test = make_part(test_rows, Transform(fitted), fitted, trainer.label)
     framework = platform.framework(run.framework or "")

@@ -78,7 +78,7 @@ def retrain(context: StepContext) -> Mapping[str, object]:
     judged, judged_run = _fit(context, material, RunKind.RETRAIN, material.parts)
     evaluation = _beside_champion(context, material, judged_run, judged)
     both = (material.rows, material.parts[1])
-    refit, refit_run = _fit(context, material, RunKind.REFIT, both, refit_of=judged_run.id)
+    refit, refit_run = _fit(context, material, RunKind.REFIT, both, refit_of=judged_run)
     package = build_package(
         context,
         refit_run,
@@ -263,7 +263,7 @@ def _fit(
     material: Material,
     kind: RunKind,
     frames: tuple[pl.DataFrame, pl.DataFrame],
-    refit_of: RunId | None = None,
+    refit_of: Run | None = None,
 ) -> tuple[Trained, Run]:
     platform, actor, project = context.platform, context.actor, context.project
     new = NewRun(
@@ -272,7 +272,8 @@ def _fit(
         kind=kind,
         split=material.split,
         cause=context.job.payload["cause"],
-        refit_of=refit_of,
+        refit_of=refit_of.id if refit_of else None,
+        features=refit_of.features if refit_of else None,
         queued=False,
         job=context.job.id,
     )
@@ -284,10 +285,8 @@ def _fit(
         context.progress(low + (high - low) * fraction, f"{kind.value}: {message}")
 
     with ending_badly(context, run):
-        trainer, recipe = material.trainer, material.recipe
-        trained = fit_recipe(
-            context, run.id, trainer, recipe, frames, rows=material.rows, key=material.dataset.key, progress=progress
-        )
+        trainer, dataset = material.trainer, material.dataset
+        trained = fit_recipe(context, run, trainer, dataset, frames, rows=material.rows, progress=progress)
         return trained, finish_run(context, run, trainer, trained)
 
 

@@ -27,8 +27,8 @@ def run_training(context: StepContext) -> Mapping[str, object]:
             version = version_of(context, run.data)
             rows = rows_of(context, version)
             frames = split_rows(context, version, run.split, rows)
-            key = dataset_of(context, version).key
-            trained = fit_recipe(context, run.id, trainer, run.recipe, frames, rows=rows, key=key, progress=context.progress)
+            dataset = dataset_of(context, version)
+            trained = fit_recipe(context, run, trainer, dataset, frames, rows=rows, progress=context.progress)
             run = finish_run(context, run, trainer, trained)
     return {"run": run.id, "metrics": dict(run.metrics)}
 

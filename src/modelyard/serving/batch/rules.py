@@ -49,6 +49,8 @@ def key_of(plan: Plan) -> str:
     """Return what two plans share that come to the same answers, whoever asked: 64 hex digits."""
     told = msgspec.to_builtins(plan)
     same = {name: value for name, value in told.items() if name not in {"job", "source", "part_rows"}}
+    if not plan.features:
+        del same["features"]  # so that plans from before there were any stay the same
     return digest_json(same).rpartition(":")[2]
 
 
@@ -69,6 +71,9 @@ def require_same(before: Plan, now: Plan, told: str) -> None:
     if (before.form, before.content, before.part_form) != (now.form, now.content, now.part_form):
         was, is_now = (f"{one.form} in {one.part_form.value}" for one in (before, now))
         raise Problem("target.conflict", f"{told} holds answers by another form of the version", f"{was}, now {is_now}", step)
+    if before.features != now.features:
+        what, why = f"{told} holds answers by features as they were then", "the tables that are looked up have newer versions"
+        raise Problem("target.conflict", what, why, step)
     if before.inputs != now.inputs:
         raise Problem("source.conflict", f"The rows are not those that {told} was begun with", _change(before, now), step)
 

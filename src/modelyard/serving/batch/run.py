@@ -20,7 +20,6 @@ import polars as pl
 
 from modelyard.core import Place, Problem, ProjectId
 from modelyard.data.csv_types import not_a_number
-from modelyard.data.store import TableStore
 from modelyard.prepare.values import ValueKind
 from modelyard.serving.batch.rules import content_of, key_of, parts_of, rows_of_part
 from modelyard.serving.batch.sources import Source, open_source
@@ -39,11 +38,6 @@ Progress = Callable[[float, str], None]
 
 class Ports(ScorePorts, Protocol):
     """What a batch needs of the platform."""
-
-    @property
-    def lake(self) -> TableStore:
-        """The lake."""
-        ...
 
     @property
     def place(self) -> Callable[[str], Place]:
@@ -85,7 +79,7 @@ def score_all(ports: Ports, actor: Actor, project: ProjectId, request: ScoreRequ
     mine = before if before is not None and before.job == work.job else None
     source = open_source(ports, actor, project, mine.source if mine else request.source, work.folder)
     reference = f"{mine.model}@{mine.version}" if mine else request.model
-    scorer = open_scorer(ports, actor, project, reference, work.folder)
+    scorer = open_scorer(ports, actor, project, reference, work.folder, mine.features if mine else ())
     scorer.require_free(source.schema)
     _require_numbers(source, scorer)
     now = _plan(source, scorer, request, work.job)
@@ -141,6 +135,7 @@ def _plan(source: Source, scorer: Scorer, request: ScoreRequest, job: str) -> Pl
         inputs=source.inputs,
         part_rows=rows_of_part(source.row_bytes),
         part_form=request.target.form,
+        features=scorer.join.versions if scorer.join else (),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from modelyard.core import Digest
+from modelyard.data import DatasetVersionId
 
 
 class SourceKind(Enum):
@@ -93,6 +94,7 @@ class Plan:
     inputs: tuple[Input, ...]  # in order
     part_rows: int
     part_form: PartForm
+    features: tuple[DatasetVersionId, ...] = ()  # the versions that the version's lookups read
 
 
 @dataclass(frozen=True)
