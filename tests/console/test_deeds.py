@@ -159,6 +159,14 @@ def test_a_run_shows_what_was_refused(own_site: Site) -> None:
     assert not own_site.page("train/runs/1").all("section", aria_labelledby="checks")
 
 
+def test_a_run_is_examined_at_the_press_of_a_button(own_site: Site) -> None:
+    answer = own_site.post("train/runs/2/examine")
+    assert answer.status_code == 303
+    [job] = find(own_site.platform, own_site.actor, project(own_site), kinds=["run.examine"]).items
+    assert answer.headers["location"].partition("?")[0].endswith(f"/jobs/{job.id}")
+    assert job.payload["run"] == get_run(own_site.platform, own_site.actor, project(own_site), "2").id
+
+
 def test_suggested_checks_are_taken_over_as_they_were_chosen_and_that_is_on_record(own_site: Site) -> None:
     assert not own_site.page("data/departures").all("section", aria_labelledby="suggested")
     form = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested")

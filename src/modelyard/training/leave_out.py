@@ -22,6 +22,7 @@ CONTROLS = 10
 SEEDS = 2  # where the trainer gives another model under another seed
 LEAST_FITS = SEEDS + FOLDS + SEEDS * (CONTROLS + 1)  # one slice can be measured, whatever the trainer
 MOST_LISTED = 1_000  # rows to relabel, and of each harmful slice to fix
+LISTED = ("row", "reason", "slices", "score", "label", "suggested")  # a key of one of these names is told as key.NAME
 PLACE = "_row"  # of a row in its dataset version, from 0; one of the names that no column of a dataset may have
 
 Fit = Callable[[pl.DataFrame, pl.DataFrame, int], Array]
@@ -177,7 +178,8 @@ def list_rows(ground: Ground, harmful: dict[str, NDArray[np.bool_]], values: Arr
     suggested = pl.Series("suggested", doubts.suggested)
     names = pl.Series("slices", ["; ".join(name for name, mask in harmful.items() if mask[n]) for n in range(rows.height)])
     worth_less = 1 - (np.argsort(np.argsort(values, kind="stable"), kind="stable") + 1) / len(values)
-    every = rows.select(*ground.roles.key, pl.col(PLACE).alias("row"), pl.col(label).alias("label")).with_columns(
+    key = [pl.col(name).alias(f"key.{name}" if name in LISTED else name) for name in ground.roles.key]
+    every = rows.select(*key, pl.col(PLACE).alias("row"), pl.col(label).alias("label")).with_columns(
         slices=names,
         suggested=(suggested.round() if dtype.is_integer() else suggested)
         .cast(pl.Int64 if dtype == pl.Boolean else dtype)
@@ -195,4 +197,4 @@ def list_rows(ground: Ground, harmful: dict[str, NDArray[np.bool_]], values: Arr
         )
         parts.append(fix.sort("score", "row", descending=[True, False]).head(MOST_LISTED))
         taken = pl.concat([taken, parts[-1]["row"]])
-    return pl.concat(parts).select(*ground.roles.key, "row", "reason", "slices", "score", "label", "suggested")
+    return pl.concat(parts).select(*every.columns[: len(key)], *LISTED)
