@@ -117,10 +117,9 @@ class Chance:
 
     def freedom_of(self, found: Difference) -> int:
         """Return the degrees of freedom of that standard error. Satterthwaite 1946."""
-        excess = self.excess_of(found)
-        whole = found.error**2 + excess
-        known = (self.controls - 1) * (whole / excess) ** 2 if excess else MOST_FREEDOM
-        return int(min(known, MOST_FREEDOM))
+        seen = (self.inflation * min(found.error, self.error)) ** 2  # the part whose size the controls have told
+        known = (self.controls - 1) * (self.error_of(found) ** 2 / seen) ** 2 if seen else MOST_FREEDOM
+        return int(min(max(known, self.controls - 1), MOST_FREEDOM))
 
     def tail_of(self, found: Difference) -> float:
         """Return how often chance makes a difference as large as this."""
