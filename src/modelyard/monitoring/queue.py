@@ -73,7 +73,7 @@ def ask(ports: Ports, actor: Actor, project: ProjectId, name: str, wish: Wish) -
         tx.monitors.add_queued(project, queued)
         fact = Fact("labels.asked", deployment.name, {"rows": len(queued), "by": wish.by.value})
         tx.events.add(project, [fact] if queued else [], actor=actor.member, at=now)
-    return chosen
+    return chosen.select("id", "time", "version", "answer", "reason", "score", *inputs)
 
 
 def choose(rows: pl.DataFrame, wish: Wish) -> pl.DataFrame:

@@ -18,7 +18,7 @@ def by_definition(features: np.ndarray, labels: np.ndarray, asked: int, neighbou
 
     def worth(rows: tuple[int, ...]) -> float:
         nearest = sorted(rows, key=lambda row: (distances[row], row))[:neighbours]
-        return sum(1 - abs(labels[row] - labels[asked]) for row in nearest) / neighbours
+        return float(sum(1 - abs(labels[row] - labels[asked]) for row in nearest)) / neighbours
 
     found = np.zeros(len(labels))
     for row in others:
