@@ -6,14 +6,29 @@ from importlib.resources import files
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from modelyard.console import data, doors, jobs, lineage, models, monitor, overview, project, react, serve, steps, train, try_it
+from modelyard.console import (
+    data,
+    doors,
+    jobs,
+    labelling,
+    lineage,
+    models,
+    monitor,
+    overview,
+    project,
+    react,
+    serve,
+    steps,
+    train,
+    try_it,
+)
 from modelyard.console.traffic import TrafficBook
 from modelyard.console.visits import Console
 from modelyard.wiring import Follower, Platform
 
 __all__ = ["mount"]
 
-ROOMS = (doors, overview, data, lineage, steps, train, models, try_it, serve, monitor, react, jobs, project)
+ROOMS = (doors, overview, data, lineage, steps, train, models, try_it, labelling, serve, monitor, react, jobs, project)
 KEY_BYTES = 32
 
 
