@@ -4,6 +4,7 @@ Only the models are not real: their answers are drawn from the truth with a skil
 reads (ledger, labels, windows, alerts, decisions, jobs) was written by the slices themselves.
 """
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,8 @@ from modelyard.training import (
     Trainer,
 )
 from modelyard.training.documents import environment, to_bytes
+from modelyard.training.examination import Control, Examination, SliceHarm
+from modelyard.training.examining import keep_examination
 from modelyard.training.service import (
     NewRun,
     Outputs,
@@ -62,6 +65,7 @@ from modelyard.training.service import (
 )
 from modelyard.training.service import finish as finish_training
 from modelyard.training.service import log as log_metrics
+from modelyard.training.slices import RowSlice, SliceKind
 from modelyard.wiring import Platform, open_platform, read_settings
 
 SPRING = datetime(2013, 4, 1, tzinfo=UTC)
@@ -203,6 +207,37 @@ def fill_training(made: Filled) -> None:
             log(ports, lease, [(made.clock(), "stdout", f"trial {run.trial}: fitted on 1,920 rows")])
             finish(ports, lease, {"run": run.id})
         advance_study(ports, actor, project, study.id)
+    keep_harm(made, trials[0])
+
+
+def keep_harm(made: Filled, run: Run) -> None:
+    """Keep what an examination of a run might have found: one harmful slice, one that is not, one not measured."""
+    doubtful = pl.DataFrame(
+        {"flight_id": ["f1", "f2"], "row": [7, 9], "reason": ["relabel", "fix"], "slices": ["", "no temp"],
+         "score": [0.97, 0.5], "label": [1, 0], "suggested": [0, None]}
+    )  # fmt: skip
+    buffer = io.BytesIO()
+    doubtful.write_parquet(buffer)
+    [rows] = made.platform.objects.put(made.id, [buffer.getvalue()])
+    slices = (
+        SliceHarm(RowSlice(SliceKind.NULL, "no temp", 80, column="temp"), 4.0, 0.0123, 0.004, 0.02, 0.003, True),
+        SliceHarm(
+            RowSlice(SliceKind.VALUE, f"origin is {HOSTILE}", 60, column="origin", value=HOSTILE),
+            1.0,
+            -0.001,
+            -0.01,
+            0.008,
+            1.0,
+        ),
+        SliceHarm(
+            RowSlice(SliceKind.RARE, "rare carrier", 25, column="carrier"), 0.2, told="not measured: more fits would reach it"
+        ),
+    )
+    found = Examination(
+        run.id, run.data, "log_loss", 1920, 480, 0.47, 1, 21, 1.2, (Control(70, -0.001, 0.001),), slices, 2, rows,
+        made.actor.member, made.clock(),
+    )  # fmt: skip
+    keep_examination(made.platform, made.actor, made.id, found)
 
 
 def end_run(made: Filled, run: Run, *, loss: float | None = None) -> Run:

@@ -9,9 +9,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from modelyard.core import PageRequest
 from modelyard.jobs import JobState, Progress
 from modelyard.jobs.service import find, submit
+from modelyard.monitoring.labels import labelled_rows
 from modelyard.registry.service import get_version
 from modelyard.tenancy.service import find_projects
 from tests.console.conftest import PROJECT, Site
+from tests.console.test_deeds import answer_anew, asked_of
 
 SERIOUS = ("serious", "critical")
 PAGES = (
@@ -19,8 +21,8 @@ PAGES = (
     "/data/weather/diff?before=1&after=2", "/lineage?of=file%3Aflights.csv", "/prepare",
     "/prepare/editor?data=departures@1&label=late&start=suggest",
     "/train", "/train/runs/1", "/train/compare?run=1&run=2",
-    "/models", "/models/delay", "/models/delay/1", "/serve", "/serve/delay", "/serve/delay/try", "/monitor",
-    "/monitor/arrivals", "/react", "/jobs", "/members", "/settings", "/search?q=delay",
+    "/models", "/models/delay", "/models/delay/1", "/serve", "/serve/delay", "/serve/delay/try", "/serve/delay/label",
+    "/monitor", "/monitor/arrivals", "/react", "/jobs", "/members", "/settings", "/search?q=delay",
 )  # fmt: skip
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}  # what a theme can change
 
@@ -184,3 +186,23 @@ def test_a_promotion_is_undone_by_one_click(browser: Browser, own_site: Site) ->
     expect(page.get_by_role("main").get_by_role("status")).to_contain_text("Undone")
     context.close()
     assert get_version(own_site.platform, own_site.actor, project, "delay@champion").number < before
+
+
+def test_predictions_are_labelled_by_clicks(browser: Browser, own_site: Site) -> None:
+    answer_anew(own_site)
+    context = signed_in(browser, own_site, bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{PROJECT}/serve/delay")
+    page.get_by_role("link", name="Label", exact=True).click()
+    page.get_by_role("button", name="Give me 20").click()
+    expect(page.get_by_role("main").get_by_role("status")).to_contain_text("20 more are yours")
+    first = asked_of(own_site)[0]
+    serious = [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+    page.get_by_role("button", name=f"Yes: {first}").click()
+    expect(page.get_by_role("button", name=f"Yes: {first}")).to_have_count(0)
+    expect(page.get_by_role("heading", name="What is the truth?")).to_contain_text("19 predictions are yours; 1 labelled")
+    context.close()
+    assert serious == []
+    project = find_projects(own_site.platform, own_site.actor)[0].id
+    known = labelled_rows(own_site.platform, project, "delay").filter(id=first)
+    assert known["label"].to_list() == [1.0]

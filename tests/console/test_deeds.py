@@ -4,12 +4,16 @@ import re
 
 import httpx
 import msgspec
+import polars as pl
 
 from modelyard.core import PageRequest
 from modelyard.data import CheckOutcome, quality
 from modelyard.jobs import JobState
 from modelyard.jobs.service import find
+from modelyard.monitoring.labels import labelled_rows
+from modelyard.monitoring.queue import find_queued
 from modelyard.registry.service import find_aliases, get_version
+from modelyard.serving.ledger import ledger_table
 from modelyard.serving.service import latest_revision
 from modelyard.tenancy.service import find_projects
 from modelyard.training import RunState
@@ -159,6 +163,14 @@ def test_a_run_shows_what_was_refused(own_site: Site) -> None:
     assert not own_site.page("train/runs/1").all("section", aria_labelledby="checks")
 
 
+def test_a_run_is_examined_at_the_press_of_a_button(own_site: Site) -> None:
+    answer = own_site.post("train/runs/2/examine")
+    assert answer.status_code == 303
+    [job] = find(own_site.platform, own_site.actor, project(own_site), kinds=["run.examine"]).items
+    assert answer.headers["location"].partition("?")[0].endswith(f"/jobs/{job.id}")
+    assert job.payload["run"] == get_run(own_site.platform, own_site.actor, project(own_site), "2").id
+
+
 def test_suggested_checks_are_taken_over_as_they_were_chosen_and_that_is_on_record(own_site: Site) -> None:
     assert not own_site.page("data/departures").all("section", aria_labelledby="suggested")
     form = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested")
@@ -180,3 +192,36 @@ def test_suggested_checks_are_taken_over_as_they_were_chosen_and_that_is_on_reco
     assert fact.data["added"][0] == "not_null(origin)"
     assert own_site.post("data/departures/checks", {"check.1": "{}"}).status_code == 400
     assert own_site.post("data/departures/checks", {"form_token": "wrong"}).status_code == 403
+
+
+def answer_anew(site: Site) -> None:
+    """Have the deployment answer thirty rows whose labels nobody knows yet."""
+    rows = labelled_rows(site.platform, project(site), "delay").tail(30).drop("label", "label_time")
+    fresh = rows.with_columns(pl.concat_str(pl.lit("new-"), "id").alias("id"), pl.col("input.wind_speed") + 0.05)
+    site.platform.lake.append(project(site), ledger_table("delay"), fresh, commit="fresh")
+
+
+def asked_of(site: Site) -> list[str]:
+    """Return the predictions that the visitor is asked about."""
+    body = site.page("serve/delay/label").one("section", aria_labelledby="asked").all("tbody")
+    return [row.one("th").attributes["title"] for row in body[0].all("tr")] if body else []
+
+
+def test_predictions_are_given_out_labelled_and_skipped_on_a_page(own_site: Site) -> None:
+    ports, actor, where = own_site.platform, own_site.actor, project(own_site)
+    answer_anew(own_site)
+    assert asked_of(own_site) == []
+    answer = own_site.post("serve/delay/label/ask", {"by": "uncertain"})
+    assert "20%20more" in answer.headers["location"]
+    first, second, third, *others = asked_of(own_site)
+    assert len(others) == 17
+    assert own_site.post("serve/delay/label", {"prediction": first, "value": "1"}).status_code == 303
+    own_site.post("serve/delay/label", {"prediction": second, "skip": "1"})
+    assert asked_of(own_site) == [third, *others]
+    labels = dict(labelled_rows(ports, where, "delay").select("id", "label").iter_rows())
+    assert (labels[first], labels[second]) == (1.0, None)
+    refused = own_site.post("serve/delay/label", {"prediction": third, "value": "late"})
+    assert (refused.status_code, "cannot be kept" in refused.text) == (400, True)
+    assert asked_of(own_site) == [third, *others]
+    assert own_site.post("serve/delay/label/ask", {"by": "guess"}).status_code >= 400
+    assert actor.member in {one.holder for one in find_queued(ports, actor, where, "delay")}

@@ -184,6 +184,18 @@ def test_a_run_shows_what_it_was_made_of(site: Site) -> None:
     assert "fitted on 1,920 rows" in page.one("log-tail").text
 
 
+def test_a_run_shows_what_harms_it_and_which_rows_to_look_at(site: Site) -> None:
+    harm = site.page("train/runs/1").one("section", aria_labelledby="harm")
+    worst, other, unmeasured = (row.text for row in harm.all("tbody")[0].all("tr"))
+    assert worst.startswith("no temp80")
+    assert worst.endswith("harmful")
+    assert HOSTILE in other
+    assert other.endswith("not shown to harm")
+    assert unmeasured.endswith("more fits would reach it")
+    assert [row.text for row in harm.all("tbody")[1].all("tr")] == ["relabel0.97f1710", "fix0.5no tempf290null"]
+    assert not site.page("train/runs/6").all("section", aria_labelledby="harm"), "it failed"
+
+
 def test_a_study_shows_its_best_trial(site: Site) -> None:
     [study] = links(site, "train", r"/train/studies/")
     page = site.page(study)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelyard.adapters.delta import DeltaLake
 from modelyard.adapters.file import FileObjects
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.adapters.sql import SqlMetadata, SqlTransaction
@@ -32,6 +33,7 @@ class Ports:
     clock: ManualClock
     ids: IdMaker
     objects: FileObjects
+    lake: DeltaLake
     metadata: SqlMetadata
     framework: Callable[[str], Framework]
 
@@ -62,7 +64,8 @@ def place(tmp_path: Path) -> Place:
     metadata = SqlMetadata(f"sqlite:///{tmp_path / 'metadata.sqlite'}")
     metadata.upgrade()
     clock = ManualClock(datetime(2013, 4, 1, tzinfo=UTC))
-    ports = Ports(clock, IdMaker(clock), FileObjects(tmp_path / "objects"), metadata, lambda name: OnnxFramework())
+    objects, lake = FileObjects(tmp_path / "objects"), DeltaLake(tmp_path / "lake")
+    ports = Ports(clock, IdMaker(clock), objects, lake, metadata, lambda name: OnnxFramework())
     actor, _ = bootstrap(ports)
     project = create_project(ports, actor, "flights").id
     package = build(ports.objects, project, tmp_path / "v1", 1)

@@ -11,10 +11,13 @@ from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Digest, Page, Problem
 from modelyard.data import Split
 from modelyard.data.service import get_version
+from modelyard.jobs import Job
 from modelyard.jobs.service import cancel
 from modelyard.training import MetricPoint, Recipe, Run, RunId, RunState, Space, Study, StudyId
 from modelyard.training.conditions import parse_where
 from modelyard.training.documents import trainer_from_json
+from modelyard.training.examination import Examination
+from modelyard.training.examining import find_examinations, request_examination
 from modelyard.training.service import (
     NewRun,
     find_runs,
@@ -41,6 +44,14 @@ class WantedRun:
     experiment: str | None = None
     source: Digest | None = None
     split: Split | None = None  # None: the trainer's
+
+
+@dataclass(frozen=True)
+class WantedExamination:
+    """What an examination may take."""
+
+    slices: int = 20
+    fits: int = 60
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,18 @@ def cancel_run(call: InProject, run: str) -> Run:
     if found.job is not None:
         cancel(call.platform, call.actor, call.project, found.job)
     return get_run(call.platform, call.actor, call.project, run)
+
+
+@router.post("/runs/{run}/examinations", status_code=202)
+def examine_run(call: InProject, run: str, new: WantedExamination) -> Job:
+    """Queue the examination of what data defects do to a run's model; the job's result names what it found."""
+    return request_examination(call.platform, call.actor, call.project, run, slices=new.slices, fits=new.fits)
+
+
+@router.get("/runs/{run}/examinations")
+def examinations(call: InProject, run: str) -> list[Examination]:
+    """Return what the examinations of a run found, newest first."""
+    return find_examinations(call.platform, call.actor, call.project, run)
 
 
 @router.get("/runs/{run}/metrics/{name}")

@@ -14,8 +14,9 @@ from modelyard.api.callers import Call, InProject, PageQuery
 from modelyard.api.data import frame_response
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, from_text
-from modelyard.monitoring import Label
+from modelyard.monitoring import Label, QueuedRow
 from modelyard.monitoring.labels import add_labels, labelled_rows
+from modelyard.monitoring.queue import Wish, ask, find_queued, skip
 from modelyard.reactions import Decision
 from modelyard.reactions.service import push
 from modelyard.serving import Deployment, Revision, Rollout
@@ -99,6 +100,13 @@ class NewLabels:
     predictions: tuple[str, ...]
     values: tuple[float, ...]
     times: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Predictions that somebody cannot tell the truth about."""
+
+    predictions: tuple[str, ...]
 
 
 @router.get("/catalogue")
@@ -209,6 +217,24 @@ def take_labels(call: InProject, name: str, new: NewLabels) -> dict[str, int]:
     rows = zip(new.predictions, new.values, times, strict=True)
     labels = [Label(prediction, value, at, now) for prediction, value, at in rows]
     return {"labels": add_labels(call.platform, call.actor, call.project, name, labels)}
+
+
+@router.post("/projects/{project}/deployments/{name}/queue")
+def ask_for_labels(call: InProject, name: str, wish: Wish) -> Response:
+    """Return predictions to label as Arrow IPC, and hold them for the caller."""
+    return frame_response(ask(call.platform, call.actor, call.project, name, wish))
+
+
+@router.get("/projects/{project}/deployments/{name}/queue")
+def queue(call: InProject, name: str) -> list[QueuedRow]:
+    """Return who was asked about which predictions, and what came of it."""
+    return find_queued(call.platform, call.actor, call.project, name)
+
+
+@router.post("/projects/{project}/deployments/{name}/queue/skipped")
+def skip_labels(call: InProject, name: str, told: Skipped) -> dict[str, int]:
+    """Say that the caller cannot tell."""
+    return {"skipped": skip(call.platform, call.actor, call.project, name, told.predictions)}
 
 
 @router.get("/projects/{project}/deployments/{name}/predictions")

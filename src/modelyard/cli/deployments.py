@@ -136,7 +136,7 @@ def add_labels(
     project: ProjectName = None,
     as_json: Json = False,
 ) -> None:
-    """Send the truth about predictions, by id: late, twice and out of order as it comes."""
+    """Send the truth about predictions, by id: late, twice and out of order as it comes. Rows without a value are left out."""
     import polars as pl
 
     from modelyard.cli.frames import read_frame
@@ -146,6 +146,7 @@ def add_labels(
     for column in (id_column, value, *([time] if time else [])):
         if column not in rows.columns:
             raise missing("column", column, rows.columns, "--id, --value and --time name the columns")
+    rows = rows.drop_nulls(value)
     times = None
     if time:
         at = rows[time]
@@ -154,6 +155,62 @@ def add_labels(
     values = rows[value].cast(pl.Float64).to_list()
     taken = open_project(project).deployment(deployment).labels(rows[id_column].cast(pl.String).to_list(), values, times)
     show({"labels": taken}, as_json)
+
+
+@command(
+    label,
+    "queue",
+    "yard label queue churn --rows 200 --out to-label.csv",
+    "yard label queue churn --by disputed --random-share 0.5 --newest 7d --out to-label.csv",
+)
+def queue(
+    deployment: Name,
+    *,
+    rows: Annotated[int, typer.Option(help="How many to ask for.")] = 200,
+    by: Annotated[str, typer.Option(help="uncertain, disputed or random.")] = "uncertain",
+    random_share: Annotated[float, typer.Option(help="How much of them is drawn at random from all.")] = 0.2,
+    newest: Annotated[str | None, typer.Option(metavar="SPAN", help="Only the newest ones, as in 7d.")] = None,
+    hold: Annotated[str, typer.Option(metavar="SPAN", help="Nobody else is given these rows for so long.")] = "7d",
+    out: Annotated[Path | None, typer.Option(help="Write them to a file, with an empty column `value` to fill in.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Give out predictions whose labels teach most: fill in `value`, then yard label add DEPLOYMENT FILE."""
+    from datetime import UTC, datetime, timedelta
+
+    import polars as pl
+
+    from modelyard.cli.frames import form_of, write_frame
+    from modelyard.core.spans import span_s
+
+    if out is not None:
+        form_of(out)  # before rows are held
+    since = None if newest is None else datetime.now(UTC) - timedelta(seconds=span_s(newest))
+    asked = open_project(project).deployment(deployment)
+    found = asked.label_queue(rows, by=by, random_share=random_share, since=since, hold=hold)
+    if out is None:
+        show(found.to_dicts(), as_json, found.columns)
+        return
+    write_frame(found.select("id", pl.lit(None, dtype=pl.Float64).alias("value"), pl.exclude("id")), out)
+    show({"file": str(out), "rows": found.height}, as_json)
+
+
+@command(label, "skip", "yard label skip churn 01jc2m… 01jc2n…")
+def skip(
+    deployment: Name,
+    ids: Annotated[list[str], typer.Argument(help="Ids of predictions.")],
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Say that the truth about predictions cannot be told; nobody is asked again."""
+    show({"skipped": open_project(project).deployment(deployment).skip(ids)}, as_json)
+
+
+@command(label, "list", "yard label list churn", "yard label list churn --json")
+def list_queued(deployment: Name, project: ProjectName = None, as_json: Json = False) -> None:
+    """Show who was asked about which predictions, and what came of it."""
+    found = open_project(project).deployment(deployment).queued()
+    show(found, as_json, ["prediction", "reason", "score", "state", "holder", "held_until"])
 
 
 def _weights(texts: Sequence[str]) -> dict[int, int]:

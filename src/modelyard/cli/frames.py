@@ -24,7 +24,7 @@ def read_frame(path: Path) -> "pl.DataFrame":
     if not path.is_file():
         raise file_missing(path)
     try:
-        match _form(path):
+        match form_of(path):
             case ".csv":
                 return pl.read_csv(path, try_parse_dates=True, infer_schema_length=None)
             case ".parquet":
@@ -39,7 +39,7 @@ def read_frame(path: Path) -> "pl.DataFrame":
 
 def write_frame(frame: "pl.DataFrame", path: Path) -> None:
     """Write rows to a file, by its ending. Problem `file.invalid` for another ending, `file.unavailable` where it cannot be."""
-    form = _form(path)
+    form = form_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         match form:
@@ -62,7 +62,8 @@ def file_missing(path: Path) -> Problem:
     return Problem("file.missing", f"There is no file {path}", f"did you mean '{near[0]}'?" if near else "")
 
 
-def _form(path: Path) -> str:
+def form_of(path: Path) -> str:
+    """Return a file's ending. Problem `file.invalid` for one that no form of rows has."""
     form = path.suffix.lower()
     if form not in FORMS:
         raise Problem(

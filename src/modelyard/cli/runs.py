@@ -1,5 +1,6 @@
 """`yard run`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,16 @@ from modelyard.cli.session import open_project
 noun = group("Runs: one training each.")
 
 RUN = ["number", "experiment", "kind", "state", "recipe.params", "metrics", "created_at"]
+HARM = {
+    "slice.name": "slice",
+    "slice.rows": "rows",
+    "gain": "gain",
+    "low": "low",
+    "high": "high",
+    "p_value": "p",
+    "harmful": "harmful",
+    "told": "told",
+}
 Number = Annotated[str, typer.Argument(help="The run's number or id.")]
 File = Annotated[str, typer.Argument(metavar="FILE:FUNCTION", help="A trainer in a file of yours, as in train.py:train.")]
 Data = Annotated[str, typer.Option(help="A dataset version, as in flights@3 or flights@latest.")]
@@ -82,6 +93,33 @@ def show_run(number: Number, project: ProjectName = None, as_json: Json = False)
 def cancel(number: Number, project: ProjectName = None, as_json: Json = False) -> None:
     """Ask a run to stop."""
     show(open_project(project).run(number).cancel().record, as_json)
+
+
+@command(noun, "examine", "yard run examine 12", "yard run examine 12 --slices 40 --fits 120 --rows doubtful.csv")
+def examine(
+    number: Number,
+    *,
+    slices: Annotated[int, typer.Option(help="How many slices to measure at most, the most suspicious first.")] = 20,
+    fits: Annotated[int, typer.Option(help="How often to train at most.")] = 60,
+    rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows to fix or relabel there.")] = None,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what data defects do to a run's model, and list the rows to fix or relabel."""
+    from modelyard.cli.frames import form_of, write_frame
+
+    if rows is not None:
+        form_of(rows)  # before the work is done
+    found = open_project(project).run(number).examine(slices=slices, fits=fits)
+    if rows is not None:
+        write_frame(found.rows(), rows)
+    if as_json:
+        show(found.record, True)
+        return
+    show(found.slices, False, HARM)
+    loss = f"{found.record.loss.replace('_', ' ')} on {found.record.held_out:,} held-out rows"
+    say(f"{loss}: {found.record.held_out_loss:.6g}; gain: how far it falls without the slice")
+    say(f"{found.record.listed:,} rows to fix or relabel" + (f": {rows}" if rows else "; see them by --rows FILE"))
 
 
 @command(noun, "compare", "yard run compare 12 14 15")

@@ -52,10 +52,11 @@ def test_the_commands_of_the_design_are_there() -> None:
     told = """up demo doctor init settings score exits; project list create;
         lineage show export;
         dataset add list show checks snapshot follow append versions diff report export sample quarantine;
-        pipeline list show save python try run; run start list show cancel compare;
+        pipeline list show save python try run; run start list show cancel examine compare;
         study start list show; model list show register import combine evaluate promote
             approve break-glass gate best;
-        deployment create list show roll-back push canary split shadow shadows; stream start; label add; monitor list show;
+        deployment create list show roll-back push canary split shadow shadows; stream start;
+            label add queue skip list; monitor list show;
         alert list; policy list apply;
         decision list show undo; job list show logs cancel retry; schedule list; token create list limit revoke;
         member add list; worker start"""

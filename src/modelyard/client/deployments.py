@@ -1,5 +1,6 @@
 """Deployments: predictions through the gateway, labels, monitors, and the way from one version to the next."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from modelyard.client.monitors import MonitorClient, drift, performance
 from modelyard.client.tensors import Rows, nested, tensors_of
 from modelyard.core import Problem, to_text
 from modelyard.core.spans import span_s
-from modelyard.monitoring import Monitor, MonitorTest
+from modelyard.monitoring import Monitor, MonitorTest, QueuedRow
 from modelyard.reactions import Decision
 from modelyard.serving import Deployment, Revision, Rollout
 from modelyard.serving.shadow import ShadowDiff
@@ -127,6 +128,47 @@ class DeploymentClient:
             }
             taken += self._connection.post(f"{self._path}/labels", dict[str, int], body)["labels"]
         return taken
+
+    def label_queue(
+        self,
+        rows: int = 200,
+        *,
+        by: str = "uncertain",
+        random_share: float = 0.2,
+        since: datetime | None = None,
+        hold: str = "7d",
+    ) -> pl.DataFrame:
+        """Return predictions whose labels teach most, and hold them: until then nobody else is given the same ones.
+
+        Columns: `id`, `time`, `version`, `answer`, `reason`, `score` and the inputs as `input.NAME`. Send what is found out by
+        `labels`, and `skip` what cannot be told.
+
+        Parameters
+        ----------
+        by
+            `uncertain`: the answer was a close call, or of a number a shadow's is far off; `disputed`: a shadow answered
+            otherwise; `random`.
+        random_share
+            Of the rows, drawn from all of them: an error rate that is estimated from these is not biased by the others.
+        since
+            Event time; None: of all time.
+
+        Raises
+        ------
+        Problem
+            `queue.refused` where nothing tells which answers are uncertain or disputed; `queue.invalid`.
+        """
+        body = {"rows": rows, "by": by, "random_share": random_share, "hold_s": span_s(hold), **_span(since, None)}
+        return pl.read_ipc(io.BytesIO(self._connection.send("POST", f"{self._path}/queue", json=body).content))
+
+    def skip(self, ids: Sequence[str]) -> int:
+        """Say that the truth about predictions cannot be told; nobody is asked again. Problem `queue.missing`."""
+        body = {"predictions": [str(one) for one in ids]}
+        return self._connection.post(f"{self._path}/queue/skipped", dict[str, int], body)["skipped"]
+
+    def queued(self) -> list[QueuedRow]:
+        """Return who was asked about which predictions, and what came of it."""
+        return self._connection.get(f"{self._path}/queue", list[QueuedRow])
 
     def monitor(
         self,

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from modelyard.client.connection import Connection, part
 from modelyard.client.objects import download
 from modelyard.client.waiting import wait_for_job
 from modelyard.core import Problem
-from modelyard.jobs import LogLine
+from modelyard.jobs import Job, LogLine
 from modelyard.jobs.rules import problem_from_json
 from modelyard.training import MetricPoint, Run, RunState
+from modelyard.training.examination import Examination, SliceHarm
 
 
 class RunClient:
@@ -85,6 +88,30 @@ class RunClient:
             raise Problem("artifact.missing", f"Run {self.number} has no artifact '{name}'", f"there is {known}")
         return download(self._connection, self._project, self.record.artifacts[name])
 
+    def examine(self, *, slices: int = 20, fits: int = 60, timeout_s: float | None = None) -> "ExaminationClient":
+        """Measure what data defects do to its model, by fitting it again without the rows that have them; wait for the figures.
+
+        Parameters
+        ----------
+        slices
+            How many slices of its rows are measured at most, the most suspicious ones.
+        fits
+            How often the trainer is called at most.
+
+        Raises
+        ------
+        Problem
+            `examination.refused` for a run that is not finished, or whose answers have no loss; `examination.invalid`.
+        """
+        job = self._connection.post(f"{self._path}/examinations", Job, {"slices": slices, "fits": fits})
+        wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}", timeout_s=timeout_s)
+        return self.examinations()[0]
+
+    def examinations(self) -> "list[ExaminationClient]":
+        """Return what its examinations found, newest first."""
+        found = self._connection.get(f"{self._path}/examinations", list[Examination])
+        return [ExaminationClient(self._connection, self._project, one) for one in found]
+
     @property
     def show(self) -> str:
         """The run in a few lines, for people."""
@@ -99,6 +126,33 @@ class RunClient:
     def __repr__(self) -> str:
         """Return number and state."""
         return f"<run {self.number} of {self.record.experiment}: {self.record.state.value}>"
+
+
+class ExaminationClient:
+    """What an examination of a run found: `record`."""
+
+    def __init__(self, connection: Connection, project: str, record: Examination) -> None:
+        self.record = record
+        self._connection = connection
+        self._project = project
+
+    @property
+    def slices(self) -> tuple[SliceHarm, ...]:
+        """The slices: harmful ones first, then by how far the held-out loss falls without them."""
+        return self.record.slices
+
+    @property
+    def harmful(self) -> tuple[SliceHarm, ...]:
+        """The slices that make the model worse."""
+        return tuple(one for one in self.record.slices if one.harmful)
+
+    def rows(self) -> pl.DataFrame:
+        """Return the rows to fix or relabel: the key, `row`, `reason`, `slices`, `score`, `label`, `suggested`."""
+        return pl.read_parquet(download(self._connection, self._project, self.record.rows))
+
+    def __repr__(self) -> str:
+        """Return how many slices are harmful."""
+        return f"<examination: {len(self.harmful)} of {len(self.slices)} slices harmful, {self.record.listed} rows listed>"
 
 
 def read_logs(connection: Connection, job: str) -> list[LogLine]:

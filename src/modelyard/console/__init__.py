@@ -11,6 +11,7 @@ from modelyard.console import (
     doors,
     editor,
     jobs,
+    labelling,
     lineage,
     models,
     monitor,
@@ -28,7 +29,7 @@ from modelyard.wiring import Follower, Platform
 
 __all__ = ["mount"]
 
-ROOMS = (doors, overview, data, lineage, editor, steps, train, models, try_it, serve, monitor, react, jobs, project)
+ROOMS = (doors, overview, data, lineage, editor, steps, train, models, try_it, labelling, serve, monitor, react, jobs, project)
 KEY_BYTES = 32
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
+import polars as pl
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from markupsafe import Markup
@@ -16,20 +17,23 @@ from markupsafe import Markup
 from modelyard.console.charts import Dot, best_so_far, scatter
 from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.outcomes import Outcome, outcome_of
-from modelyard.console.rendering import PageRoute
+from modelyard.console.rendering import PageRoute, see_other
 from modelyard.console.telling import figure, value, words
-from modelyard.console.visits import InProject, Visit
+from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import Digest, PageRequest, Problem
 from modelyard.data import CheckOutcome, DatasetVersion, Severity
 from modelyard.jobs import LogLine
 from modelyard.jobs.service import logs
-from modelyard.training import Direction, Run, RunId, RunState, Study, StudyId
+from modelyard.training import Direction, Run, RunId, RunKind, RunState, Study, StudyId
 from modelyard.training.conditions import parse_where
+from modelyard.training.examination import Examination
+from modelyard.training.examining import find_examinations, request_examination
 from modelyard.training.metrics import DIRECTIONS
 from modelyard.training.service import find_runs, find_studies, get_run, get_study, metric_points
 
 router = APIRouter(prefix="/projects/{project}/train", route_class=PageRoute, include_in_schema=False)
 SHOWN_METRICS = 4
+DOUBTFUL = 50
 SHOWN_STUDIES = 8
 MOST_COMPARED = 20
 CHARTED = 8
@@ -118,6 +122,9 @@ class RunPage:
     refit_of: Run | None
     traceback: str
     outcomes: tuple[Outcome, ...]  # of the trainer's checks on the rows of the run
+    examinable: bool
+    examination: Examination | None  # the newest
+    doubtful: tuple[Mapping[str, Any], ...]  # the first rows to fix or relabel
 
 
 @dataclass(frozen=True)
@@ -272,6 +279,7 @@ def build_run(visit: Visit, ref: str) -> RunPage:
             [data] = tx.datasets.get_versions(project, [run.data])
         except Problem:
             data = None
+    examination = next(iter(find_examinations(platform, actor, project, run.id)), None)
     ended = run.finished_at or platform.clock()
     traceback = ((run.problem or {}).get("detail") or {}).get("traceback", "")
     return RunPage(
@@ -287,7 +295,16 @@ def build_run(visit: Visit, ref: str) -> RunPage:
         refit_of=get_run(platform, actor, project, run.refit_of) if run.refit_of else None,
         traceback="\n".join(map(str, traceback)) if isinstance(traceback, list) else str(traceback),
         outcomes=_outcomes(visit, run),
+        examinable=run.state is RunState.FINISHED and run.kind is not RunKind.REFIT,
+        examination=examination,
+        doubtful=() if examination is None else _doubtful(visit, examination),
     )
+
+
+def _doubtful(visit: Visit, examination: Examination) -> tuple[Mapping[str, Any], ...]:
+    [content] = visit.platform.objects.get(visit.project.id, [examination.rows])
+    rows = pl.read_parquet(content, n_rows=DOUBTFUL)
+    return tuple(rows.select("reason", "score", "slices", pl.exclude("reason", "score", "slices")).iter_rows(named=True))
 
 
 def _outcomes(visit: Visit, run: Run) -> tuple[Outcome, ...]:
@@ -372,6 +389,13 @@ def compare(visit: InProject, run: Annotated[list[str] | None, Query()] = None) 
 def one_run(visit: InProject, ref: RunId) -> Response:
     """Show one run."""
     return show(visit, "run.html", lambda: build_run(visit, ref))
+
+
+@router.post("/runs/{ref}/examine")
+def examine_run(visit: InProject, ref: str, _fields: Fields) -> Response:
+    """Queue the examination of a run."""
+    job = request_examination(visit.platform, visit.actor, visit.project.id, ref)
+    return see_other(f"{base_of(visit.project)}/jobs/{job.id}", "It is examined; what is found will be on the run's page.")
 
 
 @router.get("/studies/{study}")

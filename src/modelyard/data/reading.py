@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
@@ -96,10 +97,25 @@ def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFr
     Only the commits of recorded versions are read: what a killed or overtaken writer left in the table stays unseen.
     """
     batches = batches_until(ports, project, version)
-    rows = read_batches(ports, batches, version)
-    if any(one.replaced for one in batches):
-        rows = rows.unique(find_dataset(ports, project, version.name).key, keep="last", maintain_order=True)
-    return rows
+    return _standing(ports, project, batches, read_batches(ports, batches, version))
+
+
+def read_with_batches(ports: Ports, project: ProjectId, version: DatasetVersion, column: str) -> pl.DataFrame:
+    """Return the version's rows as `read` does, with the number of the version that each came with in a column of this name."""
+    batches = batches_until(ports, project, version)
+    before = [0, *(one.rows for one in batches)]
+    came = [one.rows - held + one.replaced for one, held in zip(batches, before, strict=False)]
+    numbers = pl.Series(column, np.repeat([one.number for one in batches], came), dtype=pl.Int64)
+    rows = read_batches(ports, batches, version).collect().with_columns(numbers)
+    return _standing(ports, project, batches, rows.lazy()).collect()
+
+
+def _standing(ports: Ports, project: ProjectId, batches: Sequence[DatasetVersion], rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows of batches less those that later ones replaced."""
+    if not any(one.replaced for one in batches):
+        return rows
+    key = find_dataset(ports, project, batches[-1].name).key
+    return rows.unique(key, keep="last", maintain_order=True)
 
 
 def batches_until(ports: Ports, project: ProjectId, version: DatasetVersion) -> list[DatasetVersion]:

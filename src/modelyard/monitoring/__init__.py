@@ -11,6 +11,9 @@ from modelyard.monitoring.types import (
     Monitor,
     MonitorId,
     MonitorTest,
+    QueuedRow,
+    QueueReason,
+    QueueState,
     Window,
 )
 
@@ -26,5 +29,8 @@ __all__ = [
     "MonitorStore",
     "MonitorTest",
     "MonitoringTransaction",
+    "QueueReason",
+    "QueueState",
+    "QueuedRow",
     "Window",
 ]

@@ -4,8 +4,9 @@ The truth of a prediction is its label received last. A label sent twice counts 
 waits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Protocol
@@ -16,7 +17,7 @@ from modelyard.core import Clock, IdMaker, ObjectStore, Problem, ProjectId
 from modelyard.data import Stretch, TableStore
 from modelyard.events import Fact
 from modelyard.monitoring.store import MonitoringTransaction
-from modelyard.monitoring.types import Label
+from modelyard.monitoring.types import Label, QueueState
 from modelyard.serving.ledger import read_ledger
 from modelyard.serving.service import get_deployment
 from modelyard.tenancy import Actor, authorise
@@ -88,9 +89,17 @@ def add_labels(ports: Ports, actor: Actor, project: ProjectId, deployment: str, 
     commit = ports.ids("labels")
     ports.lake.append(project, label_table(deployment), pl.DataFrame(columns, schema=SCHEMA), commit=commit)
     with ports.transaction() as tx:
+        settle(tx, project, deployment, {label.prediction for label in labels}, ports.clock())
         fact = Fact("labels.added", deployment, {"labels": len(labels)})
         tx.events.add(project, [fact], actor=actor.member, at=ports.clock())
     return len(labels)
+
+
+def settle(tx: MonitoringTransaction, project: ProjectId, deployment: str, predictions: Collection[str], now: datetime) -> None:
+    """Take predictions out of the queue of labels, whoever labelled them."""
+    known = tx.monitors.queued(project, deployment, states=[QueueState.OPEN])
+    done = [replace(one, state=QueueState.LABELLED, ended_at=now) for one in known if one.prediction in predictions]
+    tx.monitors.add_queued(project, done)
 
 
 def read_labels(ports: Ports, project: ProjectId, deployment: str, *, since: datetime | None = None) -> pl.LazyFrame:

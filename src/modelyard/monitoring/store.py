@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from modelyard.core import Page, PageRequest, ProjectId
-from modelyard.monitoring.types import Alert, AlertId, AlertKind, Monitor, MonitorId, Window
+from modelyard.monitoring.types import Alert, AlertId, AlertKind, Monitor, MonitorId, QueuedRow, QueueState, Window
 from modelyard.serving import ServingTransaction
 
 
 class MonitorStore(Protocol):
-    """Monitors, their windows, alerts."""
+    """Monitors, their windows, alerts, and the queue of labels."""
 
     def add(self, project: ProjectId, monitors: Sequence[Monitor]) -> None:
         """Insert; Problem `monitor.exists` on a taken name."""
@@ -45,11 +45,19 @@ class MonitorStore(Protocol):
         """Return alerts, newest first."""
         ...
 
+    def add_queued(self, project: ProjectId, rows: Sequence[QueuedRow]) -> None:
+        """Insert or replace by deployment and prediction."""
+        ...
+
+    def queued(self, project: ProjectId, deployment: str, *, states: Sequence[QueueState] = ()) -> list[QueuedRow]:
+        """Return a deployment's, by prediction."""
+        ...
+
 
 class MonitoringTransaction(ServingTransaction, Protocol):
     """The part of a transaction that this slice needs."""
 
     @property
     def monitors(self) -> MonitorStore:
-        """Monitors, windows, alerts."""
+        """Monitors, windows, alerts, the queue of labels."""
         ...

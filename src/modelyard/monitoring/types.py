@@ -92,3 +92,35 @@ class Label:
     value: float
     time: datetime  # event time of the truth
     received_at: datetime
+
+
+class QueueReason(Enum):
+    """Why the truth about a prediction is asked."""
+
+    UNCERTAIN = "uncertain"  # the answer was a close call
+    DISPUTED = "disputed"  # a shadow answered otherwise
+    RANDOM = "random"  # drawn from all: what is estimated from these is not biased by the others
+
+
+class QueueState(Enum):
+    """Where a row of the queue stands."""
+
+    OPEN = "open"  # somebody holds it, or did until the hold lapsed
+    LABELLED = "labelled"  # its label came, from whoever
+    SKIPPED = "skipped"  # somebody could not tell; it is not asked again
+
+
+@dataclass(frozen=True)
+class QueuedRow:
+    """A prediction whose truth is asked of somebody."""
+
+    project: ProjectId
+    deployment: str
+    prediction: str
+    reason: QueueReason
+    score: float  # the higher, the more is learnt: see `label_queue`
+    state: QueueState
+    holder: str
+    held_until: datetime  # nobody else is asked before
+    asked_at: datetime
+    ended_at: datetime | None = None

@@ -18,7 +18,18 @@ from modelyard.data import (
     SplitKind,
 )
 from modelyard.jobs import Job, JobId, JobState, Limits, Schedule
-from modelyard.monitoring import Alert, AlertId, AlertKind, Monitor, MonitorId, MonitorTest, Window
+from modelyard.monitoring import (
+    Alert,
+    AlertId,
+    AlertKind,
+    Monitor,
+    MonitorId,
+    MonitorTest,
+    QueuedRow,
+    QueueReason,
+    QueueState,
+    Window,
+)
 from modelyard.monitoring.drift import ColumnDrift
 from modelyard.prepare import PipelineVersion
 from modelyard.reactions import (
@@ -329,6 +340,12 @@ def alert(number: int = 1, of: ProjectId = FLIGHTS, *, kind: AlertKind = AlertKi
     """Return an alert of the monitor of that name."""
     id_, by = AlertId(f"alert_{number:04}"), MonitorId(f"monitor_{name}")
     return Alert(id_, of, by, name, "delay", kind, "brier", 1, NOON, "The loss rose.", {"wealth": 10_000.5})
+
+
+def queued_row(number: int = 1, of: ProjectId = FLIGHTS, *, state: QueueState = QueueState.OPEN) -> QueuedRow:
+    """Return a row of the label queue that Ann holds for a day."""
+    until = NOON + timedelta(days=1)
+    return QueuedRow(of, "delay", f"prediction_{number:04}", QueueReason.UNCERTAIN, 0.9, state, ANN, until, NOON)
 
 
 def policy(name: str = "loop", of: ProjectId = FLIGHTS) -> Policy:

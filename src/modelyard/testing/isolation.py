@@ -13,7 +13,7 @@ from modelyard.core import Page, PageRequest, Problem, ProblemKind, ProjectId
 from modelyard.data import Dataset, DatasetId, DatasetStore, DatasetVersion
 from modelyard.events import EventStore, Fact
 from modelyard.jobs import Job, JobState, JobStore, Schedule
-from modelyard.monitoring import Alert, Monitor, MonitorId, MonitorStore, Window
+from modelyard.monitoring import Alert, Monitor, MonitorId, MonitorStore, QueuedRow, Window
 from modelyard.prepare import PipelineStore, PipelineVersion
 from modelyard.reactions import (
     ActionKind,
@@ -70,6 +70,7 @@ class Things:
     monitor: Monitor
     window: Window
     alert: Alert
+    queued: QueuedRow
     policy: Policy
     decision: Decision
     fence: int = 0
@@ -100,6 +101,7 @@ def things_of(of: ProjectId, number: int) -> Things:
         monitor=replace(examples.monitor(of=of), id=monitor),
         window=replace(examples.window(1, of), monitor=monitor),
         alert=replace(examples.alert(number, of), monitor=monitor),
+        queued=examples.queued_row(number, of),
         policy=replace(examples.policy(of=of), id=PolicyId(f"policy_{number}")),
         decision=examples.decision(number, of, action=ActionKind.RETRAIN),
     )
@@ -140,6 +142,7 @@ READS: Mapping[str, Verb] = {
     "monitors.windows": lambda tx, project, its: tx.monitors.windows(project, its.monitor.id, PAGE),
     "monitors.get_alerts": lambda tx, project, its: tx.monitors.get_alerts(project, [its.alert.id]),
     "monitors.alerts": lambda tx, project, its: tx.monitors.alerts(project, PAGE, monitor=its.monitor.id),
+    "monitors.queued": lambda tx, project, its: tx.monitors.queued(project, its.queued.deployment),
     "policies.find": lambda tx, project, its: tx.policies.find(project),
     "policies.get_decisions": lambda tx, project, its: tx.policies.get_decisions(project, [its.decision.id]),
     "policies.decisions": lambda tx, project, its: tx.policies.decisions(project, PAGE, deployment="delay"),
@@ -180,6 +183,7 @@ WRITES: Mapping[str, Verb] = {
     "monitors.save": lambda tx, project, its: tx.monitors.save(project, [replace(its.monitor, state={"in": project})]),
     "monitors.add_windows": lambda tx, project, its: tx.monitors.add_windows(project, [its.window]),
     "monitors.add_alerts": lambda tx, project, its: tx.monitors.add_alerts(project, [its.alert]),
+    "monitors.add_queued": lambda tx, project, its: tx.monitors.add_queued(project, [its.queued]),
     "policies.save": lambda tx, project, its: tx.policies.save(project, [replace(its.policy, created_by=f"in {project}")]),
     "policies.add_decisions": lambda tx, project, its: tx.policies.add_decisions(project, [its.decision]),
     "policies.save_decisions": lambda tx, project, its: tx.policies.save_decisions(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from modelyard.core import PageRequest, Problem
-from modelyard.monitoring import AlertId, AlertKind, MonitorId
+from modelyard.monitoring import AlertId, AlertKind, MonitorId, QueueState
 from modelyard.reactions import Metadata
 from modelyard.testing import examples
 from modelyard.testing.examples import CHURN, FLIGHTS
@@ -82,3 +82,16 @@ class MonitorStoreContract(StoreContract):
             alarms = tx.monitors.alerts(FLIGHTS, PageRequest(), kinds=[AlertKind.ALARM]).items
         assert pages == [(examples.alert(3), notice), (examples.alert(1),)]
         assert [alert.id[-1] for alert in alarms] == ["4", "3", "1"]
+
+    def test_queued_rows_come_back_whole_are_replaced_and_picked_by_state(self, metadata: Metadata) -> None:
+        skipped = replace(examples.queued_row(2, state=QueueState.SKIPPED), ended_at=examples.NOON)
+        other = replace(examples.queued_row(1), deployment="another")
+        with metadata.transaction() as tx:
+            tx.monitors.add_queued(FLIGHTS, [examples.queued_row(3), examples.queued_row(2), examples.queued_row(1), other])
+            tx.monitors.add_queued(FLIGHTS, [skipped])
+            tx.monitors.add_queued(FLIGHTS, [])
+        with metadata.transaction() as tx:
+            assert tx.monitors.queued(FLIGHTS, "delay") == [examples.queued_row(1), skipped, examples.queued_row(3)]
+            assert tx.monitors.queued(FLIGHTS, "delay", states=[QueueState.SKIPPED, QueueState.LABELLED]) == [skipped]
+            assert tx.monitors.queued(FLIGHTS, "another", states=[QueueState.OPEN]) == [other]
+            assert tx.monitors.queued(FLIGHTS, "none") == []

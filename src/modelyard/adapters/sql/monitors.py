@@ -1,12 +1,12 @@
-"""Monitors, their windows, alerts."""
+"""Monitors, their windows, alerts, and the queue of labels."""
 
 from collections.abc import Sequence
 
 from modelyard.adapters.sql.session import Session
-from modelyard.adapters.sql.tables import ALERT, MONITOR, WINDOW
+from modelyard.adapters.sql.tables import ALERT, LABEL_QUEUE, MONITOR, WINDOW
 from modelyard.adapters.sql.typed_table import TypedTable
 from modelyard.core import Page, PageRequest, ProjectId
-from modelyard.monitoring import Alert, AlertId, AlertKind, Monitor, MonitorId, Window
+from modelyard.monitoring import Alert, AlertId, AlertKind, Monitor, MonitorId, QueuedRow, QueueState, Window
 
 
 class SqlMonitorStore:
@@ -17,6 +17,7 @@ class SqlMonitorStore:
         self._monitors = TypedTable(MONITOR, Monitor, "monitor")
         self._windows = TypedTable(WINDOW, Window, "window", key=("monitor", "start"))
         self._alerts = TypedTable(ALERT, Alert, "alert")
+        self._queued = TypedTable(LABEL_QUEUE, QueuedRow, "queued_row", key=("deployment", "prediction"))
 
     def add(self, project: ProjectId, monitors: Sequence[Monitor]) -> None:
         """Insert; Problem `monitor.exists` on a taken name."""
@@ -54,3 +55,14 @@ class SqlMonitorStore:
         if kinds:
             where.append(ALERT.c.kind.in_([kind.value for kind in kinds]))
         return self._alerts.page(self._session, project, page, *where)
+
+    def add_queued(self, project: ProjectId, rows: Sequence[QueuedRow]) -> None:
+        """Insert or replace by deployment and prediction."""
+        self._queued.put(self._session, project, rows)
+
+    def queued(self, project: ProjectId, deployment: str, *, states: Sequence[QueueState] = ()) -> list[QueuedRow]:
+        """Return a deployment's, by prediction."""
+        where = [LABEL_QUEUE.c.deployment == deployment]
+        if states:
+            where.append(LABEL_QUEUE.c.state.in_([state.value for state in states]))
+        return self._queued.find(self._session, project, *where, order=("prediction",))

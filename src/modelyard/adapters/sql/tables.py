@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Column, Double, ForeignKeyConstraint, Index, Int
 
 from modelyard.adapters.sql.columns import BIG, WORD, Instant, JsonText
 
-HEAD = "0003"  # the newest migration
+HEAD = "0004"  # the newest migration
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -339,6 +339,16 @@ ALERT = Table(
     word("kind"),
     body(),
     Index(None, "project", "monitor", "id"),
+)
+LABEL_QUEUE = Table(
+    "label_queue",
+    METADATA,
+    word("project", key=True),
+    word("deployment", key=True),
+    word("prediction", key=True),
+    word("state"),
+    body(),
+    Index(None, "project", "deployment", "state"),
 )
 
 POLICY = Table("policy", METADATA, word("project", key=True), word("name", key=True), body())

@@ -14,6 +14,7 @@ GROUP = "modelyard.steps"
 STEPS: Mapping[str, str] = {
     "run.train": "modelyard.runner.steps.train:run_training",
     "pipeline.run": "modelyard.runner.steps.prepared:run_pipeline",
+    "run.examine": "modelyard.runner.steps.examine:examine_run",
     "model.register": "modelyard.runner.steps.register:register_run",
     "model.import": "modelyard.runner.steps.foreign:import_model",
     "model.combine": "modelyard.runner.steps.combine:combine_versions",

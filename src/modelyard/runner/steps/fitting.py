@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.adapters import FRAMEWORK, names
-from modelyard.core import Digest, Problem, missing
+from modelyard.core import Digest, Problem, digest_bytes, digest_file, missing
 from modelyard.data import CheckOutcome, Dataset, DatasetVersion, Split, reading
 from modelyard.data.batch_findings import find_alone
 from modelyard.data.features import join_features, read_tables
@@ -22,7 +22,7 @@ from modelyard.data.quality.kinds import told_failures
 from modelyard.data.split import split_frame
 from modelyard.prepare import FittedPipeline, Transform, fit, load, user_code_boundary
 from modelyard.runner.context import StepContext
-from modelyard.training import Framework, MetricPoint, Run, RunId, Trainer
+from modelyard.training import Framework, MetricPoint, Recipe, Run, RunId, Trainer
 from modelyard.training.documents import to_bytes
 from modelyard.training.metrics import measure
 from modelyard.training.service import log
@@ -88,6 +88,32 @@ class RunHandle:
         self.context.progress(fraction, message)
 
 
+class UnrecordedHandle(RunHandle):
+    """What a trainer is given where its run has ended: it may log and keep as ever, and nothing of it is kept."""
+
+    def log(self, step: int | None = None, **metrics: float) -> None:
+        """Take metrics, and leave the run as it is."""
+
+    def put(self, name: str, content: bytes | Path) -> Digest:
+        """Return the content's digest."""
+        return digest_file(content) if isinstance(content, Path) else digest_bytes(content)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Leave it to the job to say how far it is: this fit is one of many."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A fitted model, the rows as it saw them, and its answers to those held out."""
+
+    model: object
+    framework: Framework
+    fitted: FittedPipeline
+    fit: Part
+    test: Part
+    answers: NDArray[np.float64]  # for the rows held out
+
+
 @dataclass(frozen=True)
 class Trained:
     """What one fit left."""
@@ -147,6 +173,49 @@ def fit_recipe(
     judged = [rows] if trainer.checks else []
     fit_rows, test_rows, *judged = with_features(context, run, trainer, dataset, [*frames, *judged])
     outcomes = _keep_promises(context, trainer, judged[0]) if judged else ()
+    handle = RunHandle(context, run.id, recipe.seed)
+    made = fit_model(context, handle, trainer, recipe, (fit_rows, test_rows), progress=progress)
+    path = context.scratch / f"{run.id}.model"
+    with user_code_boundary(f"the model of the trainer {trainer.name}", "return a fitted model"):
+        made.framework.save(made.model, path)
+    handle.put("model", path)
+    handle.put("pipeline", to_bytes(made.fitted.to_json()))
+    if outcomes:
+        handle.put("checks", msgspec.json.encode(outcomes))
+    handle.put("predictions", _predictions(made.test, made.answers, dataset.key))
+    return Trained(
+        model=made.model,
+        framework=made.framework,
+        fitted=made.fitted,
+        metrics=measure(made.test.y, made.answers) if made.answers.ndim == 1 else {},
+        artifacts={**handle.artifacts},
+        test=made.test,
+        answers=made.answers,
+    )
+
+
+def fit_model(
+    context: StepContext,
+    handle: RunHandle,
+    trainer: Trainer,
+    recipe: Recipe,
+    frames: tuple[pl.DataFrame, pl.DataFrame],
+    *,
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+) -> Made:
+    """Fit preparation and model on the first frame, and answer the second; only what the trainer keeps by `handle` is kept.
+
+    Parameters
+    ----------
+    frames
+        Raw rows with what the trainer looks up for them.
+
+    Raises
+    ------
+    Problem
+        As `fit_recipe` does, but for checks and lookups, of which nobody asks here.
+    """
+    fit_rows, test_rows = frames
     for part in frames:
         check_label(trainer, part)
     random.seed(recipe.seed)
@@ -154,32 +223,16 @@ def fit_recipe(
     progress(0.05, "fit the preparation")
     fitted = fit(trainer.pipeline, fit_rows, label=trainer.label)
     transform = Transform(fitted)
-    parts = [make_part(rows, transform, fitted, trainer.label) for rows in (fit_rows, test_rows)]
+    fit_part, test = (make_part(rows, transform, fitted, trainer.label) for rows in (fit_rows, test_rows))
     progress(0.2, f"train on {fit_rows.height:,} rows")
-    handle = RunHandle(context, run.id, recipe.seed)
     function = load(trainer.code)
     with user_code_boundary(f"the trainer {trainer.name}"):
-        model = function(handle, *parts, **recipe.params)
+        model = function(handle, fit_part, test, **recipe.params)
     progress(0.8, "measure and keep")
     framework = framework_of(context, model)
-    path = context.scratch / f"{run.id}.model"
     with user_code_boundary(f"the model of the trainer {trainer.name}", "return a fitted model"):
-        answers = framework.predict(model, parts[1].X) if len(parts[1]) else np.empty(0)
-        framework.save(model, path)
-    handle.put("model", path)
-    handle.put("pipeline", to_bytes(fitted.to_json()))
-    if outcomes:
-        handle.put("checks", msgspec.json.encode(outcomes))
-    handle.put("predictions", _predictions(parts[1], answers, dataset.key))
-    return Trained(
-        model=model,
-        framework=framework,
-        fitted=fitted,
-        metrics=measure(parts[1].y, answers) if answers.ndim == 1 else {},
-        artifacts={**handle.artifacts},
-        test=parts[1],
-        answers=answers,
-    )
+        answers = framework.predict(model, test.X) if len(test) else np.empty(0)
+    return Made(model, framework, fitted, fit_part, test, answers)
 
 
 def _keep_promises(context: StepContext, trainer: Trainer, rows: pl.DataFrame) -> tuple[CheckOutcome, ...]:
