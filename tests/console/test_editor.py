@@ -9,6 +9,7 @@ import pytest
 from modelyard.console.editor import MOST_CHARACTERS
 from modelyard.console.step_forms import COLUMN, PARAMETER
 from modelyard.console.telling import count
+from modelyard.data import quality
 from modelyard.data.service import append, create_dataset
 from modelyard.prepare import Code, FunctionStep, Pipeline, function_step, prep
 from modelyard.prepare.service import find_pipelines, load_pipeline, save_pipeline
@@ -180,6 +181,17 @@ def test_suggested_steps_and_those_of_a_model_are_begun_with(site: Site) -> None
     page = read(site.get(editor).text)
     assert "Every step works" in page.text
     assert all(step.fitted is None for step in document(page).steps)
+
+
+def test_what_a_pipeline_promises_of_its_rows_stays_with_it(own_site: Site) -> None:
+    project = find_projects(own_site.platform, own_site.actor)[0].id
+    promised = (quality.not_null("carrier"),)
+    steps = Pipeline((prep.drop("flight_id"),)).to_json()
+    save_pipeline(own_site.platform, own_site.actor, project, "kept", steps, checks=promised)
+    page = added(own_site, read(own_site.get(f"{BEGIN}&start=pipeline:kept@1").text), "log1p", {f"{COLUMN}distance": "on"})
+    assert press(own_site, page, "Save", {"save_as": "kept"}).status_code == 303
+    [saved] = find_pipelines(own_site.platform, own_site.actor, project)
+    assert (saved.number, saved.checks) == (2, promised)
 
 
 def test_a_function_is_shown_and_not_run(own_site: Site) -> None:

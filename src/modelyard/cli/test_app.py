@@ -52,7 +52,7 @@ def test_the_commands_of_the_design_are_there() -> None:
     told = """up demo doctor init settings score exits; project list create;
         lineage show export;
         dataset add list show checks snapshot follow append versions diff report export sample quarantine;
-        pipeline list show save python try run; run start list show cancel examine compare;
+        feature list show get publish; pipeline list show save python try run; run start list show cancel examine compare;
         study start list show; model list show register import combine evaluate promote
             approve break-glass gate best;
         deployment create list show roll-back push canary split shadow shadows; stream start;

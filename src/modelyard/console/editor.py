@@ -20,6 +20,7 @@ from modelyard.console.step_forms import StepForm, empty_fields, fields_of_step,
 from modelyard.console.telling import count, share, value
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest, Problem, canonical_json
+from modelyard.data import Check
 from modelyard.data.reading import find_version
 from modelyard.data.sample import sample_version
 from modelyard.data.service import get_dataset
@@ -295,6 +296,12 @@ def _draft(fields: Mapping[str, str]) -> Draft:
     return _checked(Draft(read_pipeline(document), data, label, rows, fields.get("name", "")))
 
 
+def _promised(visit: Visit, name: str) -> tuple[Check, ...]:
+    """Return what the saved pipeline that was begun with promises of its rows: the editor changes steps alone."""
+    found = find_pipelines(visit.platform, visit.actor, visit.project.id) if name else []
+    return next((one.checks for one in found if one.name == name), ())
+
+
 # The page
 
 
@@ -428,7 +435,8 @@ def edited(visit: InProject, fields: Fields) -> Response:
     if deed == "save":
         platform, actor, project = visit.platform, visit.actor, visit.project.id
         name, document = fields.get("save_as", "").strip(), draft.pipeline.to_json()
-        saved = save_pipeline(platform, actor, project, name, document, note=fields.get("note", "").strip())
+        checks = _promised(visit, draft.name)
+        saved = save_pipeline(platform, actor, project, name, document, checks=checks, note=fields.get("note", "").strip())
         path = f"{base_of(visit.project)}/prepare/pipelines/{quote(saved.name, safe='')}/{saved.number}"
         return see_other(path, f"It is {saved.name} v{saved.number}.")
     draft, trouble = changed(draft, deed, fields)
