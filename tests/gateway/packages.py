@@ -18,11 +18,12 @@ from modelyard.adapters.onnx import OnnxFramework
 from modelyard.adapters.sklearn import SklearnFramework
 from modelyard.core import Digest, ProjectId, canonical_json
 from modelyard.data import Column
-from modelyard.prepare import Pipeline, Step, Transform, fit, function_step, prep
+from modelyard.prepare import FittedPipeline, Pipeline, Step, Transform, fit, function_step, prep
 from modelyard.registry import Signature
 from modelyard.serving import ServedForm
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
+STAND_INS = {"missing": -7e307, "above": 8e307, "below": -9e307}  # an answer is finite; no float32 is one of these
 
 
 def per_seat(rows: pl.DataFrame) -> pl.DataFrame:
@@ -149,6 +150,39 @@ def build(
         transform,
         model,
     )
+
+
+def build_cells(objects: FileObjects, project: ProjectId, pipeline: FittedPipeline, version: int) -> ServedForm:
+    """Return a version that answers with each feature of a row as it reaches the model; see `cells_of`."""
+    wide = len(pipeline.features)
+    made = helper.make_graph(
+        [
+            helper.make_node("Cast", ["X"], ["wide"], to=TensorProto.DOUBLE),
+            helper.make_node("IsNaN", ["wide"], ["is_missing"]),
+            helper.make_node("Where", ["is_missing", "missing", "wide"], ["known"]),
+            helper.make_node("IsInf", ["known"], ["is_above"], detect_negative=0),
+            helper.make_node("Where", ["is_above", "above", "known"], ["low"]),
+            helper.make_node("IsInf", ["low"], ["is_below"], detect_positive=0),
+            helper.make_node("Where", ["is_below", "below", "low"], ["cells"]),
+        ],
+        "cells",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", wide])],
+        [helper.make_tensor_value_info("cells", TensorProto.DOUBLE, ["n", wide])],
+        [helper.make_tensor(name, TensorProto.DOUBLE, [], [number]) for name, number in STAND_INS.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    kept, digest = objects.put(project, [canonical_json(pipeline.to_json()).encode(), model.SerializeToString()])
+    inputs = tuple(Column(column.name, column.dtype) for column in pipeline.inputs)
+    signature = Signature(inputs, tuple(Column(name, "Float64") for name in pipeline.features))
+    return ServedForm(version=version, signature=signature, pipeline=kept, form="onnx", model=digest, framework="onnxruntime")
+
+
+def cells_of(answers: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the features that answers of `build_cells` tell, shape (n, k)."""
+    numbers = {"missing": np.nan, "above": np.inf, "below": -np.inf}
+    for name, stand_in in STAND_INS.items():
+        answers = np.where(answers == stand_in, numbers[name], answers)
+    return answers.astype(np.float32)
 
 
 def build_direct(objects: FileObjects, project: ProjectId, version: int) -> ServedForm:

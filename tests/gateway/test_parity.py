@@ -7,6 +7,7 @@ import numpy as np
 import orjson
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from modelyard.adapters.onnx import OnnxFramework
 from modelyard.cli.demo.flights import departures, extract
@@ -14,7 +15,7 @@ from modelyard.serving import Route
 from modelyard.serving.infer import load_version
 from modelyard.serving.score import Scorer
 from tests.gateway.doors import WAYS, rest
-from tests.gateway.packages import edges
+from tests.gateway.packages import build_cells, cells_of, edges
 from tests.gateway.streaming import Ports, Worker, requests, until
 from tests.gateway.world import PROJECT, World
 from tests.topics import Topics
@@ -63,6 +64,29 @@ def by_kafka(worker: Worker, frame: pl.DataFrame) -> list[float]:
     found = {int(one.key or b""): orjson.loads(one.value or b"")["probability"] for one in answers}
     assert len(found) == len(answers) == frame.height
     return [found[number] for number in range(frame.height)]
+
+
+def test_no_cell_of_a_stream_differs_from_the_trainers(world: World, worker: Worker, tmp_path: Path) -> None:
+    frame = pl.concat([real(tmp_path / "raw"), edges(ROWS).drop("late")], how="vertical_relaxed")
+    frame = frame.with_columns(pl.col("wind").replace({np.inf: None, -np.inf: None}))  # JSON has no word for infinity
+    transform = world.package(1).transform
+    expected = transform.matrix(frame)
+    row_by_row = np.concatenate([transform.rows([row]) for row in frame.iter_rows(named=True)])
+    np.testing.assert_array_equal(bits(row_by_row), bits(expected))
+    world.publish(world.served(Route(9, 100), forms=(build_cells(world.objects, PROJECT, transform.fitted, 9),)))
+    worker.topics.send(requests(frame))
+    worker.start()
+    answers = until(lambda: worker.topics.read(worker.topics.target), frame.height, [worker])
+    assert worker.stop() == 0
+    assert worker.topics.read(worker.topics.dead) == []
+    told = {int(one.key or b""): orjson.loads(one.value or b"") for one in answers}
+    cells = [[told[number][name] for name in transform.features] for number in range(frame.height)]
+    np.testing.assert_array_equal(bits(cells_of(np.array(cells))), bits(expected))
+
+
+def bits(cells: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return the bits of cells, every NaN alike: -0.0 is not 0.0."""
+    return np.where(np.isnan(cells), np.float32(np.nan), cells).astype(np.float32).view(np.int32)
 
 
 def test_real_and_rare_rows_get_the_trainers_numbers_through_every_door(world: World, worker: Worker, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ class TableStore(Protocol):
         ...
 
     def discard(self, project: ProjectId, table: str, name: str) -> None:
-        """Remove the folder with what is in it but for files that were adopted."""
+        """Remove the folder unless files of it were adopted; in a store without folders, leave that to the next `vacuum`."""
         ...
 
 
