@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from modelyard.adapters import open_source
+from modelyard.adapters import open_engine, open_source
 from modelyard.adapters.delta import DeltaLake
 from modelyard.adapters.file import FileObjects
 from modelyard.adapters.sql import SqlMetadata, SqlTransaction
@@ -19,6 +19,7 @@ from modelyard.data.reading import newest_first
 from modelyard.data.service import append, create_dataset, get_version, quarantined, read
 from modelyard.data.snapshots import snapshot
 from modelyard.events import Event
+from modelyard.prepare.engine import Engine
 from modelyard.tenancy import Actor
 
 START = datetime(2013, 1, 1, 5, tzinfo=UTC)
@@ -34,6 +35,7 @@ class Ports:
     objects: FileObjects
     lake: DeltaLake
     source: Callable[[str], Source]
+    engine: Callable[[str], AbstractContextManager[Engine]] = open_engine
 
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
         """Open or join a transaction."""

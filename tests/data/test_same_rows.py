@@ -1,4 +1,4 @@
-"""The same rows out of each source's real server: one version, whatever they came from."""
+"""The same rows out of each source's real server: one version, and one prepared set, whatever they came from."""
 
 import json
 import sqlite3
@@ -14,7 +14,10 @@ from confluent_kafka import Producer
 
 from modelyard.adapters.s3.address import S3Address
 from modelyard.adapters.s3.places import S3Place
+from modelyard.core import Digest, canonical_json
 from modelyard.data import Column
+from modelyard.prepare import Pipeline, prep
+from modelyard.prepare.stored import Request, Trying, store_prepared
 from modelyard.testing.source import TYPES, numbered
 from tests.data.place import Place, made
 from tests.listening import giving
@@ -119,9 +122,19 @@ def put_kafka(kafka_address: str) -> Put:
     return put
 
 
+def prepared(place: Place, name: str, folder: Path) -> Digest:
+    """Return the digest of a dataset's rows, prepared."""
+    steps = (prep.date_parts("at", "hour"), prep.one_hot("origin"), prep.standardise("delay"), prep.drop("id", "day"))
+    [pipeline] = place.ports.objects.put(place.project, [canonical_json(Pipeline(steps).to_json()).encode()])
+    request = Request(name, pipeline, f"{name}-prepared", keep=("id", "at"))
+    made = store_prepared(place.ports, place.actor, place.project, request, Trying("job_1", folder, lambda *_: None))
+    assert made.rows == ROWS.height
+    return made.digest
+
+
 @pytest.mark.parametrize("there", ["csv", "s3", "web", "delta", "sqlite", "postgresql", "kafka"])
 def test_the_same_rows_are_the_same_version_wherever_they_came_from(
-    place: Place, request: pytest.FixtureRequest, there: str
+    place: Place, request: pytest.FixtureRequest, there: str, tmp_path: Path
 ) -> None:
     place.dataset("appended", key=("id",), time="at")
     expected = made(place.append(ROWS, "appended")).digest
@@ -130,5 +143,6 @@ def test_the_same_rows_are_the_same_version_wherever_they_came_from(
     version = made(place.snapshot(there))
     assert place.rows(f"{there}@1").equals(ROWS)
     assert version.digest == expected
+    assert prepared(place, there, tmp_path) == prepared(place, "appended", tmp_path)
     again = place.snapshot(there)
     assert (again.version, again.admitted, again.quarantined) == (version, 0, 0)
