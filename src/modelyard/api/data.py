@@ -18,6 +18,7 @@ from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.profile import to_json
 from modelyard.data.quality import Suggestion
+from modelyard.data.reading import telling_dropped
 from modelyard.data.rules import LATEST
 from modelyard.data.sample import sample_version
 from modelyard.data.service import (
@@ -211,7 +212,8 @@ def version_rows(
     version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
     if sample is not None:
         return frame_response(sample_version(call.platform, call.actor, call.project, version, sample, seed).head(limit))
-    return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
+    with telling_dropped(call.platform, version):
+        return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
 
 
 @router.get("/{name}/diff")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -11,12 +11,14 @@ import polars as pl
 from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
 from modelyard.core.pages import every
 from modelyard.data.profile import Profile, from_json
-from modelyard.data.rules import VERSION_PREFIX, parse_ref, quarantine_of, table_of
+from modelyard.data.rules import VERSION_PREFIX, batch_of, check_there, gone, parse_ref, quarantine_of, table_of
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
+from modelyard.events import Event
 
 STOPPED_FACT = "batch.stopped"
 QUARANTINING = (STOPPED_FACT, "batch.quarantined")  # facts of batches that put something into quarantine
+VACUUMED_FACT = "dataset.vacuumed"  # its data name the `batches` that left the quarantine
 _EVENTS = 1_000
 
 
@@ -94,8 +96,14 @@ def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFr
     """Return exactly the version's rows, lazily, in the order they came; a row that was replaced is not there any more.
 
     Only the commits of recorded versions are read: what a killed or overtaken writer left in the table stays unseen.
+
+    Raises
+    ------
+    Problem
+        `dataset_version.dropped`.
     """
     batches = batches_until(ports, project, version)
+    check_there(batches[-1])
     rows = read_batches(ports, batches, version)
     if any(one.replaced for one in batches):
         rows = rows.unique(find_dataset(ports, project, version.name).key, keep="last", maintain_order=True)
@@ -114,9 +122,27 @@ def batches_until(ports: Ports, project: ProjectId, version: DatasetVersion) -> 
     return found[::-1]
 
 
+@contextmanager
+def telling_dropped(ports: Ports, version: DatasetVersion) -> Iterator[None]:
+    """Give the time to collect rows of a version.
+
+    Raises
+    ------
+    Problem
+        `dataset_version.dropped` when a vacuum took their files away meanwhile.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # The lake knows, whatever moment of the database the caller sees.
+        if batch_of(version) in ports.lake.commits(version.project, table_of(version.name)):
+            raise
+        raise gone(version, "it was dropped while they were read") from error
+
+
 def read_batches(ports: Ports, batches: Sequence[DatasetVersion], version: DatasetVersion) -> pl.LazyFrame:
     """Return the rows that came with some batches of a version, lazily, in its columns; replaced rows are among them."""
-    commits = [one.digest for one in batches]
+    commits = [batch_of(one) for one in batches]
     rows = ports.lake.scan(version.project, table_of(version.name), version=version.table_version, commits=commits)
     return rows.select(column.name for column in version.schema.columns)
 
@@ -127,12 +153,22 @@ def quarantine(ports: Ports, project: ProjectId, name: str) -> pl.LazyFrame | No
     Only what a recorded batch put there is read: what a killed or overtaken writer left stays unseen, as it does with versions.
     """
     batches: dict[str, None] = {}
-    after = 0
     with ports.transaction() as tx:
-        while found := tx.events.read(project, after=after, limit=_EVENTS, kinds=QUARANTINING, subject=name):
-            batches.update(dict.fromkeys(str(event.data["batch"]) for event in found))
-            after = found[-1].position
+        for event in facts_of(tx, project, name, (*QUARANTINING, VACUUMED_FACT)):
+            if event.kind != VACUUMED_FACT:
+                batches[str(event.data["batch"])] = None
+                continue
+            for batch in event.data["batches"]:
+                batches.pop(batch, None)
     return ports.lake.scan(project, quarantine_of(name), commits=list(batches)) if batches else None
+
+
+def facts_of(tx: DataTransaction, project: ProjectId, name: str, kinds: Sequence[str]) -> Iterator[Event]:
+    """Give a dataset's facts of some kinds, oldest first."""
+    after = 0
+    while found := tx.events.read(project, after=after, limit=_EVENTS, kinds=kinds, subject=name):
+        yield from found
+        after = found[-1].position
 
 
 def profile_of(ports: Ports, project: ProjectId, version: DatasetVersion) -> Profile:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
@@ -31,6 +31,10 @@ class DatasetStore(Protocol):
         """Insert; Problem `dataset.conflict` when the number is taken."""
         ...
 
+    def save_versions(self, project: ProjectId, versions: Sequence[DatasetVersion]) -> None:
+        """Replace by id (a version may be dropped; nothing else of it ever changes). Problem `dataset.missing`."""
+        ...
+
     def get_versions(self, project: ProjectId, ids: Sequence[DatasetVersionId]) -> list[DatasetVersion]:
         """Return them in order. Problem `dataset.missing` for an unknown one."""
         ...
@@ -49,8 +53,16 @@ class Stretch:
     until: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Vacuumed:
+    """What a vacuum of a table removed."""
+
+    files: int = 0
+    size_bytes: int = 0  # of the commits that were dropped; what killed writers left is not weighed
+
+
 class TableStore(Protocol):
-    """The lake: append-only tables of a project, each append a numbered version. Table names are `a/b` paths.
+    """The lake: tables of a project that grow by appends, each a numbered version. Table names are `a/b` paths.
 
     Rows come back in the order of the commits, and within one in the frame's. Columns have the types that
     `data.schema.stored_type` gives; a frame is cast to the table's types where that changes no value.
@@ -95,6 +107,22 @@ class TableStore(Protocol):
 
     def version(self, project: ProjectId, table: str) -> int | None:
         """Return the latest version; None: no such table."""
+        ...
+
+    def commits(self, project: ProjectId, table: str) -> dict[str, int]:
+        """Return the commits whose rows the table holds now, each with its size in bytes; none: there is no such table."""
+        ...
+
+    def vacuum(
+        self, project: ProjectId, table: str, commits: Sequence[str], *, left_for: timedelta, dry_run: bool = False
+    ) -> Vacuumed:
+        """Drop commits for good, with their files, and the files of killed writers that have lain there for `left_for`.
+
+        Commits that are not there are passed over, and a killed vacuum is finished by another: all other commits stay readable
+        at any moment, at each version that holds them. A dropped commit is `commit.missing` to who asks for it, and is written
+        anew when it is appended again. Whoever reads one in this moment finds its files missing, and gets no other rows.
+        What a `replace` took out of the table goes too. With `dry_run` nothing is done; what would go is returned.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ LEAST_ROLE = {
     "schedule.write": Role.TRAINER,
     "dataset.read": Role.VIEWER,
     "dataset.write": Role.TRAINER,
+    "dataset.vacuum": Role.APPROVER,
     "run.read": Role.VIEWER,
     "run.write": Role.TRAINER,
     "model.read": Role.VIEWER,

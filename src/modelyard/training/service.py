@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, PageRequest, Problem, ProjectId
 from modelyard.core.pages import every
 from modelyard.data import DatasetVersionId, Split
+from modelyard.data.rules import check_there
 from modelyard.data.split import default_split
 from modelyard.events import Event, Fact
 from modelyard.jobs import Job, JobId, JobState
@@ -114,7 +115,13 @@ def load_trainer(ports: Ports, actor: Actor, project: ProjectId, digest: Digest)
 
 
 def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[NewRun]) -> list[Run]:
-    """Record runs and queue their jobs, in one transaction."""
+    """Record runs and queue their jobs, in one transaction.
+
+    Raises
+    ------
+    Problem
+        `dataset.missing`, `dataset_version.dropped`, and what `submit` raises.
+    """
     authorise(actor, "run.write", project)
     trainers = {new.recipe.trainer: load_trainer(ports, actor, project, new.recipe.trainer) for new in wanted}
     started = []
@@ -123,6 +130,7 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
         datasets = {dataset.id: dataset for dataset in tx.datasets.find(project)}
         number = tx.runs.next_number(project)
         for offset, (new, version) in enumerate(zip(wanted, versions, strict=True)):
+            check_there(version)  # from now on the run holds it
             trainer, dataset = trainers[new.recipe.trainer], datasets[version.dataset]
             run = Run(
                 id=RunId(ports.ids("run")),

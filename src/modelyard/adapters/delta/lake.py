@@ -3,11 +3,16 @@
 Each append is a partition of its own, `_commit=<commit id>`: the id costs no bytes in the rows, and tells which files to read
 without opening any. It also stands in the log as an application transaction, by which a repeated commit is known and Delta
 itself tells two racing ones apart. Other engines see the column `_commit`; the port does not show it.
+
+The transaction's number says whether the commit's rows are there: they are at odd ones (written first, or again) and are not at
+even ones (dropped), so that no log of what was dropped has to be read beside.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
@@ -18,13 +23,15 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
-from modelyard.data import Stretch
+from modelyard.data import Stretch, Vacuumed
 from modelyard.data.schema import conform
 
 COMMIT = "_commit"
 
 _ROUNDS = 50
-_FOREVER = "interval 36500 days"  # a version is for good: nothing may expire what it reads
+_FOREVER = "interval 36500 days"  # nothing may expire what a version reads; what is dropped is named, see `vacuum`
+_DROPPED_AT_ONCE = 500  # commits in one entry of the log
+_REMOVING = "\tvacuum"  # a transaction at an odd number while files of dropped commits may be there; no commit has a tab in it
 _CONFIGURATION = {
     "delta.checkpointInterval": "10",
     "delta.enableExpiredLogCleanup": "false",
@@ -98,6 +105,38 @@ class DeltaLake:
             opened = _open(self._place(project, table))
             return None if opened is None else opened.version()
 
+    def commits(self, project: ProjectId, table: str) -> dict[str, int]:
+        """Return the commits whose rows the table holds now, each with its size in bytes."""
+        with _told(table):
+            opened = _open(self._place(project, table))
+            return {} if opened is None else _sizes(opened)
+
+    def vacuum(
+        self, project: ProjectId, table: str, commits: Sequence[str], *, left_for: timedelta, dry_run: bool = False
+    ) -> Vacuumed:
+        """Drop commits for good, and what killed writers left; see the port.
+
+        First the log leaves them out, and so do all who read from then on; then their files go. A kill between the two leaves
+        files that the log names as removed, and the log says so: the next vacuum removes them.
+        """
+        place, files, freed = self._place(project, table), 0, 0
+        for _ in range(_ROUNDS):
+            with _told(place.name):
+                opened = _open(place)
+                if opened is None:
+                    return Vacuumed()
+                sizes = _sizes(opened)
+                going = [commit for commit in dict.fromkeys(commits) if commit in sizes]
+                freed = max(freed, sum(sizes[commit] for commit in going))  # the first round finds most
+                files = max(files, _files(opened).filter(pl.col(COMMIT).is_in(going)).height + len(_left(opened, left_for)))
+                if dry_run:
+                    return Vacuumed(files, freed)
+                with suppress(CommitFailedError):  # another vacuum was quicker
+                    _drop(opened, going)
+                    _remove(opened, left_for)
+                    return Vacuumed(files, freed)
+        raise _overtaken(place)
+
     def _place(self, project: ProjectId, table: str) -> DeltaAddress:
         if not _PROJECT.fullmatch(project):
             raise Problem("project.invalid", f"{project!r} is no project id", "it has other characters than A-Z a-z 0-9 _ -")
@@ -115,12 +154,12 @@ class DeltaLake:
                 if opened is None:
                     _make(place, _conformed(frame, None))
                     continue
-                if opened.transaction_version(commit) is not None:
+                if _holds(opened, commit):
                     return opened.version()
                 rows = _conformed(frame, opened if mode == "append" else None)
                 with suppress(CommitFailedError):  # another writer changed what this one stands on, or made this very commit
                     return _commit_rows(opened, rows, commit, mode)
-        raise Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
+        raise _overtaken(place)
 
 
 def _make(place: DeltaAddress, rows: pl.DataFrame) -> None:
@@ -145,9 +184,64 @@ def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Lite
         mode=mode,
         schema_mode="merge" if mode == "append" else "overwrite",
         partition_by=[COMMIT],
-        commit_properties=CommitProperties(custom_metadata={"commit": commit}, app_transactions=[Transaction(commit, 1)]),
+        commit_properties=CommitProperties({"commit": commit}, app_transactions=[Transaction(commit, _turn(opened, commit))]),
     )
     return opened.version()
+
+
+def _turn(opened: DeltaTable, commit: str) -> int:
+    """Return the number of the transaction that writes the commit, or drops it."""
+    return (opened.transaction_version(commit) or 0) + 1
+
+
+def _holds(opened: DeltaTable, commit: str) -> bool:
+    return (opened.transaction_version(commit) or 0) % 2 == 1
+
+
+def _sizes(opened: DeltaTable) -> dict[str, int]:
+    actions = pl.DataFrame(opened.get_add_actions(flatten=True))
+    if not actions.height:
+        return {}
+    found = actions.group_by(f"partition.{COMMIT}", maintain_order=True).agg(pl.col("size_bytes").sum())
+    return dict(found.iter_rows())
+
+
+def _drop(opened: DeltaTable, commits: Sequence[str]) -> None:
+    """Leave commits out of the table from now on. No file is read or written for it: each is a partition."""
+    for start in range(0, len(commits), _DROPPED_AT_ONCE):
+        some = commits[start : start + _DROPPED_AT_ONCE]
+        names = ", ".join("'" + commit.replace("'", "''") + "'" for commit in some)
+        turns = [Transaction(commit, _turn(opened, commit)) for commit in some]
+        turns += [] if _holds(opened, _REMOVING) else [Transaction(_REMOVING, _turn(opened, _REMOVING))]
+        opened.delete(f"{COMMIT} IN ({names})", commit_properties=CommitProperties(app_transactions=turns))
+
+
+def _remove(opened: DeltaTable, left_for: timedelta) -> None:
+    """Remove the files of dropped commits, and those left behind."""
+    if _holds(opened, _REMOVING):
+        done = CommitProperties(app_transactions=[Transaction(_REMOVING, _turn(opened, _REMOVING))])
+        opened.vacuum(0, dry_run=False, enforce_retention_duration=False, commit_properties=done)
+    if _left(opened, left_for):
+        opened.vacuum(_hours(left_for), dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def _left(opened: DeltaTable, left_for: timedelta) -> set[str]:
+    """Return the files that killed writers left. A younger one may be that of a writer which is about to commit."""
+    removed = opened.vacuum(_hours(left_for), enforce_retention_duration=False)  # Delta tells of them also once they are gone
+    unnamed = opened.vacuum(_hours(left_for), enforce_retention_duration=False, full=True)
+    return {_last(name) for name in unnamed} - {_last(name) for name in removed}
+
+
+def _hours(age: timedelta) -> int:
+    return max(1, ceil(age / timedelta(hours=1)))
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _overtaken(place: DeltaAddress) -> Problem:
+    return Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
 
 
 def _open(place: DeltaAddress, version: int | None = None) -> DeltaTable | None:
@@ -198,9 +292,10 @@ def _files(opened: DeltaTable, within: Stretch | None = None) -> pl.DataFrame:
 def _of_commits(opened: DeltaTable, files: pl.DataFrame, commits: Sequence[str], table: str) -> pl.DataFrame:
     held = set(files[COMMIT])
     for commit in commits:
-        if commit not in held and opened.transaction_version(commit) is None:
+        if commit not in held and not _holds(opened, commit):
             at = f"version {opened.version()} of '{table}'"
-            raise Problem("commit.missing", f"There is no commit {commit[:200]!r} in {at}", "it was not made, or was replaced")
+            why = "it was not made, was replaced or dropped"
+            raise Problem("commit.missing", f"There is no commit {commit[:200]!r} in {at}", why)
     wanted = pl.DataFrame({COMMIT: list(commits)}, schema={COMMIT: pl.String}).with_row_index("place")
     return files.sort("path").join(wanted, on=COMMIT, maintain_order="left").sort("place", maintain_order=True)
 
