@@ -16,6 +16,7 @@ from tests.console.conftest import PROJECT, Site
 SERIOUS = ("serious", "critical")
 PAGES = (
     "", "/data", "/data/departures", "/data/departures?suggest=yes", "/data/departures/1",
+    "/data/weather?keep=1&days=0",
     "/data/weather/diff?before=1&after=2", "/lineage?of=file%3Aflights.csv", "/prepare",
     "/train", "/train/runs/1", "/train/compare?run=1&run=2",
     "/models", "/models/delay", "/models/delay/1", "/serve", "/serve/delay", "/serve/delay/try", "/monitor",

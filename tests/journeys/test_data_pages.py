@@ -27,6 +27,15 @@ TOLD = {
         "training@1 1000 ['customer', 'asked_at', 'churned', 'plan', 'paid', 'pages']",
         "['*.csv', '1.csv', '2.csv', '3.csv', '4.csv', '5.csv', '6.csv', 'customers', 'left.csv', 'sessions']",
     ],
+    "operate/retention.md": [
+        "4 kept",
+        "3 dropped",
+        "2 held size@1 is champion",
+        "1 dropped",
+        "2 True",
+        "dataset_version.dropped",
+        "True 400",
+    ],
     "data/lineage.md": [
         "source november.csv",
         "dataset_version customers v1",

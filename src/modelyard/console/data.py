@@ -16,13 +16,14 @@ from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.lineage import lineage_path, node_paths
 from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.rendering import PageRoute, see_other
-from modelyard.console.telling import count, figure, value
+from modelyard.console.telling import count, figure, size, value
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest, Problem, first_line
-from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, Severity
+from modelyard.data import Check, CheckOutcome, Dataset, DatasetVersion, Fate, Severity, Vacuum, VersionFate
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import RowExample, VersionDiff
 from modelyard.data.profile import CategoryProfile, ColumnProfile, NumberKind
+from modelyard.data.retention import KEEP, OLDER_THAN, age_of
 from modelyard.data.rules import LATEST
 from modelyard.data.service import (
     add_checks,
@@ -38,6 +39,7 @@ from modelyard.data.service import (
 from modelyard.data.shift import ColumnShift
 from modelyard.events import Event
 from modelyard.serving.lineage import lineage
+from modelyard.serving.retention import vacuum
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
@@ -47,7 +49,14 @@ SHOWN_STOPPED = 10
 MOST_COLUMNS = 200
 MOST_MOVED = 12  # columns whose values are drawn, those that moved most
 LEAST_MOVED = 0.005  # what profiles can tell
+KEEP_FIELD, DAYS_FIELD = "keep", "days"  # of the form of a vacuum
+DAY_S = 86_400
 CHOSEN = "check."  # how the fields of chosen suggestions begin
+TOLD_FATE = {
+    Fate.KEPT: "among the newest, or too young",
+    Fate.SHARED: "a later version holds its rows too: dropping it would free nothing",
+    Fate.DROPPED: "nothing needs it",
+}
 DOES = {Severity.ERROR: "quarantines the row", Severity.BLOCK: "blocks the batch", Severity.WARNING: "warns"}
 
 
@@ -96,6 +105,25 @@ class SuggestedCheck:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """What a vacuum of the dataset would come to."""
+
+    found: Vacuum
+    keep: int
+    days: int  # the age from which versions may go
+
+    @property
+    def versions(self) -> tuple[tuple[VersionFate, str], ...]:
+        """What becomes of each version, and why."""
+        return tuple((one, TOLD_FATE.get(one.fate) or "; ".join(one.needs)) for one in self.found.versions)
+
+    @property
+    def going(self) -> int:
+        """How many versions would go."""
+        return sum(one.fate is Fate.DROPPED for one in self.found.versions)
+
+
+@dataclass(frozen=True)
 class DatasetPage:
     """The context of one dataset."""
 
@@ -110,6 +138,9 @@ class DatasetPage:
     suggested: tuple[SuggestedCheck, ...] | None  # None: nobody asked
     bad: int
     bad_rows: tuple[BadRow, ...]
+    retention: Retention | None  # None: nobody asked
+    keep: int  # the fields of the form that asks
+    days: int
 
 
 @dataclass(frozen=True)
@@ -209,6 +240,7 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
     dataset = get_dataset(platform, actor, project, name)
     frame = frame_of(visit, "Data", name)
     found = versions(platform, actor, project, PageRequest(frame.query.get("after")), name)
+    keep, days = _asked(frame.query)
     bad = quarantined(platform, actor, project, name)
     count = int(bad.select(pl.len()).collect().item())
     return DatasetPage(
@@ -223,7 +255,25 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         suggested=_suggested(visit, name) if found.items and "suggest" in frame.query else None,
         bad=count,
         bad_rows=tuple(_bad_rows(bad.tail(SHOWN_BAD).collect())) if count else (),
+        retention=_retention(visit, name, frame.query) if found.items and KEEP_FIELD in frame.query else None,
+        keep=keep,
+        days=days,
     )
+
+
+def _retention(visit: Visit, name: str, fields: Mapping[str, str]) -> Retention:
+    keep, days = _asked(fields)
+    older_than = age_of(days * DAY_S)
+    found = vacuum(visit.platform, visit.actor, visit.project.id, name, keep=keep, older_than=older_than, dry_run=True)
+    return Retention(found, keep, days)
+
+
+def _asked(fields: Mapping[str, str]) -> tuple[int, int]:
+    """Return how many versions stay, and the age in days from which others may go."""
+    try:
+        return int(fields.get(KEEP_FIELD, KEEP)), int(fields.get(DAYS_FIELD, OLDER_THAN.days))
+    except ValueError as error:
+        raise Problem("vacuum.invalid", "The form names no vacuum", first_line(error), "give whole numbers") from error
 
 
 def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:
@@ -426,6 +476,16 @@ def take_over_checks(visit: InProject, name: str, fields: Fields) -> Response:
     chosen = [_check_of(field) for key, field in fields.items() if key.startswith(CHOSEN)]
     add_checks(visit.platform, visit.actor, visit.project.id, name, chosen)
     told = f"{len(chosen)} check{'s' if len(chosen) != 1 else ''} will judge the batches to come."
+    return see_other(dataset_path(visit, name), told)
+
+
+@router.post("/{name}/vacuum")
+def vacuum_dataset(visit: InProject, name: str, fields: Fields) -> Response:
+    """Drop versions of a dataset for good that nothing needs."""
+    keep, days = _asked(fields)
+    done = vacuum(visit.platform, visit.actor, visit.project.id, name, keep=keep, older_than=age_of(days * DAY_S))
+    went = Retention(done, keep, days).going
+    told = f"{went} version{'s' if went != 1 else ''} dropped, {size(done.size_bytes)} freed."
     return see_other(dataset_path(visit, name), told)
 
 

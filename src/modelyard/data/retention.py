@@ -15,18 +15,29 @@ from modelyard.events import Event
 
 KEEP = 5  # newest versions, unless said otherwise
 OLDER_THAN = timedelta(days=90)
+_OLDEST = timedelta(days=36_500)
 LEFT_FOR = timedelta(days=1)  # no writer takes so long from its file to its commit: whoever left it there was killed
 CREATED_FACT = "dataset_version.created"
 JUDGED = (STOPPED_FACT, CREATED_FACT, VACUUMED_FACT)
 
 
-def check_retention(keep: int, older_than: timedelta) -> None:
-    """Return when a vacuum can be asked for so. Problem `vacuum.invalid`."""
+def check_keep(keep: int) -> None:
+    """Return when a dataset can keep so many versions. Problem `vacuum.invalid`."""
     if keep < 1:
         why = "new batches stand on the newest version"
         raise Problem("vacuum.invalid", f"A dataset cannot keep {keep} versions", why, "keep 1 at least")
-    if older_than < timedelta():
-        raise Problem("vacuum.invalid", f"No version is older than {older_than}", "it is a length of time", "--older-than 90d")
+
+
+def age_of(seconds: float) -> timedelta:
+    """Return an age from 0 to 100 years. Problem `vacuum.invalid`.
+
+    >>> age_of(86_400)
+    datetime.timedelta(days=1)
+    """
+    if not 0 <= seconds <= _OLDEST.total_seconds():
+        why = "an age is from 0 to 100 years"
+        raise Problem("vacuum.invalid", f"No version is older than {seconds} s", why, "--older-than 90d")
+    return timedelta(seconds=seconds)
 
 
 def decide(

@@ -16,7 +16,7 @@ from modelyard.core import Clock, Json, ObjectStore, Page, PageRequest, ProjectI
 from modelyard.core.pages import every
 from modelyard.data import DatasetVersion, DatasetVersionId, Fate, TableStore, Vacuum
 from modelyard.data.reading import VACUUMED_FACT, facts_of, find_dataset, newest_first
-from modelyard.data.retention import JUDGED, KEEP, LEFT_FOR, OLDER_THAN, check_retention, decide, outlived, unread
+from modelyard.data.retention import JUDGED, KEEP, LEFT_FOR, OLDER_THAN, check_keep, decide, outlived, unread
 from modelyard.data.rules import quarantine_of, table_of
 from modelyard.events import Fact
 from modelyard.jobs import Job, JobState
@@ -73,10 +73,10 @@ def vacuum(
     Raises
     ------
     Problem
-        `dataset.missing`; `vacuum.invalid` for keeping none, or a negative age.
+        `dataset.missing`; `vacuum.invalid` for keeping none.
     """
     authorise(actor, "dataset.read" if dry_run else "dataset.vacuum", project)
-    check_retention(keep, older_than)
+    check_keep(keep)
     held = ports.lake.commits(project, table_of(name))
     with ports.transaction() as tx:
         find_dataset(ports, project, name)

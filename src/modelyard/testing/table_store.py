@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -249,7 +249,7 @@ class TableStoreContract:
         for n in range(12):
             opener().append(FLIGHTS, TABLE, rows(n, n + 1), commit=f"old {n}")
         with ThreadPoolExecutor(4) as threads:
-            done = [threads.submit(append_many, opener, 1), threads.submit(append_many, opener, 2)]
+            done: list[Future[Any]] = [threads.submit(append_many, opener, n) for n in (1, 2)]
             for share in (range(8), range(4, 12)):
                 names = [f"old {n}" for n in share]
                 done.append(threads.submit(opener().vacuum, FLIGHTS, TABLE, names, left_for=DAY))
