@@ -50,7 +50,7 @@ def test_every_command_shows_examples_that_name_it_and_has_json(path: tuple[str,
 
 def test_the_commands_of_the_design_are_there() -> None:
     told = """up demo doctor init settings score exits; project list create;
-        lineage show; dataset add list show checks snapshot follow append versions diff sample quarantine;
+        lineage show; dataset add list show checks snapshot follow append versions diff sample vacuum quarantine;
         run start list show cancel compare; study start list show; model list show register import combine evaluate promote
             approve break-glass gate best;
         deployment create list show roll-back push canary split shadow shadows; stream start; label add; monitor list show;
