@@ -6,7 +6,7 @@ from modelyard.data.lineage import Edge, Graph, Node
 from modelyard.data.profile import CategoryProfile, NumericProfile, Profile
 from modelyard.data.sources import Source
 from modelyard.data.split import split_frame
-from modelyard.data.store import DatasetStore, DataTransaction, Stretch, TableStore, Vacuumed
+from modelyard.data.store import DatasetStore, DataTransaction, Guard, Stretch, TableStore, Vacuumed
 from modelyard.data.types import (
     Admission,
     Check,
@@ -41,6 +41,7 @@ __all__ = [
     "Edge",
     "Fate",
     "Graph",
+    "Guard",
     "Node",
     "NumericProfile",
     "Parent",

@@ -1,6 +1,7 @@
 """The ports of data: the catalogue of datasets, and the lake's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -61,6 +62,10 @@ class Vacuumed:
     size_bytes: int = 0  # of the commits that were dropped; what killed writers left is not weighed
 
 
+# Keeps all others from writing a table, by its name; gives what raises a Problem once somebody else may write it.
+Guard = Callable[[str], AbstractContextManager[Callable[[], None]]]
+
+
 class TableStore(Protocol):
     """The lake: tables of a project that grow by appends, each a numbered version. Table names are `a/b` paths.
 
@@ -74,6 +79,13 @@ class TableStore(Protocol):
         is full or does not answer. From the writing ones also `column.invalid` for a value that the table's type does not have,
         and `commit.invalid` for a commit id that is empty, over 200 characters or not printable.
     """
+
+    def guarded(self, guard: Guard) -> "TableStore":
+        """Return the same lake, which takes a guard for each table that it writes.
+
+        It is for stores that do not themselves keep apart who writes at once; a write is done only when it is seen to be there.
+        """
+        ...
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it; a commit id that is there already is not written twice.

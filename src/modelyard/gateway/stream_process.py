@@ -168,7 +168,7 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
             try:
                 if choice.wait(follower, ending):
                     clock = open_clock(settings.clock)
-                    _answer(_Parts(broker, choice, settings.lake, clock, folder, link, metrics, url), token)
+                    _answer(_Parts(broker, choice, settings.lake, settings.metadata, clock, folder, link, metrics, url), token)
             finally:
                 follower.stop()
                 isolation.close()
@@ -188,6 +188,7 @@ class _Parts:
     broker: Broker
     choice: Choice
     lake: str  # its URL
+    metadata: str  # of the database
     clock: Clock
     folder: Path
     link: Link
@@ -204,7 +205,7 @@ def _answer(parts: _Parts, token: str) -> None:
         found = Mark.parse(told) if told else None
         settle(ledger, found)
         writer = SettledSegments(ledger, ids, instance, found)
-        shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger), SHIP_EVERY_S)
+        shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger, parts.metadata), SHIP_EVERY_S)
         plane = Plane(writer=writer, metrics=parts.metrics, clock=parts.clock)
         tracer = open_tracer("modelyard-stream")
         stream = Stream(

@@ -2,8 +2,9 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -257,6 +258,35 @@ class TableStoreContract:
                 one.result()
         found = opener().scan(FLIGHTS, TABLE).select("id").sort("id").collect()["id"].to_list()
         assert found == [n * 100 + i for n in (1, 2) for i in range(6)]
+
+    def test_a_guarded_lake_writes_a_table_under_its_guard_alone(self, lake: TableStore) -> None:
+        held: list[str] = []
+        asked: list[str] = []
+
+        @contextmanager
+        def guard(table: str) -> Iterator[Callable[[], None]]:
+            held.append(table)
+            yield lambda: asked.append(table)
+            held.remove(table)
+
+        guarded = lake.guarded(guard)
+        guarded.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
+        guarded.append(FLIGHTS, TABLE, rows(2, 4), commit="b")
+        guarded.append(FLIGHTS, "labels/x", rows(0, 1), commit="a")
+        guarded.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY)
+        assert guarded.scan(FLIGHTS, TABLE).collect().equals(rows(2, 4))
+        assert held == []
+        assert len(set(asked)) == 2
+        assert len(asked) >= 7
+
+        def lost() -> None:
+            raise Problem("lock.conflict", "lost")
+
+        with pytest.raises(Problem, match="lost"):
+            lake.guarded(lambda _: nullcontext(lost)).append(FLIGHTS, TABLE, rows(4, 6), commit="c")
+        with pytest.raises(Problem, match="lost"):
+            lake.guarded(lambda _: nullcontext(lost)).vacuum(FLIGHTS, TABLE, ["b"], left_for=DAY)
+        assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(2, 4))
 
     def test_an_unknown_table_or_version_is_missing(self, lake: TableStore) -> None:
         lake.append(FLIGHTS, TABLE, rows(0, 1), commit="a")

@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from modelyard.adapters import COMPACTOR, FRAMEWORK, LAKE, METADATA, OBJECTS, PLACES, SAMPLER, connect, open_source, resolve
+from modelyard.adapters import COMPACTOR, FRAMEWORK, METADATA, OBJECTS, PLACES, SAMPLER, connect, open_source, resolve
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
 from modelyard.data import Source, TableStore
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
-from modelyard.wiring.lake_proof import prove_lake
+from modelyard.wiring.lake import open_lake
 from modelyard.wiring.settings import Settings
 from modelyard.wiring.source_rules import allowed_sources
 
@@ -52,20 +52,19 @@ def open_platform(settings: Settings) -> Platform:
     Raises
     ------
     Problem
-        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed; `lake.refused`.
+        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = open_clock(settings.clock)
     metadata: Metadata = connect(METADATA, settings.metadata)
     metadata.upgrade()
-    prove_lake(settings.lake, lambda url: connect(PLACES, url))
     return Platform(
         settings=settings,
         clock=clock,
         ids=IdMaker(system_clock),
         metadata=metadata,
         objects=connect(OBJECTS, settings.objects),
-        lake=connect(LAKE, settings.lake),
+        lake=open_lake(settings.lake, lambda: metadata.hold),
         source=allowed_sources(settings, open_source),
         framework=lambda name: resolve(FRAMEWORK, name)(),
         compactor=lambda name: resolve(COMPACTOR, name)(),

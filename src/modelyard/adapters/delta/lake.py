@@ -9,8 +9,8 @@ even ones (dropped), so that no log of what was dropped has to be read beside.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
@@ -23,7 +23,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
-from modelyard.data import Stretch, Vacuumed
+from modelyard.data import Guard, Stretch, Vacuumed
 from modelyard.data.schema import conform
 
 COMMIT = "_commit"
@@ -48,13 +48,15 @@ class DeltaLake:
     """A lake in a folder or below a prefix of a bucket, for any number of threads and processes.
 
     A killed writer leaves at most files that no version shows. In S3 writers rely on the server's conditional PUT: of two that
-    would write one name one alone has its way. See `wiring.lake_proof`.
+    would write one name one alone has its way. Where the server does not keep that, a guard does; see `wiring.lake`.
 
     Parameters
     ----------
     root
         The folder, made at the first writing, or where in S3. A folder's path may not hold `%`, which delta-rs takes for an
         escape.
+    guard
+        Held while a table is written. With one, a commit counts as done only once the log shows it.
 
     Raises
     ------
@@ -62,13 +64,18 @@ class DeltaLake:
         `adapter.invalid` for such a path.
     """
 
-    def __init__(self, root: Path | DeltaAddress) -> None:
+    def __init__(self, root: Path | DeltaAddress, guard: Guard | None = None) -> None:
         self._root = root if isinstance(root, DeltaAddress) else DeltaAddress.from_path(root)
+        self._guard = guard
 
     @classmethod
     def from_url(cls, url: str) -> "DeltaLake":
         """Return the lake at `file:///absolute/path` or `s3://bucket/prefix?endpoint=…&region=…`. Problem `adapter.invalid`."""
         return cls(DeltaAddress.from_url(url))
+
+    def guarded(self, guard: Guard) -> "DeltaLake":
+        """Return the same lake, whose tables are written under a guard alone."""
+        return DeltaLake(self._root, guard)
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it."""
@@ -120,21 +127,21 @@ class DeltaLake:
         files that the log names as removed, and the log says so: the next vacuum removes them.
         """
         place, files, freed = self._place(project, table), 0, 0
-        for _ in range(_ROUNDS):
-            with _told(place.name):
-                opened = _open(place)
-                if opened is None:
-                    return Vacuumed()
-                sizes = _sizes(opened)
-                going = [commit for commit in dict.fromkeys(commits) if commit in sizes]
-                freed = max(freed, sum(sizes[commit] for commit in going))  # the first round finds most
-                files = max(files, _files(opened).filter(pl.col(COMMIT).is_in(going)).height + len(_left(opened, left_for)))
-                if dry_run:
-                    return Vacuumed(files, freed)
-                with suppress(CommitFailedError):  # another vacuum was quicker
-                    _drop(opened, going)
-                    _remove(opened, left_for)
-                    return Vacuumed(files, freed)
+        with nullcontext(_unwatched) if dry_run else self._alone(place) as stay_alone:
+            for _ in range(_ROUNDS):
+                with _told(place.name):
+                    opened = _open(place)
+                    if opened is None:
+                        return Vacuumed()
+                    sizes, left = _sizes(opened), _left(opened, left_for)
+                    going = [commit for commit in dict.fromkeys(commits) if commit in sizes]
+                    freed = max(freed, sum(sizes[commit] for commit in going))  # the first round finds most
+                    files = max(files, _files(opened).filter(pl.col(COMMIT).is_in(going)).height + len(left))
+                    if dry_run or not (going or left or _holds(opened, _REMOVING)):
+                        return Vacuumed(files, freed)
+                    with suppress(CommitFailedError):  # another vacuum was quicker
+                        _drop(opened, going, stay_alone)
+                        _remove(opened, left_for if left else None, stay_alone)
         raise _overtaken(place)
 
     def _place(self, project: ProjectId, table: str) -> DeltaAddress:
@@ -148,18 +155,33 @@ class DeltaLake:
     def _write(self, place: DeltaAddress, frame: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
         if COMMIT in frame.columns:
             raise Problem("column.invalid", f"The column '{COMMIT}' cannot be taken in", "the lake uses that name itself")
-        for _ in range(_ROUNDS):
-            with _told(place.name):
-                opened = _open(place)
-                if opened is None:
-                    _make(place, _conformed(frame, None))
-                    continue
-                if _holds(opened, commit):
-                    return opened.version()
-                rows = _conformed(frame, opened if mode == "append" else None)
-                with suppress(CommitFailedError):  # another writer changed what this one stands on, or made this very commit
-                    return _commit_rows(opened, rows, commit, mode)
+        with self._alone(place) as stay_alone:
+            for _ in range(_ROUNDS):
+                with _told(place.name):
+                    opened = _open(place)
+                    if opened is not None and _holds(opened, commit):
+                        return opened.version()
+                    rows = _conformed(frame, opened if mode == "append" else None)
+                    stay_alone()
+                    if opened is None:
+                        _make(place, rows)
+                        continue
+                    with suppress(
+                        CommitFailedError
+                    ):  # another writer changed what this one stands on, or made this very commit
+                        made = _commit_rows(opened, rows, commit, mode)
+                        if self._guard is None:
+                            return made
+                        # Who thought to be alone, too, may have overwritten it: it is done once the log, read anew, shows it.
         raise _overtaken(place)
+
+    def _alone(self, place: DeltaAddress) -> AbstractContextManager[Callable[[], None]]:
+        """Keep others from writing the table where the store does not; give what raises once that has failed."""
+        return nullcontext(_unwatched) if self._guard is None else self._guard(place.location)
+
+
+def _unwatched() -> None:
+    """Return: the store keeps writers apart."""
 
 
 def _make(place: DeltaAddress, rows: pl.DataFrame) -> None:
@@ -206,22 +228,25 @@ def _sizes(opened: DeltaTable) -> dict[str, int]:
     return dict(found.iter_rows())
 
 
-def _drop(opened: DeltaTable, commits: Sequence[str]) -> None:
+def _drop(opened: DeltaTable, commits: Sequence[str], stay_alone: Callable[[], None]) -> None:
     """Leave commits out of the table from now on. No file is read or written for it: each is a partition."""
     for start in range(0, len(commits), _DROPPED_AT_ONCE):
         some = commits[start : start + _DROPPED_AT_ONCE]
         names = ", ".join("'" + commit.replace("'", "''") + "'" for commit in some)
         turns = [Transaction(commit, _turn(opened, commit)) for commit in some]
         turns += [] if _holds(opened, _REMOVING) else [Transaction(_REMOVING, _turn(opened, _REMOVING))]
+        stay_alone()
         opened.delete(f"{COMMIT} IN ({names})", commit_properties=CommitProperties(app_transactions=turns))
 
 
-def _remove(opened: DeltaTable, left_for: timedelta) -> None:
-    """Remove the files of dropped commits, and those left behind."""
+def _remove(opened: DeltaTable, left_for: timedelta | None, stay_alone: Callable[[], None]) -> None:
+    """Remove the files of dropped commits, and those left behind for so long; None: there are none."""
     if _holds(opened, _REMOVING):
         done = CommitProperties(app_transactions=[Transaction(_REMOVING, _turn(opened, _REMOVING))])
+        stay_alone()
         opened.vacuum(0, dry_run=False, enforce_retention_duration=False, commit_properties=done)
-    if _left(opened, left_for):
+    if left_for is not None:
+        stay_alone()
         opened.vacuum(_hours(left_for), dry_run=False, enforce_retention_duration=False, full=True)
 
 
