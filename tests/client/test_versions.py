@@ -61,3 +61,33 @@ def test_a_sample_is_printed_or_written(folder: Path) -> None:
     assert drawn.to_dicts() == again
     assert len(lines(yard("dataset", "sample", "flights", "--rows", "7"))) == 8
     assert json.loads(yard("dataset", "sample", "flights", "--rows", "99", "--version", "1", "--json").stdout)[-1]["id"] == 29
+
+
+def test_versions_are_dropped_as_was_shown_before_and_only_after_a_yes(folder: Path) -> None:
+    asked = ("dataset", "vacuum", "dumps", "--keep", "1", "--older-than", "0d")
+    assert yard("dataset", "add", "dumps", "--key", "id").exit_code == 0
+    for file in ("first", "second"):
+        assert yard("dataset", "append", "dumps", str(folder / f"{file}.parquet"), "--whole").exit_code == 0
+    would = json.loads(yard(*asked, "--dry-run", "--json").stdout)
+    assert [(one["number"], one["fate"]) for one in would["versions"]] == [(2, "kept"), (1, "dropped")]
+    assert would["size_bytes"] > 0
+    refused = CliRunner().invoke(app, list(asked), input="n\n")
+    assert refused.exit_code == 1
+    assert lines(yard("dataset", "sample", "dumps", "--version", "1", "--rows", "1"))
+    told = yard(*asked, "--yes")
+    assert [row[-1] for row in lines(told)[1:]] == ["kept", "dropped"]
+    assert f"1 versions and the rows of 0 stopped batches went: {would['size_bytes']:,} bytes in 1 files" in told.output
+    gone = yard("dataset", "sample", "dumps", "--version", "1")
+    assert gone.exit_code == EXITS[ProblemKind.DROPPED]
+    assert "The rows of dumps@1 are gone" in gone.output
+    assert yard("dataset", "show", "dumps", "--version", "1").exit_code == 0
+    assert yard("dataset", "vacuum", "dumps", "--keep", "0", "--dry-run").exit_code == EXITS[ProblemKind.INVALID]
+    assert yard("dataset", "vacuum", "dumps", "--older-than", "soon", "--dry-run").exit_code == EXITS[ProblemKind.INVALID]
+
+
+def test_nothing_to_drop_asks_nothing(folder: Path) -> None:
+    del folder
+    told = yard("dataset", "vacuum", "flights", "--keep", "1", "--older-than", "0d")
+    assert told.exit_code == 0
+    assert "0 versions" in told.output
+    assert [row[-1] for row in lines(told)[1:]] == ["kept", "shared"]

@@ -18,6 +18,7 @@ from tests.console.test_deeds import answer_anew, asked_of
 SERIOUS = ("serious", "critical")
 PAGES = (
     "", "/data", "/data/departures", "/data/departures?suggest=yes", "/data/departures/1",
+    "/data/weather?keep=1&days=0",
     "/data/weather/diff?before=1&after=2", "/lineage?of=file%3Aflights.csv", "/prepare",
     "/prepare/editor?data=departures@1&label=late&start=suggest",
     "/train", "/train/runs/1", "/train/compare?run=1&run=2",

@@ -8,6 +8,9 @@ import polars as pl
 
 from modelyard.core import PageRequest
 from modelyard.data import CheckOutcome, quality
+from modelyard.data.service import append, create_dataset
+from modelyard.data.service import get_version as get_dataset_version
+from modelyard.data.service import read as read_rows
 from modelyard.jobs import JobState
 from modelyard.jobs.service import find
 from modelyard.monitoring.labels import labelled_rows
@@ -141,6 +144,40 @@ def test_the_owner_of_an_embedded_server_visits_without_signing_in(empty_site: S
 def project(site: Site):  # type: ignore[no-untyped-def]
     """Return the id of the only project."""
     return find_projects(site.platform, site.actor)[0].id
+
+
+def test_versions_are_dropped_as_the_page_showed_before(own_site: Site) -> None:
+    ports, actor, where = own_site.platform, own_site.actor, project(own_site)
+    create_dataset(ports, actor, where, "dumps")
+    for start in (0, 5):
+        append(ports, actor, where, "dumps", pl.DataFrame({"n": range(start, 9)}), whole=True)
+    own_site.platform.clock.advance(days=100)  # type: ignore[attr-defined]
+    assert not own_site.page("data/dumps").all("form", action=f"{PROJECT}/data/dumps/vacuum")
+    section = own_site.page("data/dumps?keep=1&days=90").one("section", aria_labelledby="retention")
+    assert [row.all("td")[2].text for row in section.one("tbody").all("tr")] == ["kept", "dropped"]
+    form = section.one("form", action=f"{PROJECT}/data/dumps/vacuum")
+    assert form.one("button").text.startswith("Free ")
+    fields = {box.attributes["name"]: box.attributes["value"] for box in form.all("input")}
+    assert own_site.post("data/dumps/vacuum", fields).status_code == 303
+    rows = own_site.page("data/dumps").one("section", aria_labelledby="versions").one("tbody").all("tr")
+    assert [row.one("th").text for row in rows] == ["v2", "v1 dropped"]
+    assert "Its rows are gone" in own_site.page("data/dumps/1").one("p", role="note").text
+    assert own_site.get("data/dumps/diff?before=1&after=2").status_code == 410
+    for wrong in ({"keep": "0"}, {"keep": "x"}, {"days": "-1"}, {"days": "9999999"}):
+        assert own_site.post("data/dumps/vacuum", {**fields, **wrong}).status_code == 400
+        asked = "&".join(f"{name}={value}" for name, value in {"keep": "1", **wrong}.items())
+        assert own_site.get(f"data/dumps?{asked}").status_code == 400
+
+
+def test_what_a_live_model_stands_on_is_told_to_be_held(own_site: Site) -> None:
+    at = (own_site.platform, own_site.actor, project(own_site))
+    rows = read_rows(*at, get_dataset_version(*at, "departures")).head(200).collect()
+    append(*at, "departures", rows, whole=True)
+    own_site.platform.clock.advance(days=1)  # type: ignore[attr-defined]
+    table = own_site.page("data/departures?keep=1&days=0").one("section", aria_labelledby="retention").one("tbody")
+    [kept, held] = table.all("tr")
+    assert (kept.all("td")[2].text, held.all("td")[2].text) == ("kept", "held")
+    assert "delay@2 is champion" in held.text
 
 
 def test_a_run_shows_what_was_refused(own_site: Site) -> None:

@@ -37,6 +37,15 @@ TOLD = {
         "START dataset.check.orders []",
         "COMPLETE dataset.check.orders []",
     ],
+    "operate/retention.md": [
+        "4 kept",
+        "3 dropped",
+        "2 held size@1 is champion",
+        "1 dropped",
+        "2 True",
+        "dataset_version.dropped",
+        "True 400",
+    ],
     "data/lineage.md": [
         "source november.csv",
         "dataset_version customers v1",

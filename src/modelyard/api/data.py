@@ -13,11 +13,13 @@ from fastapi.concurrency import run_in_threadpool
 from modelyard.api.callers import InProject, PageQuery
 from modelyard.api.reading import SnapshotRoute
 from modelyard.core import Page, Problem
-from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile
+from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile, Vacuum
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.profile import to_json
 from modelyard.data.quality import Suggestion
+from modelyard.data.reading import telling_dropped
+from modelyard.data.retention import KEEP, OLDER_THAN, age_of
 from modelyard.data.rules import LATEST
 from modelyard.data.sample import sample_version
 from modelyard.data.service import (
@@ -35,6 +37,7 @@ from modelyard.data.service import (
     versions,
 )
 from modelyard.data.snapshots import snapshot
+from modelyard.serving.retention import vacuum
 from modelyard.tenancy import authorise
 
 router = APIRouter(prefix="/v1/projects/{project}/datasets", tags=["data"], route_class=SnapshotRoute)
@@ -73,6 +76,14 @@ class NewSnapshot:
     until: datetime | None = None
     replacing: bool | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class NewVacuum:
+    """Which versions stay, whatever needs them: the newest, and those that are no older."""
+
+    keep: int = KEEP
+    older_than_s: float = OLDER_THAN.total_seconds()
 
 
 def frame_of(content: bytes) -> pl.DataFrame:
@@ -211,7 +222,8 @@ def version_rows(
     version = get_version(call.platform, call.actor, call.project, f"{name}@{what}")
     if sample is not None:
         return frame_response(sample_version(call.platform, call.actor, call.project, version, sample, seed).head(limit))
-    return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
+    with telling_dropped(call.platform, version):
+        return frame_response(read(call.platform, call.actor, call.project, version).head(limit).collect())
 
 
 @router.get("/{name}/diff")
@@ -220,6 +232,20 @@ def version_diff(
 ) -> VersionDiff:
     """Return what differs between two versions, each by its number or `latest`."""
     return compare_versions(call.platform, call.actor, call.project, name, before, after, examples=examples)
+
+
+@router.get("/{name}/vacuum")
+def would_vacuum(call: InProject, name: str, keep: int = KEEP, older_than_s: float = OLDER_THAN.total_seconds()) -> Vacuum:
+    """Return what a vacuum would drop, what is held and why, and the bytes that it would free. Nothing is changed."""
+    older_than = age_of(older_than_s)
+    return vacuum(call.platform, call.actor, call.project, name, keep=keep, older_than=older_than, dry_run=True)
+
+
+@router.post("/{name}/vacuum")
+def do_vacuum(call: InProject, name: str, new: NewVacuum) -> Vacuum:
+    """Drop versions that nothing needs for good, and free their bytes."""
+    older_than = age_of(new.older_than_s)
+    return vacuum(call.platform, call.actor, call.project, name, keep=new.keep, older_than=older_than)
 
 
 @router.get("/{name}/quarantine")

@@ -11,12 +11,14 @@ from modelyard.cli.output import say, show
 from modelyard.cli.session import open_project
 
 if TYPE_CHECKING:
+    from modelyard.data import Vacuum
     from modelyard.data.diff import VersionDiff
     from modelyard.data.shift import ColumnShift
 
 noun = group("Datasets and their immutable versions.")
 
 VERSION = ["number", "rows", "size_bytes", "event_from", "event_until", "created_at", "note", "digest"]
+FATE = ["number", "rows", "created_at", "fate", "needs"]
 CHECK = ["check", "severity"]
 IMPORTED = {"name": "name", "check": "check", "told": "differs, or why it is left out"}
 Name = Annotated[str, typer.Argument(help="The dataset's name.")]
@@ -203,6 +205,33 @@ def versions(name: Name, project: ProjectName = None, as_json: Json = False) -> 
     show([one.record for one in open_project(project).dataset(name).versions()], as_json, VERSION)
 
 
+@command(
+    noun,
+    "vacuum",
+    "yard dataset vacuum flights --keep 5 --older-than 90d --dry-run",
+    "yard dataset vacuum airports --keep 1 --older-than 0d --yes",
+)
+def vacuum(
+    name: Name,
+    *,
+    keep: Annotated[int, typer.Option(help="So many of the newest versions stay.")] = 5,
+    older_than: Annotated[str, typer.Option(metavar="SPAN", help="Younger versions stay; 0d: of any age.")] = "90d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    project: ProjectName = None,
+    as_json: Json = False,
+) -> None:
+    """Drop versions for good that no model at work, and nothing under way, needs; free their bytes."""
+    dataset = open_project(project).dataset(name)
+    if dry_run or not yes:
+        would = dataset.vacuum(keep=keep, older_than=older_than, dry_run=True)
+        _show_vacuum(would, as_json and dry_run)
+        if dry_run or not _anything(would):
+            return
+        typer.confirm("Drop them for good?", abort=True, err=True)
+    _show_vacuum(dataset.vacuum(keep=keep, older_than=older_than), as_json)
+
+
 @command(noun, "diff", "yard dataset diff flights 1 2", "yard dataset diff flights 3 --examples 10 --json")
 def diff(
     name: Name,
@@ -352,6 +381,21 @@ def quarantine(
     show(found.head(most).to_dicts(), False, {column: column for column in found.columns})
     if found.height > most:
         say(f"{found.height:,} rows in all; --out FILE writes them to a file")
+
+
+def _anything(found: "Vacuum") -> bool:
+    return bool(found.files or found.batches) or any(one.fate.value == "dropped" for one in found.versions)
+
+
+def _show_vacuum(found: "Vacuum", as_json: bool) -> None:
+    if as_json:
+        show(found, True)
+        return
+    show(found.versions, False, FATE)
+    dropped = sum(one.fate.value == "dropped" for one in found.versions)
+    verb = "would go" if found.dry_run else "went"
+    size = f"{found.size_bytes:,} bytes in {found.files:,} files"
+    say(f"{dropped:,} versions and the rows of {found.batches:,} stopped batches {verb}: {size}")
 
 
 def _column(text: str) -> tuple[str, str]:

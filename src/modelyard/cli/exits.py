@@ -19,6 +19,7 @@ EXITS: Mapping[ProblemKind, int] = {
     ProblemKind.LIMITED: 10,
     ProblemKind.UNAVAILABLE: 11,
     ProblemKind.TIMEOUT: 12,
+    ProblemKind.DROPPED: 13,
 }
 
 

@@ -51,7 +51,7 @@ def test_every_command_shows_examples_that_name_it_and_has_json(path: tuple[str,
 def test_the_commands_of_the_design_are_there() -> None:
     told = """up demo doctor init settings score exits; project list create;
         lineage show export;
-        dataset add list show checks snapshot follow append versions diff report export sample quarantine;
+        dataset add list show checks snapshot follow append versions diff report export sample vacuum quarantine;
         feature list show get publish; pipeline list show save python try run; run start list show cancel examine compare;
         study start list show; model list show register import combine evaluate promote
             approve break-glass gate best;

@@ -14,7 +14,8 @@ import polars as pl
 from modelyard.client.connection import Connection, part
 from modelyard.client.exchange import write_croissant
 from modelyard.core import Problem, system_clock
-from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile, Split
+from modelyard.core.spans import age_s
+from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile, Split, Vacuum
 from modelyard.data.croissant import About
 from modelyard.data.diff import EXAMPLES, VersionDiff
 from modelyard.data.features import Default, Lookup, declare_lookup
@@ -23,6 +24,7 @@ from modelyard.data.foreign_checks import Imported, fitted, read_checks
 from modelyard.data.profile import from_json
 from modelyard.data.quality import Suggestion
 from modelyard.data.quality.kinds import told_failures
+from modelyard.data.retention import KEEP
 from modelyard.data.rules import LATEST
 
 ARROW = "application/vnd.apache.arrow.file"
@@ -259,6 +261,24 @@ class DatasetClient:
         `examples` of the added, removed and changed rows each are told. Problem `dataset_version.missing`.
         """
         return self._connection.get(f"{self._path}/diff", VersionDiff, before=before, after=after, examples=examples)
+
+    def vacuum(self, *, keep: int = KEEP, older_than: str = "90d", dry_run: bool = False) -> Vacuum:
+        """Drop versions for good that are neither among the `keep` newest nor younger, and free their bytes; return what went.
+
+        Never dropped is what a model under an alias, in a deployment or in an open rollout was trained or measured on, what a
+        run, study or job under way reads, and what all these were made from: `needs` of the answer's `versions` tells it. A
+        dropped version keeps its record; asking for its rows is Problem `dataset_version.dropped`. With `dry_run` nothing is
+        done.
+
+        Raises
+        ------
+        Problem
+            `vacuum.invalid` for keeping none, `span.invalid` for an `older_than` that is none, such as `90d` or `0d`.
+        """
+        asked = {"keep": keep, "older_than_s": age_s(older_than)}
+        if dry_run:
+            return self._connection.get(f"{self._path}/vacuum", Vacuum, **asked)
+        return self._connection.post(f"{self._path}/vacuum", Vacuum, asked)
 
     def frame(self, limit: int | None = None) -> pl.DataFrame:
         """Return the rows of the latest version."""

@@ -1,6 +1,6 @@
 """Data: the datasets; one dataset, its versions and quarantine; one version: schema, profile, checks, lineage; two compared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -19,12 +19,13 @@ from modelyard.console.lineage_picture import draw_lineage
 from modelyard.console.outcomes import DOES, Outcome, outcome_of, told_check
 from modelyard.console.profile_report import Compared, ProfileReport, render_profile_report, report_name
 from modelyard.console.rendering import PageRoute, see_other
-from modelyard.console.telling import count, value
+from modelyard.console.telling import count, size, value
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest, Problem, first_line
-from modelyard.data import Check, Dataset, DatasetVersion, Severity
+from modelyard.data import Check, Dataset, DatasetVersion, Fate, Severity, Vacuum, VersionFate
 from modelyard.data.comparing import compare_versions
 from modelyard.data.diff import RowExample, VersionDiff
+from modelyard.data.retention import KEEP, OLDER_THAN, age_of
 from modelyard.data.rules import LATEST
 from modelyard.data.service import (
     add_checks,
@@ -41,6 +42,7 @@ from modelyard.data.shift import ColumnShift
 from modelyard.events import Event
 from modelyard.serving.lineage import lineage
 from modelyard.serving.lookups import FeatureTable, feature_tables
+from modelyard.serving.retention import vacuum
 
 router = APIRouter(prefix="/projects/{project}/data", route_class=PageRoute, include_in_schema=False)
 ONE = PageRequest(limit=1)
@@ -50,7 +52,14 @@ SHOWN_STOPPED = 10
 MOST_COLUMNS = 200
 MOST_MOVED = 12  # columns whose values are drawn, those that moved most
 LEAST_MOVED = 0.005  # what profiles can tell
+KEEP_FIELD, DAYS_FIELD = "keep", "days"  # of the form of a vacuum
+DAY_S = 86_400
 CHOSEN = "check."  # how the fields of chosen suggestions begin
+TOLD_FATE = {
+    Fate.KEPT: "among the newest, or too young",
+    Fate.SHARED: "a later version holds its rows too: dropping it would free nothing",
+    Fate.DROPPED: "nothing needs it",
+}
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,25 @@ class SuggestedCheck:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """What a vacuum of the dataset would come to."""
+
+    found: Vacuum
+    keep: int
+    days: int  # the age from which versions may go
+
+    @property
+    def versions(self) -> tuple[tuple[VersionFate, str], ...]:
+        """What becomes of each version, and why."""
+        return tuple((one, TOLD_FATE.get(one.fate) or "; ".join(one.needs)) for one in self.found.versions)
+
+    @property
+    def going(self) -> int:
+        """How many versions would go."""
+        return sum(one.fate is Fate.DROPPED for one in self.found.versions)
+
+
+@dataclass(frozen=True)
 class DatasetPage:
     """The context of one dataset."""
 
@@ -114,6 +142,9 @@ class DatasetPage:
     bad_rows: tuple[BadRow, ...]
     online: FeatureTable | None  # None: nobody looks anything up in it
     online_problem: str  # why nobody knows; "": somebody does
+    retention: Retention | None  # None: nobody asked
+    keep: int  # the fields of the form that asks
+    days: int
 
 
 @dataclass(frozen=True)
@@ -196,6 +227,7 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
     dataset = get_dataset(platform, actor, project, name)
     frame = frame_of(visit, "Data", name)
     found = versions(platform, actor, project, PageRequest(frame.query.get("after")), name)
+    keep, days = _asked(frame.query)
     bad = quarantined(platform, actor, project, name)
     count = int(bad.select(pl.len()).collect().item())
     online, online_problem = _online(visit, dataset)
@@ -213,6 +245,9 @@ def build_dataset(visit: Visit, name: str) -> DatasetPage:
         bad_rows=tuple(_bad_rows(bad.tail(SHOWN_BAD).collect())) if count else (),
         online=online,
         online_problem=online_problem,
+        retention=_retention(visit, name, frame.query) if found.items and KEEP_FIELD in frame.query else None,
+        keep=keep,
+        days=days,
     )
 
 
@@ -225,6 +260,21 @@ def _online(visit: Visit, dataset: Dataset) -> tuple[FeatureTable | None, str]:
     except Problem as problem:
         return None, str(problem)
     return next((one for one in tables if one.dataset == dataset.name), None), ""
+
+
+def _retention(visit: Visit, name: str, fields: Mapping[str, str]) -> Retention:
+    keep, days = _asked(fields)
+    older_than = age_of(days * DAY_S)
+    found = vacuum(visit.platform, visit.actor, visit.project.id, name, keep=keep, older_than=older_than, dry_run=True)
+    return Retention(found, keep, days)
+
+
+def _asked(fields: Mapping[str, str]) -> tuple[int, int]:
+    """Return how many versions stay, and the age in days from which others may go."""
+    try:
+        return int(fields.get(KEEP_FIELD, KEEP)), int(fields.get(DAYS_FIELD, OLDER_THAN.days))
+    except ValueError as error:
+        raise Problem("vacuum.invalid", "The form names no vacuum", first_line(error), "give whole numbers") from error
 
 
 def _bad_rows(rows: pl.DataFrame) -> Sequence[BadRow]:
@@ -406,6 +456,16 @@ def version_report(visit: InProject, name: str, number: int, against: str | None
         told = build_report(visit, name, number, against)
     header = f'attachment; filename="{report_name(told.version)}"'
     return Response(render_profile_report(told), media_type="text/html", headers={"Content-Disposition": header})
+
+
+@router.post("/{name}/vacuum")
+def vacuum_dataset(visit: InProject, name: str, fields: Fields) -> Response:
+    """Drop versions of a dataset for good that nothing needs."""
+    keep, days = _asked(fields)
+    done = vacuum(visit.platform, visit.actor, visit.project.id, name, keep=keep, older_than=age_of(days * DAY_S))
+    went = Retention(done, keep, days).going
+    told = f"{went} version{'s' if went != 1 else ''} dropped, {size(done.size_bytes)} freed."
+    return see_other(dataset_path(visit, name), told)
 
 
 @router.get("/{name}/{number}")

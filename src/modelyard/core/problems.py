@@ -20,6 +20,7 @@ class ProblemKind(Enum):
 
     INVALID = "invalid"  # the input is wrong; mend it
     MISSING = "missing"  # no such thing
+    DROPPED = "dropped"  # it was there, and went for good
     EXISTS = "exists"  # the name is taken
     CONFLICT = "conflict"  # the thing is not in a state for this
     REFUSED = "refused"  # a gate, check or limit of policy says no

@@ -18,6 +18,7 @@ UNITS_S: Final = {
     "month": 30 * 86_400,
     "year": 365 * 86_400,
 }
+_NO_SPAN = re.compile(r"\s*0\s*[a-z]*\s*")
 _SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*")
 
 
@@ -41,6 +42,15 @@ def span_s(text: str) -> int:
         why = f"a span is a number and one of {', '.join(UNITS_S)}"
         raise Problem("span.invalid", f"'{text}' is no span of time", why, "write it as in 7d, 12h or 30m")
     return round(seconds)
+
+
+def age_s(text: str) -> int:
+    """Return the seconds of an age: a span, or none at all. Problem `span.invalid`.
+
+    >>> age_s("90d"), age_s("0d"), age_s("0")
+    (7776000, 0, 0)
+    """
+    return 0 if _NO_SPAN.fullmatch(text) else span_s(text)
 
 
 def rate(text: str) -> tuple[int, int]:

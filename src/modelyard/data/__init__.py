@@ -6,7 +6,7 @@ from modelyard.data.lineage import Edge, Graph, Node
 from modelyard.data.profile import CategoryProfile, NumericProfile, Profile
 from modelyard.data.sources import Source
 from modelyard.data.split import split_frame
-from modelyard.data.store import DatasetStore, DataTransaction, Stretch, TableStore
+from modelyard.data.store import DatasetStore, DataTransaction, Guard, Stretch, TableStore, Vacuumed
 from modelyard.data.types import (
     Admission,
     Check,
@@ -16,11 +16,14 @@ from modelyard.data.types import (
     DatasetId,
     DatasetVersion,
     DatasetVersionId,
+    Fate,
     Parent,
     Schema,
     Severity,
     Split,
     SplitKind,
+    Vacuum,
+    VersionFate,
 )
 
 __all__ = [
@@ -36,7 +39,9 @@ __all__ = [
     "DatasetVersion",
     "DatasetVersionId",
     "Edge",
+    "Fate",
     "Graph",
+    "Guard",
     "Node",
     "NumericProfile",
     "Parent",
@@ -48,6 +53,9 @@ __all__ = [
     "SplitKind",
     "Stretch",
     "TableStore",
+    "Vacuum",
+    "Vacuumed",
+    "VersionFate",
     "last_before",
     "quality",
     "split_frame",

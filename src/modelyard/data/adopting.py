@@ -13,7 +13,7 @@ from modelyard.data import reading
 from modelyard.data.content import chain
 from modelyard.data.lake_files import LakeFile
 from modelyard.data.profile import Profile, to_json
-from modelyard.data.rules import VERSION_PREFIX, table_of
+from modelyard.data.rules import VERSION_PREFIX, commit_of, table_of
 from modelyard.data.schema import dtype_of
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Column, Dataset, DatasetVersion, DatasetVersionId, Parent, Schema
@@ -86,13 +86,15 @@ def adopt(ports: Ports, actor: Actor, dataset: Dataset, folder: str, rows: Adopt
         before = reading.latest_version(ports, dataset.project, dataset.name)
         if before is not None and before.digest == digest:
             return before
-        table_version = ports.lake.adopt(dataset.project, table_of(dataset.name), folder, rows.files, schema, commit=digest)
+        number = before.number + 1 if before else 1
+        commit = commit_of(number, digest)
+        table_version = ports.lake.adopt(dataset.project, table_of(dataset.name), folder, rows.files, schema, commit=commit)
         version = DatasetVersion(
             id=DatasetVersionId(ports.ids(VERSION_PREFIX)),
             project=dataset.project,
             dataset=dataset.id,
             name=dataset.name,
-            number=before.number + 1 if before else 1,
+            number=number,
             digest=digest,
             rows=rows.rows,
             size_bytes=rows.size_bytes,
@@ -107,6 +109,7 @@ def adopt(ports: Ports, actor: Actor, dataset: Dataset, folder: str, rows: Adopt
             created_at=ports.clock(),
             note=rows.note,
             whole=True,
+            commit=commit,
         )
         try:
             with ports.transaction() as tx:

@@ -16,6 +16,7 @@ from modelyard.data.diff import (
     compare_schemas,
     turned,
 )
+from modelyard.data.rules import check_there
 from modelyard.data.shift import compare_profiles
 from modelyard.data.types import Dataset, DatasetVersion
 from modelyard.tenancy import Actor, authorise
@@ -38,7 +39,8 @@ def compare_versions(
     Raises
     ------
     Problem
-        `dataset.missing`, `dataset_version.missing`, `dataset_version.invalid`; `diff.invalid` for more examples than 100.
+        `dataset.missing`, `dataset_version.missing`, `dataset_version.invalid`, `dataset_version.dropped`; `diff.invalid` for
+        more examples than 100.
     """
     authorise(actor, "dataset.read", project)
     if not 0 <= examples <= MOST_EXAMPLES:
@@ -46,8 +48,12 @@ def compare_versions(
         raise Problem("diff.invalid", f"{examples} examples of each cannot be shown", why, "ask for fewer")
     dataset = reading.find_dataset(ports, project, name)
     old, new = (reading.find_version(ports, project, f"{name}@{what}") for what in (before, after))
+    for one in (old, new):
+        check_there(one)
     shifts = compare_profiles(*(reading.profile_of(ports, project, one) for one in (old, new)))
     order = [column.name for column in new.schema.columns]
+    with reading.telling_dropped(ports, old), reading.telling_dropped(ports, new):
+        rows = _rows(ports, dataset, old, new, examples)
     return VersionDiff(
         name=name,
         before=old.number,
@@ -56,7 +62,7 @@ def compare_versions(
         rows_before=old.rows,
         rows_after=new.rows,
         schema=compare_schemas(old.schema, new.schema),
-        rows=_rows(ports, dataset, old, new, examples),
+        rows=rows,
         columns=tuple(sorted(shifts, key=lambda one: order.index(one.name))),
     )
 

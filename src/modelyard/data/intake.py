@@ -141,6 +141,8 @@ def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.D
     with ports.transaction() as tx:
         known = tx.datasets.versions(dataset.project, PageRequest(limit=2), name=dataset.name).items
     before = next((one for one in known if one.number == newest.number - 1), None)
+    if before is not None and before.dropped_at is not None:
+        return None  # its rows are not there to judge upon; that is so only where the newest one is whole
     held = None if before is None else reading.read(ports, dataset.project, before)
     judgement = judge(rows, dataset, held, _against(ports, dataset, before, held, came), newest.created_at)
     if newest.digest != chain(before.digest if before else None, batch_digest(judgement.clean)):

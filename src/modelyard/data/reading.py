@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -12,12 +12,14 @@ import polars as pl
 from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
 from modelyard.core.pages import every
 from modelyard.data.profile import Profile, from_json
-from modelyard.data.rules import VERSION_PREFIX, parse_ref, quarantine_of, table_of
+from modelyard.data.rules import VERSION_PREFIX, batch_of, check_there, gone, parse_ref, quarantine_of, table_of
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
+from modelyard.events import Event
 
 STOPPED_FACT = "batch.stopped"
 QUARANTINING = (STOPPED_FACT, "batch.quarantined")  # facts of batches that put something into quarantine
+VACUUMED_FACT = "dataset.vacuumed"  # its data name the `batches` that left the quarantine
 _EVENTS = 1_000
 
 
@@ -95,18 +97,26 @@ def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFr
     """Return exactly the version's rows, lazily, in the order they came; a row that was replaced is not there any more.
 
     Only the commits of recorded versions are read: what a killed or overtaken writer left in the table stays unseen.
+
+    Raises
+    ------
+    Problem
+        `dataset_version.dropped`.
     """
     batches = batches_until(ports, project, version)
+    check_there(batches[-1])
     return _standing(ports, project, batches, read_batches(ports, batches, version))
 
 
 def read_with_batches(ports: Ports, project: ProjectId, version: DatasetVersion, column: str) -> pl.DataFrame:
     """Return the version's rows as `read` does, with the number of the version that each came with in a column of this name."""
     batches = batches_until(ports, project, version)
+    check_there(batches[-1])
     before = [0, *(one.rows for one in batches)]
     came = [one.rows - held + one.replaced for one, held in zip(batches, before, strict=False)]
     numbers = pl.Series(column, np.repeat([one.number for one in batches], came), dtype=pl.Int64)
-    rows = read_batches(ports, batches, version).collect().with_columns(numbers)
+    with telling_dropped(ports, version):
+        rows = read_batches(ports, batches, version).collect().with_columns(numbers)
     return _standing(ports, project, batches, rows.lazy()).collect()
 
 
@@ -130,9 +140,27 @@ def batches_until(ports: Ports, project: ProjectId, version: DatasetVersion) -> 
     return found[::-1]
 
 
+@contextmanager
+def telling_dropped(ports: Ports, version: DatasetVersion) -> Iterator[None]:
+    """Give the time to collect rows of a version.
+
+    Raises
+    ------
+    Problem
+        `dataset_version.dropped` when a vacuum took their files away meanwhile.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # The lake knows, whatever moment of the database the caller sees.
+        if batch_of(version) in ports.lake.commits(version.project, table_of(version.name)):
+            raise
+        raise gone(version, "it was dropped while they were read") from error
+
+
 def read_batches(ports: Ports, batches: Sequence[DatasetVersion], version: DatasetVersion) -> pl.LazyFrame:
     """Return the rows that came with some batches of a version, lazily, in its columns; replaced rows are among them."""
-    commits = [one.digest for one in batches]
+    commits = [batch_of(one) for one in batches]
     rows = ports.lake.scan(version.project, table_of(version.name), version=version.table_version, commits=commits)
     return rows.select(column.name for column in version.schema.columns)
 
@@ -143,12 +171,22 @@ def quarantine(ports: Ports, project: ProjectId, name: str) -> pl.LazyFrame | No
     Only what a recorded batch put there is read: what a killed or overtaken writer left stays unseen, as it does with versions.
     """
     batches: dict[str, None] = {}
-    after = 0
     with ports.transaction() as tx:
-        while found := tx.events.read(project, after=after, limit=_EVENTS, kinds=QUARANTINING, subject=name):
-            batches.update(dict.fromkeys(str(event.data["batch"]) for event in found))
-            after = found[-1].position
+        for event in facts_of(tx, project, name, (*QUARANTINING, VACUUMED_FACT)):
+            if event.kind != VACUUMED_FACT:
+                batches[str(event.data["batch"])] = None
+                continue
+            for batch in event.data["batches"]:
+                batches.pop(batch, None)
     return ports.lake.scan(project, quarantine_of(name), commits=list(batches)) if batches else None
+
+
+def facts_of(tx: DataTransaction, project: ProjectId, name: str, kinds: Sequence[str]) -> Iterator[Event]:
+    """Give a dataset's facts of some kinds, oldest first."""
+    after = 0
+    while found := tx.events.read(project, after=after, limit=_EVENTS, kinds=kinds, subject=name):
+        yield from found
+        after = found[-1].position
 
 
 def profile_of(ports: Ports, project: ProjectId, version: DatasetVersion) -> Profile:

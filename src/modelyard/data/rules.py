@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from modelyard.core import Problem, check_name
+from modelyard.core import Digest, Problem, check_name
 from modelyard.data.quality.rows import not_null, unique
 from modelyard.data.schema import dtype_of, refuse_reserved
-from modelyard.data.types import Check, Column, Dataset
+from modelyard.data.types import Check, Column, Dataset, DatasetVersion
 
 VERSION_PREFIX = "dsv"
 LATEST = "latest"
@@ -67,6 +67,45 @@ def table_of(name: str) -> str:
 def quarantine_of(name: str) -> str:
     """Return the lake table that a dataset's quarantined rows are in."""
     return f"quarantine/{name}"
+
+
+def commit_of(number: int, digest: Digest) -> str:
+    """Return what a version's batch is called in the lake's table.
+
+    A retry upon the same version has it again, and no other version ever: one that is dropped takes away nothing but its own,
+    and one whose number is taken can never be recorded any more.
+
+    >>> commit_of(3, Digest("sha256:9f2a"))
+    '3-sha256:9f2a'
+    """
+    return f"{number}-{digest}"
+
+
+def number_of(commit: str) -> int | None:
+    """Return the number of the version that a batch was written for; None: it was written before they were told.
+
+    >>> number_of("3-sha256:9f2a"), number_of("sha256:9f2a")
+    (3, None)
+    """
+    number = commit.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def batch_of(version: DatasetVersion) -> str:
+    """Return what the version's own batch is called in the lake's table."""
+    return version.commit or version.digest
+
+
+def check_there(version: DatasetVersion) -> None:
+    """Return when the version's rows are there. Problem `dataset_version.dropped` else."""
+    if version.dropped_at is not None:
+        raise gone(version, f"it was dropped on {version.dropped_at:%Y-%m-%d}; its record stays")
+
+
+def gone(version: DatasetVersion, why: str) -> Problem:
+    """Return the problem of a version whose rows are not there any more."""
+    step = f"yard dataset versions {version.name}"
+    return Problem("dataset_version.dropped", f"The rows of {version.ref} are gone", why, step)
 
 
 def promises(dataset: Dataset) -> tuple[Check, ...]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from modelyard.core import Problem, ProjectId
 from modelyard.data import reading
+from modelyard.data.rules import check_there
 from modelyard.data.split import places, salted_hash
 from modelyard.data.types import DatasetVersion
 from modelyard.tenancy import Actor, authorise
@@ -21,16 +22,21 @@ _PLACE = "_row"  # one of the names that no column of a dataset may have
 def sample_version(
     ports: reading.Ports, actor: Actor, project: ProjectId, version: DatasetVersion, size: int, seed: int = 0
 ) -> pl.DataFrame:
-    """Return `size` rows of a dataset version, or all where it has no more, in their order. Raises as `sample_rows`."""
+    """Return `size` rows of a dataset version, or all where it has no more, in their order.
+
+    Raises as `sample_rows`, and Problem `dataset_version.dropped`.
+    """
     authorise(actor, "dataset.read", project)
     batches = reading.batches_until(ports, project, version)
+    check_there(batches[-1])
     rows = reading.read_batches(ports, batches, version)
-    if not any(one.replaced for one in batches):
-        return sample_rows(rows, version.rows, size, seed)
-    key = reading.find_dataset(ports, project, version.name).key
-    last = rows.select(key).with_row_index(_PLACE).group_by(key).agg(pl.col(_PLACE).max())
-    there = last.select(pl.col(_PLACE).sort()).collect(engine="streaming")[_PLACE]
-    return _at(rows, there.gather(sample_places(there.len(), _checked(size), seed)))
+    with reading.telling_dropped(ports, version):
+        if not any(one.replaced for one in batches):
+            return sample_rows(rows, version.rows, size, seed)
+        key = reading.find_dataset(ports, project, version.name).key
+        last = rows.select(key).with_row_index(_PLACE).group_by(key).agg(pl.col(_PLACE).max())
+        there = last.select(pl.col(_PLACE).sort()).collect(engine="streaming")[_PLACE]
+        return _at(rows, there.gather(sample_places(there.len(), _checked(size), seed)))
 
 
 def sample_rows(rows: pl.LazyFrame, height: int, size: int, seed: int = 0) -> pl.DataFrame:

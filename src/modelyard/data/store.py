@@ -1,8 +1,9 @@
 """The ports of data: the catalogue of datasets, and the lake's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
@@ -32,6 +33,10 @@ class DatasetStore(Protocol):
         """Insert; Problem `dataset.conflict` when the number is taken."""
         ...
 
+    def save_versions(self, project: ProjectId, versions: Sequence[DatasetVersion]) -> None:
+        """Replace by id (a version may be dropped; nothing else of it ever changes). Problem `dataset.missing`."""
+        ...
+
     def get_versions(self, project: ProjectId, ids: Sequence[DatasetVersionId]) -> list[DatasetVersion]:
         """Return them in order. Problem `dataset.missing` for an unknown one."""
         ...
@@ -50,8 +55,20 @@ class Stretch:
     until: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Vacuumed:
+    """What a vacuum of a table removed."""
+
+    files: int = 0
+    size_bytes: int = 0  # of the commits that were dropped; what killed writers left is not weighed
+
+
+# Keeps all others from writing a table, by its name; gives what raises a Problem once somebody else may write it.
+Guard = Callable[[str], AbstractContextManager[Callable[[], None]]]
+
+
 class TableStore(Protocol):
-    """The lake: append-only tables of a project, each append a numbered version. Table names are `a/b` paths.
+    """The lake: tables of a project that grow by appends, each a numbered version. Table names are `a/b` paths.
 
     Rows come back in the order of the commits, and within one in the frame's. Columns have the types that
     `data.schema.stored_type` gives; a frame is cast to the table's types where that changes no value.
@@ -63,6 +80,13 @@ class TableStore(Protocol):
         is full or does not answer. From the writing ones also `column.invalid` for a value that the table's type does not have,
         and `commit.invalid` for a commit id that is empty, over 200 characters or not printable.
     """
+
+    def guarded(self, guard: Guard) -> "TableStore":
+        """Return the same lake, which takes a guard for each table that it writes.
+
+        It is for stores that do not themselves keep apart who writes at once; a write is done only when it is seen to be there.
+        """
+        ...
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it; a commit id that is there already is not written twice.
@@ -119,6 +143,22 @@ class TableStore(Protocol):
 
     def discard(self, project: ProjectId, table: str, name: str) -> None:
         """Remove the folder unless files of it were adopted; in a store without folders, leave that to the next `vacuum`."""
+        ...
+
+    def commits(self, project: ProjectId, table: str) -> dict[str, int]:
+        """Return the commits whose rows the table holds now, each with its size in bytes; none: there is no such table."""
+        ...
+
+    def vacuum(
+        self, project: ProjectId, table: str, commits: Sequence[str], *, left_for: timedelta, dry_run: bool = False
+    ) -> Vacuumed:
+        """Drop commits for good, with their files, and the files of killed writers that have lain there for `left_for`.
+
+        Commits that are not there are passed over, and a killed vacuum is finished by another: all other commits stay readable
+        at any moment, at each version that holds them. A dropped commit is `commit.missing` to who asks for it, and is written
+        anew when it is appended again. Whoever reads one in this moment finds its files missing, and gets no other rows.
+        What a `replace` took out of the table goes too. With `dry_run` nothing is done; what would go is returned.
+        """
         ...
 
 

@@ -105,6 +105,13 @@ class DatasetVersion:
     note: str = ""
     replaced: int = 0  # rows of the version before that rows of this batch, of the same key, stand in for
     whole: bool = False  # its batch is all of it: the batches before it are none of it
+    commit: str = ""  # its batch in the lake's table; "": its digest names it, as it did before versions could be dropped
+    dropped_at: datetime | None = None  # since when its rows may be gone for good; the record stays
+
+    @property
+    def ref(self) -> str:
+        """What names it: `flights@3`."""
+        return f"{self.name}@{self.number}"
 
 
 class SplitKind(Enum):
@@ -126,6 +133,39 @@ class Split:
     boundary: datetime | None = None  # of TIME
     column: str | None = None  # of GROUP: the groups; of STRATIFIED: the classes, as a rule the label
     seed: int = 0  # another one holds out other rows; TIME has no use for it
+
+
+class Fate(Enum):
+    """What a vacuum does with a version."""
+
+    KEPT = "kept"  # it is among the newest, or too young
+    HELD = "held"  # something needs it
+    SHARED = "shared"  # all its rows are in versions that stay too, so that dropping it would free nothing
+    DROPPED = "dropped"  # it goes; its record stays
+
+
+@dataclass(frozen=True)
+class VersionFate:
+    """A version in a vacuum."""
+
+    version: DatasetVersionId
+    number: int
+    rows: int
+    created_at: datetime
+    fate: Fate
+    needs: tuple[str, ...] = ()  # of a held one: what needs it, for people
+
+
+@dataclass(frozen=True)
+class Vacuum:
+    """What a vacuum of a dataset comes to, or would."""
+
+    name: str  # of the dataset
+    dry_run: bool
+    versions: tuple[VersionFate, ...]  # those whose rows were there, newest first
+    batches: int  # stopped ones whose rows leave the quarantine
+    files: int  # that go, those that killed writers left among them
+    size_bytes: int  # of the rows that go, in the lake
 
 
 @dataclass(frozen=True)

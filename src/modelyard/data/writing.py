@@ -15,7 +15,7 @@ from modelyard.data.admission import Judgement, batch_id, quarantine_rows, undec
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.profile import Profile, merge, profile, to_json
 from modelyard.data.quality.kinds import told as told_check
-from modelyard.data.rules import VERSION_PREFIX, quarantine_of, table_of
+from modelyard.data.rules import VERSION_PREFIX, commit_of, quarantine_of, table_of
 from modelyard.data.schema import schema_of
 from modelyard.data.sources import Undecoded
 from modelyard.data.store import DataTransaction, TableStore
@@ -144,12 +144,14 @@ def write_quarantine(lake: TableStore, batch: Batch) -> str | None:
 def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
     """Write the clean rows and the profile, and return the record that will make them seen.
 
-    The digest is the commit id: a retry of the same batch upon the same version finds its rows written already.
+    A retry of the same batch upon the same version has the same commit id, and finds its rows written already.
     """
     clean, earlier = batch.judgement.clean, batch.before
     before = None if batch.origin.whole else earlier
     digest = chain(before.digest if before else None, batch_digest(clean))
-    table_version = ports.lake.append(batch.project, table_of(batch.dataset.name), clean, commit=digest)
+    number = earlier.number + 1 if earlier else 1
+    commit = commit_of(number, digest)
+    table_version = ports.lake.append(batch.project, table_of(batch.dataset.name), clean, commit=commit)
     known = before if before is not None and not batch.replaced else None  # a row that went may have been the first or the last
     first, last = _event_range(batch.dataset, clean if known else batch.whole())
     starts = [at for at in (known.event_from if known else None, first) if at is not None]
@@ -159,7 +161,7 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
         project=batch.project,
         dataset=batch.dataset.id,
         name=batch.dataset.name,
-        number=earlier.number + 1 if earlier else 1,
+        number=number,
         digest=digest,
         rows=(before.rows if before else 0) + clean.height - batch.replaced,
         size_bytes=(before.size_bytes if before else 0) + int(clean.estimated_size()),
@@ -176,6 +178,7 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
         note=batch.origin.note,
         replaced=batch.replaced,
         whole=batch.origin.whole,
+        commit=commit,
     )
 
 
@@ -196,12 +199,21 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
         said = {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height, "failed": _failed(batch)}
         facts.append(Fact(kind, name, said))
     with ports.transaction() as tx:
+        if batch.judgement.stopped:
+            _check_newest(ports, batch)
         if batch.origin.move is not None and not batch.judgement.stopped:
             _move(ports, tx, batch.dataset, batch.origin.move)
         if version is not None:
             tx.datasets.add_versions(batch.project, [version])
             facts.append(Fact("dataset_version.created", name, told(version)))
         tx.events.add(batch.project, facts, actor=batch.member, at=batch.now)
+
+
+def _check_newest(ports: Ports, batch: Batch) -> None:
+    """Return when the batch was judged upon the newest version: what was stopped upon an older one may leave the quarantine."""
+    newest, name = reading.latest_version(ports, batch.project, batch.dataset.name), batch.dataset.name
+    if (newest.id if newest else None) != (batch.before.id if batch.before else None):
+        raise Problem("dataset.conflict", f"'{name}' has another version by now", "somebody else was first", "do it again")
 
 
 def _move(ports: Ports, tx: DataTransaction, dataset: Dataset, move: Move) -> None:

@@ -17,22 +17,29 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modelyard.adapters import LAKE, connect
+from modelyard.adapters import METADATA, connect
 from modelyard.gateway.shipping import LakeCarrier
+from modelyard.wiring.lake import open_lake
 
 log = logging.getLogger(__name__)
 
 LOCK = "carrying.lock"
+METADATA_VARIABLE = "MODELYARD_METADATA"
 NICE = 5  # answers go first
 STOP_S = 5.0
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "TOKIO_WORKER_THREADS": "1"}  # the cores are for answers
 
 
 class ProcessCarrier:
-    """Carries segments by a process of its own. One thread at a time."""
+    """Carries segments by a process of its own. One thread at a time.
 
-    def __init__(self, lake: str, folder: Path) -> None:
+    `metadata` is the URL of the database in which a lake is locked whose store does not keep writers apart; it may hold a
+    password, and so goes by the environment.
+    """
+
+    def __init__(self, lake: str, folder: Path, metadata: str) -> None:
         self._arguments = ["--lake", lake, "--folder", str(folder)]
+        self._metadata = metadata
         self._process: subprocess.Popen[str] | None = None
 
     def carry(self, paths: Sequence[Path]) -> Sequence[int | str]:
@@ -76,7 +83,11 @@ class ProcessCarrier:
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-P", "-m", "modelyard.gateway.carrying", *self._arguments]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD}
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **ONE_THREAD, METADATA_VARIABLE: self._metadata},
             )
         return self._process
 
@@ -93,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lake", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args(arguments)
-    carrier = LakeCarrier(connect(LAKE, options.lake), options.folder)
+    lake = open_lake(options.lake, lambda: connect(METADATA, os.environ[METADATA_VARIABLE]).hold)
+    carrier = LakeCarrier(lake, options.folder)
     with (options.folder.parent / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the carrier of a gateway that was killed may be at its last segment
         for line in sys.stdin:

@@ -46,6 +46,7 @@ CODES: Final[Mapping[ProblemKind, grpc.StatusCode]] = {
     ProblemKind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     ProblemKind.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     ProblemKind.MISSING: grpc.StatusCode.NOT_FOUND,
+    ProblemKind.DROPPED: grpc.StatusCode.NOT_FOUND,
     ProblemKind.EXISTS: grpc.StatusCode.ALREADY_EXISTS,
     ProblemKind.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
     ProblemKind.REFUSED: grpc.StatusCode.FAILED_PRECONDITION,

@@ -154,7 +154,7 @@ def run(options: Options, settings: Settings, token: str) -> None:
     ):  # fmt: skip
         ids = IdMaker(system_clock)
         writer = SegmentWriter(folder / "ledger", ids)
-        carrier = ProcessCarrier(settings.lake, folder / "ledger")
+        carrier = ProcessCarrier(settings.lake, folder / "ledger", settings.metadata)
         shipper = Shipper(writer, carrier, options.ship_every_s, partial(adopt, settings.home, folder / "ledger"))
         tracer = open_tracer("modelyard-gateway")
         metrics = Metrics()

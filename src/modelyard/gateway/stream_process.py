@@ -170,7 +170,8 @@ def run(options: Options, settings: Settings, environment: Mapping[str, str], en
             try:
                 if choice.wait(follower, ending):
                     online, clock = online_of(settings, ends), open_clock(settings.clock)
-                    _answer(_Parts(broker, choice, settings.lake, online, clock, folder, link, metrics, url), token)
+                    parts = _Parts(broker, choice, settings.lake, settings.metadata, online, clock, folder, link, metrics, url)
+                    _answer(parts, token)
             finally:
                 follower.stop()
                 isolation.close()
@@ -190,6 +191,7 @@ class _Parts:
     broker: Broker
     choice: Choice
     lake: str  # its URL
+    metadata: str  # of the database
     online: Callable[[], OnlineStore]
     clock: Clock
     folder: Path
@@ -207,7 +209,7 @@ def _answer(parts: _Parts, token: str) -> None:
         found = Mark.parse(told) if told else None
         settle(ledger, found)
         writer = SettledSegments(ledger, ids, instance, found)
-        shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger), SHIP_EVERY_S)
+        shipper = Shipper(writer, ProcessCarrier(parts.lake, ledger, parts.metadata), SHIP_EVERY_S)
         plane = Plane(writer=writer, metrics=parts.metrics, clock=parts.clock, online=parts.online)
         tracer = open_tracer("modelyard-stream")
         stream = Stream(

@@ -23,7 +23,14 @@ ENDED = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
 
 # A further try of these would end the same way; so would one of the user's code, whose code is CODE_FAILED.
 FINAL_KINDS = frozenset(
-    {ProblemKind.INVALID, ProblemKind.REFUSED, ProblemKind.MISSING, ProblemKind.FORBIDDEN, ProblemKind.UNAUTHENTICATED}
+    {
+        ProblemKind.INVALID,
+        ProblemKind.REFUSED,
+        ProblemKind.MISSING,
+        ProblemKind.DROPPED,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.UNAUTHENTICATED,
+    }
 )
 CODE_FAILED = "code.failed"
 

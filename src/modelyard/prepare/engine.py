@@ -184,7 +184,7 @@ def _prepared(opened: _Opened, piece: Piece) -> Done:
     except Problem as problem:
         raise further_down(problem, piece.first) from problem
     whole = conform(whole, pl.Schema({column.name: dtype_of(column.dtype) for column in work.types}))
-    name = f"part-{piece.number:06}.parquet"
+    name = f"part-{piece.number:06}-{work.folder.rpartition('/')[2]}.parquet"  # no other set has files of these names
     written = _write(work, whole, name)
     times = whole[work.time] if work.time is not None else pl.Series([], dtype=pl.Date)
     return Done(

@@ -16,7 +16,7 @@ from modelyard.data.adopting import Adopted, adopt
 from modelyard.data.content import joined_digest
 from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, scan_files
 from modelyard.data.profile import from_json, merge, profile, to_json
-from modelyard.data.rules import table_of
+from modelyard.data.rules import batch_of, check_there, table_of
 from modelyard.data.sample import sample_rows
 from modelyard.data.schema import column_missing, conform, schema_of
 from modelyard.data.service import create_dataset
@@ -193,9 +193,10 @@ def _parent(version: DatasetVersion) -> Parent:
 def _files_of(task: _Task, version: DatasetVersion, name: str) -> LakeFiles:
     """Return the files that hold a version's rows and no others: they are written where rows of its files were replaced."""
     batches = reading.batches_until(task.ports, task.project, version)
+    check_there(version)
     if any(one.replaced for one in batches):
         return _written(task, reading.read(task.ports, task.project, version), name)
-    commits = [one.digest for one in batches]
+    commits = [batch_of(one) for one in batches]
     table = table_of(version.name)
     found = task.ports.lake.files(task.project, table, version=version.table_version, commits=commits)
     return replace(found, schema=pl.Schema({column.name: found.schema[column.name] for column in version.schema.columns}))

@@ -1,6 +1,6 @@
 """The port of reactions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -66,6 +66,19 @@ class Metadata(Protocol):
         """Open a transaction that only reads one snapshot, and neither waits for writers nor makes them wait.
 
         Transactions opened inside it join it: wrap a use case in this where it is known to write nothing, such as for a GET.
+        """
+        ...
+
+    def hold(self, name: str, *, lease_s: float = ..., patience_s: float = ...) -> AbstractContextManager[Callable[[], None]]:
+        """Keep all others, in whatever process, from holding `name`, outside of transactions.
+
+        Gives what renews the lease, and raises Problem `lock.conflict` once it was lost: to be called before each thing that
+        nobody else may do at the same time. A holder that is killed keeps the lock until its lease ends.
+
+        Raises
+        ------
+        Problem
+            `lock.timeout`.
         """
         ...
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Page, PageRequest, Problem, ProjectId, check_name, missing
 from modelyard.data import DatasetVersionId
 from modelyard.data.features import Features
+from modelyard.data.rules import check_there
 from modelyard.events import Fact
 from modelyard.jobs import Job
 from modelyard.jobs.service import submit
@@ -158,8 +159,9 @@ def request_evaluation(
     Raises
     ------
     Problem
-        `version.missing`, `alias.missing`, `dataset.missing`; `evaluation.invalid` for a version beside itself, or a
-        stretch without length; `evaluation.refused` for an imported version without rows, or beside another such one.
+        `version.missing`, `alias.missing`, `dataset.missing`, `dataset_version.dropped`; `evaluation.invalid` for a version
+        beside itself, or a stretch without length; `evaluation.refused` for an imported version without rows, or beside another
+        such one.
     """
     authorise(actor, "model.write", project)
     candidate = get_version(ports, actor, project, f"{model}@{version}")
@@ -176,6 +178,7 @@ def request_evaluation(
             trained(trained_leaf(tx, other) or other, wish, "evaluation.refused")
         wanted = data or trained(mine or candidate, f"{wish} on rows of its own", "evaluation.refused").data
         [rows] = tx.datasets.get_versions(project, [wanted])
+        check_there(rows)
         payload = {
             "model": model,
             "version": candidate.number,

@@ -23,6 +23,7 @@ LEAST_ROLE = {
     "dataset.write": Role.TRAINER,
     "pipeline.read": Role.VIEWER,
     "pipeline.write": Role.TRAINER,
+    "dataset.vacuum": Role.APPROVER,
     "run.read": Role.VIEWER,
     "run.write": Role.TRAINER,
     "model.read": Role.VIEWER,

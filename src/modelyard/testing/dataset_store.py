@@ -66,6 +66,19 @@ class DatasetStoreContract(StoreContract):
                 tx.datasets.get_versions(FLIGHTS, [first.id, DatasetVersionId("version_none")])
         assert told.value.code == "dataset.missing"
 
+    def test_a_dropped_version_is_saved_and_an_unknown_one_is_missing(self, metadata: Metadata) -> None:
+        first, second = examples.dataset_version(1), replace(examples.dataset_version(2), commit="2-sha256:x", whole=True)
+        dropped = replace(first, dropped_at=examples.NOON)
+        with metadata.transaction() as tx:
+            tx.datasets.add(FLIGHTS, [examples.dataset()])
+            tx.datasets.add_versions(FLIGHTS, [first, second])
+            tx.datasets.save_versions(FLIGHTS, [dropped])
+        with metadata.transaction() as tx:
+            assert tx.datasets.get_versions(FLIGHTS, [first.id, second.id]) == [dropped, second]
+            with pytest.raises(Problem) as told:
+                tx.datasets.save_versions(FLIGHTS, [examples.dataset_version(3)])
+        assert told.value.code == "dataset.missing"
+
     def test_a_taken_number_is_a_conflict(self, metadata: Metadata) -> None:
         with metadata.transaction() as tx:
             tx.datasets.add(FLIGHTS, [examples.dataset()])

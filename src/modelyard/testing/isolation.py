@@ -159,6 +159,9 @@ WRITES: Mapping[str, Verb] = {
     "datasets.save": lambda tx, project, its: tx.datasets.save(project, [replace(its.dataset, source=f"file:///{project}")]),
     "datasets.add_versions": lambda tx, project, its: tx.datasets.add_versions(project, [its.version]),
     "pipelines.add": lambda tx, project, its: tx.pipelines.add(project, [its.pipeline]),
+    "datasets.save_versions": lambda tx, project, its: tx.datasets.save_versions(
+        project, [replace(its.version, note=f"in {project}")]
+    ),
     "runs.add": lambda tx, project, its: tx.runs.add(project, [its.run]),
     "runs.save": lambda tx, project, its: tx.runs.save(project, [replace(its.run, experiment=f"in {project}")]),
     "runs.log": lambda tx, project, its: tx.runs.log(project, its.run.id, [its.point]),

@@ -6,8 +6,10 @@ run them with pytest.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
 from threading import Barrier, Event
 
 import pytest
@@ -203,6 +205,47 @@ class MetadataContract(StoreContract):
             positions = [event.position for project in (FLIGHTS, CHURN) for event in tx.events.read(project)]
             assert len(set(positions)) == 40
 
+    def test_a_name_is_held_by_one_at_a_time_and_others_wait(self, metadata: Metadata, opener: Opener, tmp_path: Path) -> None:
+        with processes(3, opener) as pool:
+            for done in [pool.submit(count_alone, opener, tmp_path / "count") for _ in range(3)]:
+                done.result(TIMEOUT_S)
+        assert (tmp_path / "count").read_text() == "30"
+        with metadata.hold("a") as stay, metadata.hold("b"):
+            stay()
+
+    def test_who_stands_still_for_longer_than_the_lease_is_told_that_the_name_was_lost(
+        self, metadata: Metadata, opener: Opener
+    ) -> None:
+        with metadata.hold("a", lease_s=0.0) as stay, closing(opener()) as other, other.hold("a") as others:
+            with pytest.raises(Problem) as told:
+                stay()
+            others()
+        assert told.value.code == "lock.conflict"
+
+    def test_a_name_that_others_keep_is_given_up_after_a_while(self, metadata: Metadata, opener: Opener) -> None:
+        with closing(opener()) as other, metadata.hold("a"), pytest.raises(Problem) as told, other.hold("a", patience_s=0.0):
+            pass
+        assert told.value.code == "lock.timeout"
+
+    def test_a_killed_holder_keeps_a_name_until_its_lease_ends(self, metadata: Metadata, opener: Opener) -> None:
+        context = get_context("spawn")
+        here, there = context.Pipe()
+        holder = context.Process(target=hold_until_killed, args=(opener, there))
+        holder.start()
+        there.close()
+        assert here.recv() == "held"
+        holder.kill()
+        holder.join()
+        with pytest.raises(Problem) as told, metadata.hold("a", patience_s=0.0):
+            pass
+        assert told.value.code == "lock.timeout"
+        with metadata.hold("a") as stay:
+            stay()
+
+    def test_a_name_is_not_held_inside_a_transaction_which_nobody_would_see(self, metadata: Metadata) -> None:
+        with metadata.transaction(), pytest.raises(RuntimeError), metadata.hold("a"):
+            pass
+
     def test_processes_upgrade_and_write_side_by_side(self, opener: Opener) -> None:
         with processes(3, opener) as pool:
             begun: list[Future[int]] = [pool.submit(upgrade_and_count, opener, 10) for _ in range(3)]
@@ -237,3 +280,19 @@ def upgrade_and_count(opener: Opener, times: int) -> int:
             count_up(tx.events.cursor, tx.events.advance, FLIGHTS)
     metadata.close()
     return times
+
+
+def count_alone(opener: Opener, file: Path) -> None:
+    """Count on in a file ten times, which goes wrong where somebody else does so at the same time."""
+    with closing(opener()) as metadata:
+        for _ in range(10):
+            with metadata.hold("count"):
+                found = int(file.read_text()) if file.exists() else 0
+                file.write_text(str(found + 1))
+
+
+def hold_until_killed(opener: Opener, tell: Connection) -> None:
+    """Hold a name for three seconds beyond the end."""
+    with opener().hold("a", lease_s=3.0):
+        tell.send("held")
+        Event().wait()

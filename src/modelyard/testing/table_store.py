@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 
 from modelyard.core import Problem, ProjectId
-from modelyard.data import Stretch, TableStore
+from modelyard.data import Stretch, TableStore, Vacuumed
 from modelyard.data.lake_files import LakeFile
 
 Opener = Callable[[], TableStore]
@@ -21,6 +22,7 @@ Opener = Callable[[], TableStore]
 FLIGHTS = ProjectId("project_flights")
 CHURN = ProjectId("project_churn")
 TABLE = "datasets/flights"
+DAY = timedelta(days=1)
 HOSTILE_TABLES = [
     "",
     "/",
@@ -232,6 +234,103 @@ class TableStoreContract:
         lake.replace(FLIGHTS, "fresh", other, commit="a")
         assert lake.scan(FLIGHTS, "fresh").collect().equals(other)
 
+    @pytest.mark.parametrize("commit", [*ODD_COMMITS, "a"])
+    def test_a_dropped_commit_is_missing_and_all_others_stay(self, lake: TableStore, commit: str) -> None:
+        lake.append(FLIGHTS, TABLE, rows(0, 2), commit="first")
+        held = lake.append(FLIGHTS, TABLE, rows(2, 400), commit=commit)
+        lake.append(FLIGHTS, TABLE, rows(400, 402), commit="last")
+        sizes = lake.commits(FLIGHTS, TABLE)
+        assert set(sizes) == {"first", commit, "last"}
+        assert sizes[commit] > sizes["first"] > 0
+        would = lake.vacuum(FLIGHTS, TABLE, [commit, "none"], left_for=DAY, dry_run=True)
+        assert lake.scan(FLIGHTS, TABLE).collect().height == 402
+        assert lake.vacuum(FLIGHTS, TABLE, [commit, "none"], left_for=DAY) == would == Vacuumed(1, sizes[commit])
+        assert lake.commits(FLIGHTS, TABLE) == {"first": sizes["first"], "last": sizes["last"]}
+        assert lake.scan(FLIGHTS, TABLE).collect()["id"].to_list() == [0, 1, 400, 401]
+        assert lake.scan(FLIGHTS, TABLE, version=held, commits=["first"]).collect().equals(rows(0, 2))
+        with pytest.raises(Problem) as told:
+            lake.scan(FLIGHTS, TABLE, commits=["first", commit])
+        assert told.value.code == "commit.missing"
+
+    def test_a_vacuum_may_be_repeated_and_drops_nothing_that_was_not_named(self, lake: TableStore) -> None:
+        assert lake.commits(FLIGHTS, TABLE) == {}
+        assert lake.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY) == Vacuumed()
+        lake.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
+        assert lake.vacuum(FLIGHTS, TABLE, [], left_for=DAY) == Vacuumed()
+        before = lake.version(FLIGHTS, TABLE)
+        assert lake.vacuum(FLIGHTS, TABLE, ["b"], left_for=DAY) == Vacuumed()
+        assert lake.version(FLIGHTS, TABLE) == before
+        lake.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY)
+        assert lake.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY) == Vacuumed()
+        assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 0))
+
+    def test_a_dropped_commit_that_comes_again_is_written_again(self, lake: TableStore) -> None:
+        for _ in range(3):
+            for _ in range(2):
+                lake.append(FLIGHTS, TABLE, rows(0, 3), commit="a")
+            lake.append(FLIGHTS, TABLE, rows(3, 5), commit="b")
+            assert lake.scan(FLIGHTS, TABLE, commits=["a", "b"]).collect().equals(rows(0, 5))
+            lake.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY)
+            assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(3, 5))
+
+    def test_many_commits_are_dropped_at_once(self, lake: TableStore) -> None:
+        names = [f"c{n}" for n in range(30)]
+        for n, name in enumerate(names):
+            lake.append(FLIGHTS, TABLE, rows(n, n + 1), commit=name)
+        assert lake.vacuum(FLIGHTS, TABLE, names[:25], left_for=DAY).files == 25
+        assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(25, 30))
+
+    def test_who_reads_a_commit_while_it_is_dropped_gets_no_other_rows(self, lake: TableStore) -> None:
+        lake.append(FLIGHTS, TABLE, rows(0, 3), commit="a")
+        lake.append(FLIGHTS, TABLE, rows(3, 5), commit="b")
+        dropped, kept = lake.scan(FLIGHTS, TABLE, commits=["a"]), lake.scan(FLIGHTS, TABLE, commits=["b"])
+        lake.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY)
+        with pytest.raises((OSError, pl.exceptions.PolarsError)):
+            dropped.collect()
+        assert kept.collect().equals(rows(3, 5))
+
+    def test_vacuums_race_with_each_other_and_with_writers(self, opener: Opener) -> None:
+        for n in range(12):
+            opener().append(FLIGHTS, TABLE, rows(n, n + 1), commit=f"old {n}")
+        with ThreadPoolExecutor(4) as threads:
+            done: list[Future[Any]] = [threads.submit(append_many, opener, n) for n in (1, 2)]
+            for share in (range(8), range(4, 12)):
+                names = [f"old {n}" for n in share]
+                done.append(threads.submit(opener().vacuum, FLIGHTS, TABLE, names, left_for=DAY))
+            for one in done:
+                one.result()
+        found = opener().scan(FLIGHTS, TABLE).select("id").sort("id").collect()["id"].to_list()
+        assert found == [n * 100 + i for n in (1, 2) for i in range(6)]
+
+    def test_a_guarded_lake_writes_a_table_under_its_guard_alone(self, lake: TableStore) -> None:
+        held: list[str] = []
+        asked: list[str] = []
+
+        @contextmanager
+        def guard(table: str) -> Iterator[Callable[[], None]]:
+            held.append(table)
+            yield lambda: asked.append(table)
+            held.remove(table)
+
+        guarded = lake.guarded(guard)
+        guarded.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
+        guarded.append(FLIGHTS, TABLE, rows(2, 4), commit="b")
+        guarded.append(FLIGHTS, "labels/x", rows(0, 1), commit="a")
+        guarded.vacuum(FLIGHTS, TABLE, ["a"], left_for=DAY)
+        assert guarded.scan(FLIGHTS, TABLE).collect().equals(rows(2, 4))
+        assert held == []
+        assert len(set(asked)) == 2
+        assert len(asked) >= 7
+
+        def lost() -> None:
+            raise Problem("lock.conflict", "lost")
+
+        with pytest.raises(Problem, match="lost"):
+            lake.guarded(lambda _: nullcontext(lost)).append(FLIGHTS, TABLE, rows(4, 6), commit="c")
+        with pytest.raises(Problem, match="lost"):
+            lake.guarded(lambda _: nullcontext(lost)).vacuum(FLIGHTS, TABLE, ["b"], left_for=DAY)
+        assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(2, 4))
+
     def test_an_unknown_table_or_version_is_missing(self, lake: TableStore) -> None:
         lake.append(FLIGHTS, TABLE, rows(0, 1), commit="a")
         for table, version in (("datasets/fligths", None), ("datasets", None), (TABLE, 99), (TABLE, -1)):
@@ -264,6 +363,8 @@ class TableStoreContract:
             lambda: lake.replace(project, table, rows(0, 1), commit="a"),
             lambda: lake.scan(project, table),
             lambda: lake.version(project, table),
+            lambda: lake.commits(project, table),
+            lambda: lake.vacuum(project, table, ["a"], left_for=DAY),
         ]
         for attempt in attempts:
             with pytest.raises(Problem) as told:

@@ -11,6 +11,7 @@ from modelyard.core import Clock, Digest, IdMaker, MemberId, ObjectStore, Page, 
 from modelyard.core.pages import every
 from modelyard.data import Dataset, DatasetVersion, DatasetVersionId, Split
 from modelyard.data.features import check_lookups, newest_tables
+from modelyard.data.rules import check_there
 from modelyard.data.split import default_split
 from modelyard.events import Event, Fact
 from modelyard.jobs import Job, JobId, JobState
@@ -121,7 +122,8 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
     Raises
     ------
     Problem
-        What `newest_tables` and `check_lookups` raise; `lookup.invalid` for rows that have no time.
+        `dataset.missing`, `dataset_version.dropped`, and what `submit`, `newest_tables` and `check_lookups` raise;
+        `lookup.invalid` for rows that have no time.
     """
     authorise(actor, "run.write", project)
     trainers = {new.recipe.trainer: load_trainer(ports, actor, project, new.recipe.trainer) for new in wanted}
@@ -131,6 +133,7 @@ def start_runs(ports: Ports, actor: Actor, project: ProjectId, wanted: Sequence[
         datasets = {dataset.id: dataset for dataset in tx.datasets.find(project)}
         number = tx.runs.next_number(project)
         for offset, (new, version) in enumerate(zip(wanted, versions, strict=True)):
+            check_there(version)  # from now on the run holds it
             trainer, dataset = trainers[new.recipe.trainer], datasets[version.dataset]
             run = Run(
                 id=RunId(ports.ids("run")),

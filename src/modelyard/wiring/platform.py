@@ -11,7 +11,6 @@ from urllib.request import url2pathname
 from modelyard.adapters import (
     COMPACTOR,
     FRAMEWORK,
-    LAKE,
     METADATA,
     OBJECTS,
     ONLINE,
@@ -29,7 +28,7 @@ from modelyard.prepare.engine import Engine
 from modelyard.reactions import Metadata, ReactionTransaction
 from modelyard.training import Compactor, Framework, Sampler
 from modelyard.wiring.engine_rules import allowed_engines
-from modelyard.wiring.lake_proof import prove_lake
+from modelyard.wiring.lake import open_lake
 from modelyard.wiring.settings import Settings
 from modelyard.wiring.source_rules import allowed_sources
 
@@ -73,13 +72,12 @@ def open_platform(settings: Settings) -> Platform:
     Raises
     ------
     Problem
-        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed; `lake.refused`.
+        `adapter.missing` for an unknown URL scheme, `adapter.unavailable` when its package is not installed.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = open_clock(settings.clock)
     metadata: Metadata = connect(METADATA, settings.metadata)
     metadata.upgrade()
-    prove_lake(settings.lake, lambda url: connect(PLACES, url))
     ends = ExitStack()
     return Platform(
         settings=settings,
@@ -87,7 +85,7 @@ def open_platform(settings: Settings) -> Platform:
         ids=IdMaker(system_clock),
         metadata=metadata,
         objects=connect(OBJECTS, settings.objects),
-        lake=connect(LAKE, settings.lake),
+        lake=open_lake(settings.lake, lambda: metadata.hold),
         online=online_of(settings, ends),
         source=allowed_sources(settings, open_source),
         engine=allowed_engines(settings, open_engine),

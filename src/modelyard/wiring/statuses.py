@@ -12,6 +12,7 @@ STATUSES: Mapping[ProblemKind, int] = {
     ProblemKind.UNAUTHENTICATED: 401,
     ProblemKind.FORBIDDEN: 403,
     ProblemKind.MISSING: 404,
+    ProblemKind.DROPPED: 410,
     ProblemKind.EXISTS: 409,
     ProblemKind.CONFLICT: 409,
     ProblemKind.REFUSED: 409,

@@ -3,6 +3,9 @@
 Each append is a partition of its own, `_commit=<commit id>`: the id costs no bytes in the rows, and tells which files to read
 without opening any. It also stands in the log as an application transaction, by which a repeated commit is known and Delta
 itself tells two racing ones apart. Other engines see the column `_commit`; the port does not show it.
+
+The transaction's number says whether the commit's rows are there: they are at odd ones (written first, or again) and are not at
+even ones (dropped), so that no log of what was dropped has to be read beside.
 """
 
 import json
@@ -10,7 +13,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote
@@ -23,14 +28,17 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
-from modelyard.data import Stretch
+from modelyard.data import Guard, Stretch, Vacuumed
 from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder
 from modelyard.data.schema import conform
 
 COMMIT = "_commit"
+Write = Callable[[DeltaTable, Callable[[], None]], int]  # raises where the writer is not alone any more
 
 _ROUNDS = 50
-_FOREVER = "interval 36500 days"  # a version is for good: nothing may expire what it reads
+_FOREVER = "interval 36500 days"  # nothing may expire what a version reads; what is dropped is named, see `vacuum`
+_DROPPED_AT_ONCE = 500  # commits in one entry of the log
+_REMOVING = "\tvacuum"  # a transaction at an odd number while files of dropped commits may be there; no commit has a tab in it
 _CONFIGURATION = {
     "delta.checkpointInterval": "10",
     "delta.enableExpiredLogCleanup": "false",
@@ -50,13 +58,15 @@ class DeltaLake:
     """A lake in a folder or below a prefix of a bucket, for any number of threads and processes.
 
     A killed writer leaves at most files that no version shows. In S3 writers rely on the server's conditional PUT: of two that
-    would write one name one alone has its way. See `wiring.lake_proof`.
+    would write one name one alone has its way. Where the server does not keep that, a guard does; see `wiring.lake`.
 
     Parameters
     ----------
     root
         The folder, made at the first writing, or where in S3. A folder's path may not hold `%`, which delta-rs takes for an
         escape.
+    guard
+        Held while a table is written. With one, a commit counts as done only once the log shows it.
 
     Raises
     ------
@@ -64,27 +74,36 @@ class DeltaLake:
         `adapter.invalid` for such a path.
     """
 
-    def __init__(self, root: Path | DeltaAddress) -> None:
+    def __init__(self, root: Path | DeltaAddress, guard: Guard | None = None) -> None:
         self._root = root if isinstance(root, DeltaAddress) else DeltaAddress.from_path(root)
+        self._guard = guard
 
     @classmethod
     def from_url(cls, url: str) -> "DeltaLake":
         """Return the lake at `file:///absolute/path` or `s3://bucket/prefix?endpoint=…&region=…`. Problem `adapter.invalid`."""
         return cls(DeltaAddress.from_url(url))
 
+    def guarded(self, guard: Guard) -> "DeltaLake":
+        """Return the same lake, whose tables are written under a guard alone."""
+        return DeltaLake(self._root, guard)
+
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it."""
 
-        def add(opened: DeltaTable) -> int:
-            return _commit_rows(opened, _conformed(frame, opened), commit, "append")
+        def add(opened: DeltaTable, stay_alone: Callable[[], None]) -> int:
+            rows = _conformed(frame, opened)
+            stay_alone()
+            return _commit_rows(opened, rows, commit, "append")
 
         return self._write(self._place(project, table), frame, _commit_id(commit), add)
 
     def replace(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Make the frame the table's whole content, in one commit, and return the version."""
 
-        def put(opened: DeltaTable) -> int:
-            return _commit_rows(opened, _conformed(frame, None), commit, "overwrite")
+        def put(opened: DeltaTable, stay_alone: Callable[[], None]) -> int:
+            rows = _conformed(frame, None)
+            stay_alone()
+            return _commit_rows(opened, rows, commit, "overwrite")
 
         return self._write(self._place(project, table), frame, _commit_id(commit), put)
 
@@ -139,13 +158,13 @@ class DeltaLake:
     ) -> int:
         """Append files of the folder `name`, rows in their order."""
 
-        def add(opened: DeltaTable) -> int:
-            return _adopt_files(opened, f"{_staged(name)}/", files, schema, commit)
+        def add(opened: DeltaTable, stay_alone: Callable[[], None]) -> int:
+            return _adopt_files(opened, f"{_staged(name)}/", files, schema, commit, stay_alone)
 
         return self._write(self._place(project, table), pl.DataFrame(schema=schema), _commit_id(commit), add)
 
     def discard(self, project: ProjectId, table: str, name: str) -> None:
-        """Remove the folder with what is in it but for files that were adopted."""
+        """Remove the folder unless files of it were adopted; in S3 the next `vacuum` does."""
         place = self._place(project, table)
         staged = place.below(_staged(name))
         with _told(table):
@@ -153,6 +172,38 @@ class DeltaLake:
             adopted = opened is not None and _files(opened)["path"].str.starts_with(f"{_staged(name)}/").any()
             if not adopted and staged.folder is not None:
                 shutil.rmtree(staged.folder, ignore_errors=True)
+
+    def commits(self, project: ProjectId, table: str) -> dict[str, int]:
+        """Return the commits whose rows the table holds now, each with its size in bytes."""
+        with _told(table):
+            opened = _open(self._place(project, table))
+            return {} if opened is None else _sizes(opened)
+
+    def vacuum(
+        self, project: ProjectId, table: str, commits: Sequence[str], *, left_for: timedelta, dry_run: bool = False
+    ) -> Vacuumed:
+        """Drop commits for good, and what killed writers left; see the port.
+
+        First the log leaves them out, and so do all who read from then on; then their files go. A kill between the two leaves
+        files that the log names as removed, and the log says so: the next vacuum removes them.
+        """
+        place, files, freed = self._place(project, table), 0, 0
+        with nullcontext(_unwatched) if dry_run else self._alone(place) as stay_alone:
+            for _ in range(_ROUNDS):
+                with _told(place.name):
+                    opened = _open(place)
+                    if opened is None:
+                        return Vacuumed()
+                    sizes, left = _sizes(opened), _left(opened, left_for)
+                    going = [commit for commit in dict.fromkeys(commits) if commit in sizes]
+                    freed = max(freed, sum(sizes[commit] for commit in going))  # the first round finds most
+                    files = max(files, _files(opened).filter(pl.col(COMMIT).is_in(going)).height + len(left))
+                    if dry_run or not (going or left or _holds(opened, _REMOVING)):
+                        return Vacuumed(files, freed)
+                    with suppress(CommitFailedError):  # another vacuum was quicker
+                        _drop(opened, going, stay_alone)
+                        _remove(opened, left_for if left else None, stay_alone)
+        raise _overtaken(place)
 
     def _place(self, project: ProjectId, table: str) -> DeltaAddress:
         if not _PROJECT.fullmatch(project):
@@ -162,20 +213,34 @@ class DeltaLake:
             raise Problem("table.invalid", f"{table[:200]!r} is no name of a table", why)
         return self._root.below(f"{project}/{table}")
 
-    def _write(self, place: DeltaAddress, frame: pl.DataFrame, commit: str, write: Callable[[DeltaTable], int]) -> int:
+    def _write(self, place: DeltaAddress, frame: pl.DataFrame, commit: str, write: Write) -> int:
         if COMMIT in frame.columns:
             raise Problem("column.invalid", f"The column '{COMMIT}' cannot be taken in", "the lake uses that name itself")
-        for _ in range(_ROUNDS):
-            with _told(place.name):
-                opened = _open(place)
-                if opened is None:
-                    _make(place, _conformed(frame, None))
-                    continue
-                if opened.transaction_version(commit) is not None:
-                    return opened.version()
-                with suppress(CommitFailedError):  # another writer changed what this one stands on, or made this very commit
-                    return write(opened)
-        raise Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
+        with self._alone(place) as stay_alone:
+            for _ in range(_ROUNDS):
+                with _told(place.name):
+                    opened = _open(place)
+                    if opened is None:
+                        rows = _conformed(frame, None)
+                        stay_alone()
+                        _make(place, rows)
+                        continue
+                    if _holds(opened, commit):
+                        return opened.version()
+                    with suppress(CommitFailedError):  # another writer changed what this one stands on, or made this commit
+                        made = write(opened, stay_alone)
+                        if self._guard is None:
+                            return made
+                        # Who thought to be alone, too, may have overwritten it: it is done once the log, read anew, shows it.
+        raise _overtaken(place)
+
+    def _alone(self, place: DeltaAddress) -> AbstractContextManager[Callable[[], None]]:
+        """Keep others from writing the table where the store does not; give what raises once that has failed."""
+        return nullcontext(_unwatched) if self._guard is None else self._guard(place.location)
+
+
+def _unwatched() -> None:
+    """Return: the store keeps writers apart."""
 
 
 def _opened(place: DeltaAddress, version: int | None, table: str) -> DeltaTable:
@@ -208,18 +273,26 @@ def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Lite
         mode=mode,
         schema_mode="merge" if mode == "append" else "overwrite",
         partition_by=[COMMIT],
-        commit_properties=_properties(commit),
+        commit_properties=_properties(opened, commit),
     )
     return opened.version()
 
 
-def _adopt_files(opened: DeltaTable, folder: str, files: Sequence[LakeFile], schema: pl.Schema, commit: str) -> int:
+def _adopt_files(
+    opened: DeltaTable,
+    folder: str,
+    files: Sequence[LakeFile],
+    schema: pl.Schema,
+    commit: str,
+    stay_alone: Callable[[], None],
+) -> int:
     held = _schema(opened)
     for name, dtype in schema.items():
         if held.get(name, dtype) != dtype:
             why = f"its values are {dtype}, and the table holds {held[name]}"
             raise Problem("column.invalid", f"The column '{name}' cannot be taken in", why, f"cast it to {held[name]} before")
     new = {name: dtype for name, dtype in schema.items() if name not in held}
+    stay_alone()
     if new:
         opened.alter.add_columns(DeltaSchema.from_arrow(pl.Schema(new)).fields)
     now = time.time_ns() // 1_000_000
@@ -227,14 +300,72 @@ def _adopt_files(opened: DeltaTable, folder: str, files: Sequence[LakeFile], sch
         AddAction(folder + one.path, one.size_bytes, {COMMIT: commit}, now, True, json.dumps({"numRecords": one.rows}))
         for one in files
     ]
-    schema_now = opened.schema()
-    opened.create_write_transaction(actions, "append", schema_now, partition_by=[COMMIT], commit_properties=_properties(commit))
+    done = _properties(opened, commit)
+    opened.create_write_transaction(actions, "append", opened.schema(), partition_by=[COMMIT], commit_properties=done)
     opened.update_incremental()
     return opened.version()
 
 
-def _properties(commit: str) -> CommitProperties:
-    return CommitProperties(custom_metadata={"commit": commit}, app_transactions=[Transaction(commit, 1)])
+def _properties(opened: DeltaTable, commit: str) -> CommitProperties:
+    return CommitProperties({"commit": commit}, app_transactions=[Transaction(commit, _turn(opened, commit))])
+
+
+def _turn(opened: DeltaTable, commit: str) -> int:
+    """Return the number of the transaction that writes the commit, or drops it."""
+    return (opened.transaction_version(commit) or 0) + 1
+
+
+def _holds(opened: DeltaTable, commit: str) -> bool:
+    return (opened.transaction_version(commit) or 0) % 2 == 1
+
+
+def _sizes(opened: DeltaTable) -> dict[str, int]:
+    actions = pl.DataFrame(opened.get_add_actions(flatten=True))
+    if not actions.height:
+        return {}
+    found = actions.group_by(f"partition.{COMMIT}", maintain_order=True).agg(pl.col("size_bytes").sum())
+    return dict(found.iter_rows())
+
+
+def _drop(opened: DeltaTable, commits: Sequence[str], stay_alone: Callable[[], None]) -> None:
+    """Leave commits out of the table from now on. No file is read or written for it: each is a partition."""
+    for start in range(0, len(commits), _DROPPED_AT_ONCE):
+        some = commits[start : start + _DROPPED_AT_ONCE]
+        names = ", ".join("'" + commit.replace("'", "''") + "'" for commit in some)
+        turns = [Transaction(commit, _turn(opened, commit)) for commit in some]
+        turns += [] if _holds(opened, _REMOVING) else [Transaction(_REMOVING, _turn(opened, _REMOVING))]
+        stay_alone()
+        opened.delete(f"{COMMIT} IN ({names})", commit_properties=CommitProperties(app_transactions=turns))
+
+
+def _remove(opened: DeltaTable, left_for: timedelta | None, stay_alone: Callable[[], None]) -> None:
+    """Remove the files of dropped commits, and those left behind for so long; None: there are none."""
+    if _holds(opened, _REMOVING):
+        done = CommitProperties(app_transactions=[Transaction(_REMOVING, _turn(opened, _REMOVING))])
+        stay_alone()
+        opened.vacuum(0, dry_run=False, enforce_retention_duration=False, commit_properties=done)
+    if left_for is not None:
+        stay_alone()
+        opened.vacuum(_hours(left_for), dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def _left(opened: DeltaTable, left_for: timedelta) -> set[str]:
+    """Return the files that killed writers left. A younger one may be that of a writer which is about to commit."""
+    removed = opened.vacuum(_hours(left_for), enforce_retention_duration=False)  # Delta tells of them also once they are gone
+    unnamed = opened.vacuum(_hours(left_for), enforce_retention_duration=False, full=True)
+    return {_last(name) for name in unnamed} - {_last(name) for name in removed}
+
+
+def _hours(age: timedelta) -> int:
+    return max(1, ceil(age / timedelta(hours=1)))
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _overtaken(place: DeltaAddress) -> Problem:
+    return Problem("table.conflict", f"'{place.name}' could not be written", f"{_ROUNDS} other writers came first")
 
 
 def _open(place: DeltaAddress, version: int | None = None) -> DeltaTable | None:
@@ -285,9 +416,10 @@ def _files(opened: DeltaTable, within: Stretch | None = None) -> pl.DataFrame:
 def _of_commits(opened: DeltaTable, files: pl.DataFrame, commits: Sequence[str], table: str) -> pl.DataFrame:
     held = set(files[COMMIT])
     for commit in commits:
-        if commit not in held and opened.transaction_version(commit) is None:
+        if commit not in held and not _holds(opened, commit):
             at = f"version {opened.version()} of '{table}'"
-            raise Problem("commit.missing", f"There is no commit {commit[:200]!r} in {at}", "it was not made, or was replaced")
+            why = "it was not made, was replaced or dropped"
+            raise Problem("commit.missing", f"There is no commit {commit[:200]!r} in {at}", why)
     wanted = pl.DataFrame({COMMIT: list(commits)}, schema={COMMIT: pl.String}).with_row_index("place")
     return files.sort("path").join(wanted, on=COMMIT, maintain_order="left").sort("place", maintain_order=True)
 

@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -9,7 +11,9 @@ import pytest
 
 from modelyard.adapters.delta import DeltaLake
 from modelyard.core import Problem
-from modelyard.testing.table_store import FLIGHTS, TABLE, Opener, TableStoreContract, rows
+from modelyard.data import Vacuumed
+from modelyard.testing.table_kills import churned
+from modelyard.testing.table_store import DAY, FLIGHTS, TABLE, Opener, TableStoreContract, rows
 
 
 class TestDeltaLake(TableStoreContract):
@@ -23,6 +27,50 @@ class TestDeltaLakeInS3(TableStoreContract):
     @pytest.fixture
     def opener(self, s3_url: str) -> Opener:
         return partial(DeltaLake.from_url, s3_url.replace("?", f"/{token_hex(8)}?"))
+
+
+def test_killed_appends_and_vacuums_lose_nothing_and_bring_nothing_back(tmp_path: Path) -> None:
+    assert churned(partial(DeltaLake, tmp_path), 4).kills == 4
+
+
+@pytest.mark.services
+def test_killed_appends_and_vacuums_lose_nothing_in_s3(s3_url: str) -> None:
+    assert churned(partial(DeltaLake.from_url, s3_url.replace("?", f"/{token_hex(8)}?")), 2).kills == 2
+
+
+def test_files_that_killed_writers_left_go_after_a_while(tmp_path: Path) -> None:
+    lake = DeltaLake(tmp_path)
+    lake.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
+    [kept] = (tmp_path / FLIGHTS / TABLE).glob("*/*.parquet")
+    old, young = kept.with_name("old.parquet"), kept.with_name("young.parquet")
+    for path in (old, young):
+        shutil.copy(kept, path)
+    os.utime(old, (1, 1))
+    os.utime(kept, (1, 1))
+    assert lake.vacuum(FLIGHTS, TABLE, [], left_for=DAY, dry_run=True) == Vacuumed(1, 0)
+    assert lake.vacuum(FLIGHTS, TABLE, [], left_for=DAY) == Vacuumed(1, 0)
+    assert (kept.exists(), old.exists(), young.exists()) == (True, False, True)
+    assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 2))
+
+
+def test_a_vacuum_that_was_killed_before_it_removed_the_files_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = DeltaLake(tmp_path)
+    for n in range(14):  # past a checkpoint
+        lake.append(FLIGHTS, TABLE, rows(n, n + 1), commit=f"c{n}")
+        if n == 1:
+            with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+                dying.setattr("modelyard.adapters.delta.lake._remove", lambda *_: raise_(KeyboardInterrupt()))
+                lake.vacuum(FLIGHTS, TABLE, ["c0"], left_for=DAY)
+    assert len(list((tmp_path / FLIGHTS / TABLE).glob("*/*-c000*.parquet"))) == 14
+    lake.vacuum(FLIGHTS, TABLE, ["c0"], left_for=DAY)
+    assert len(list((tmp_path / FLIGHTS / TABLE).glob("*/*-c000*.parquet"))) == 13
+    assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(1, 14))
+
+
+def raise_(error: BaseException) -> None:
+    raise error
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ class SqlDatasetStore:
         """Insert; Problem `dataset.conflict` when the number is taken."""
         self._versions.add(self._session, project, versions, taken="dataset.conflict", orphan="dataset.missing")
 
+    def save_versions(self, project: ProjectId, versions: Sequence[DatasetVersion]) -> None:
+        """Replace by id. Problem `dataset.missing` for an unknown one."""
+        self._versions.save(self._session, project, versions)
+
     def get_versions(self, project: ProjectId, ids: Sequence[DatasetVersionId]) -> list[DatasetVersion]:
         """Return them in order. Problem `dataset.missing` for an unknown one."""
         return self._versions.get(self._session, project, [(id_,) for id_ in ids])

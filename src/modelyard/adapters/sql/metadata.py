@@ -3,14 +3,18 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.adapters.sql.engine import BUSY_TIMEOUT_S, READ_ONLY, open_engine, told
+from modelyard.adapters.sql.locks import held
 from modelyard.adapters.sql.problems import busy, problem_of
 from modelyard.adapters.sql.session import Session
 from modelyard.adapters.sql.transaction import SqlTransaction
@@ -18,6 +22,9 @@ from modelyard.adapters.sql.upgrade import upgrade
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
+
+LEASE_S = 90.0  # of a lock: longer than any request to a store can be under way
+PATIENCE_S = 300.0  # with others who hold it, one of them killed
 
 _VERSION_BITS = 32  # of SQLite's `data_version`
 
@@ -103,6 +110,28 @@ class SqlMetadata:
             else:
                 with self._outermost(read_only=True) as tx:
                     yield tx
+
+    @contextmanager
+    def hold(self, name: str, *, lease_s: float = LEASE_S, patience_s: float = PATIENCE_S) -> Iterator[Callable[[], None]]:
+        """Keep all others, in whatever process, from holding `name`; give what makes sure that it is still held.
+
+        A holder that is killed keeps it until its lease ends. Call what is given before each thing that nobody else may do at
+        the same time: it raises Problem `lock.conflict` once the lock was lost, and else renews it.
+
+        Raises
+        ------
+        Problem
+            `lock.timeout` when others held it for longer than `patience_s`; as `transaction`.
+        """
+        if self._joined() is not None:
+            raise RuntimeError("a lock inside a transaction, which would not be seen before its end")
+        insert = insert_sqlite if self._writing is not None else insert_postgresql
+        with held(self._change, insert, name, lease_s=lease_s, patience_s=patience_s) as renew:
+            yield renew
+
+    def _change(self, statement: sa.Executable) -> bool:
+        with self._telling(), self._turn(), self._engine.begin() as connection:
+            return connection.execute(statement).first() is not None
 
     def changes(self) -> int | None:
         """Return a number that is another one once anybody has committed a change; None: whoever wants to know has to look.

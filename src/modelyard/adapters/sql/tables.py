@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Column, Double, ForeignKeyConstraint, Index, Int
 
 from modelyard.adapters.sql.columns import BIG, WORD, Instant, JsonText
 
-HEAD = "0004"  # the newest migration
+HEAD = "0005"  # the newest migration
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -113,6 +113,14 @@ TOKEN = Table(
     UniqueConstraint("secret_hash"),
     Index(None, "organisation", "id"),
     ForeignKeyConstraint(["organisation", "member"], ["member.organisation", "member.id"]),
+)
+
+NAMED_LOCK = Table(
+    "named_lock",
+    METADATA,
+    word("name", key=True),
+    word("owner"),
+    Column("lease_until", Double, nullable=False),  # by the database's clock, seconds since 1970
 )
 
 JOB = Table(

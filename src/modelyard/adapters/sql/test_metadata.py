@@ -86,6 +86,7 @@ BATCHES: dict[str, Callable[[ReactionTransaction, int], object]] = {
     "datasets.add": lambda tx, n: tx.datasets.add(FLIGHTS, [examples.dataset(), *many(lambda i: examples.dataset(f"d{i}"), n)]),
     "datasets.save": lambda tx, n: tx.datasets.save(FLIGHTS, many(lambda i: examples.dataset(f"d{i}"), n)),
     "datasets.add_versions": lambda tx, n: tx.datasets.add_versions(FLIGHTS, many(examples.dataset_version, n)),
+    "datasets.save_versions": lambda tx, n: tx.datasets.save_versions(FLIGHTS, many(examples.dataset_version, n)),
     "datasets.get_versions": lambda tx, n: tx.datasets.get_versions(
         FLIGHTS, [version.id for version in many(examples.dataset_version, n)]
     ),

@@ -14,7 +14,7 @@ from modelyard.core.files import whole_file
 from modelyard.core.places import check_name
 from modelyard.data import DatasetVersion
 from modelyard.data.placed_files import Files, FileTables, found_files, named_files
-from modelyard.data.reading import find_version, read
+from modelyard.data.reading import find_version, read, telling_dropped
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.table_files import bytes_of_row
 from modelyard.serving.batch.types import Input, SourceKind, SourceRef, UploadedFile
@@ -174,6 +174,7 @@ class DatasetSource:
         name = f"{version.name}@{version.number}"
         self.ref = SourceRef(SourceKind.DATASET, name)
         self.inputs = (Input(name, version.digest, version.rows),)
+        self._ports, self._version = ports, version
         self._rows = read(ports, project, version)
 
     @property
@@ -190,6 +191,7 @@ class DatasetSource:
     def rows(self, number: int) -> Iterator[pl.LazyFrame]:
         """Give the version's rows."""
         del number
-        yield self._rows
+        with telling_dropped(self._ports, self._version):
+            yield self._rows
 
     peek = rows

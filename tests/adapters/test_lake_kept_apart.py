@@ -1,4 +1,4 @@
-"""A lake lies only where writers are kept apart."""
+"""Whether a lake's store keeps writers apart is found out once, and remembered there."""
 
 from secrets import token_hex
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from modelyard.adapters import PLACES, connect
-from modelyard.core import Place, Problem
+from modelyard.core import Place
 from modelyard.core.places import below
-from modelyard.wiring.lake_proof import PROVED, prove_lake
+from modelyard.wiring.lake import LOCKED, PROVED, keeps_apart
 
 pytestmark = pytest.mark.services
 
@@ -36,15 +36,15 @@ def lake_url(s3_url: str) -> str:
 
 
 def test_a_store_that_keeps_writers_apart_is_asked_once(lake_url: str) -> None:
-    prove_lake(lake_url, opened)
+    assert keeps_apart(lake_url, opened)
     store = opened(below(lake_url, ".modelyard"))
     assert store.get(PROVED) == b""
     assert [file.name for file in store.find()] == [PROVED]
     unwritable: Any = Unwritable
-    prove_lake(lake_url, lambda url: unwritable(opened(url)))
+    assert keeps_apart(lake_url, lambda url: unwritable(opened(url)))
 
 
-def test_a_store_that_does_not_is_refused(lake_url: str) -> None:
+def test_a_store_that_does_not_is_known_from_then_on(lake_url: str) -> None:
     class Careless:
         """The store, but that it takes no heed of who came first."""
 
@@ -59,11 +59,10 @@ def test_a_store_that_does_not_is_refused(lake_url: str) -> None:
             return getattr(self._place, name)
 
     careless: Any = Careless
-    with pytest.raises(Problem, match="8 of 8") as told:
-        prove_lake(lake_url, lambda url: careless(opened(url)))
-    assert told.value.code == "lake.refused"
-    assert opened(below(lake_url, ".modelyard")).get(PROVED) is None
+    assert not keeps_apart(lake_url, lambda url: careless(opened(url)))
+    assert [file.name for file in opened(below(lake_url, ".modelyard")).find()] == [LOCKED]
+    assert not keeps_apart(lake_url, opened)
 
 
 def test_a_local_disk_is_not_asked(tmp_path: object) -> None:
-    prove_lake(f"file://{tmp_path}", pytest.fail)
+    assert keeps_apart(f"file://{tmp_path}", pytest.fail)
