@@ -155,6 +155,15 @@ def test_a_step_over_sets_is_asked_first_and_its_rows_are_prepared(filled: Place
     assert {node.told for node in graph.nodes} >= {"airports v1", "flights v2", "prepared v1"}
 
 
+def test_what_steps_over_sets_made_on_the_way_is_not_left(filled: Place) -> None:
+    append(filled.platform, filled.actor, filled.project, "flights", flights(0, 9).with_columns(delay=1.0), replacing=True)
+    mended = prep.sql("SELECT r.* FROM rows r SEMI JOIN before USING (id) WHERE id < 999", before="flights@3")
+    made = filled.run(mended, prep.sql('SELECT id, "at", late, delay FROM rows'), prep.drop("id", "at"))
+    assert made.rows == 999
+    assert filled.rows("prepared")["delay"].head(9).to_list() == [1.0] * 9
+    assert [path.name for path in filled.folder.rglob("staged-*")] == ["staged-job_1"]
+
+
 def newest(rows: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
     """Return the newest flight of each origin that has a name."""
     return rows.sort("at").group_by("origin").last().join(names, on="origin")
@@ -219,6 +228,9 @@ def test_a_try_that_was_killed_is_finished_by_the_next(filled: Place) -> None:
         ({}, (prep.sql("SELECT * FROM rows WHERE id < 0"), *STEPS), "frame.invalid"),
         ({}, (prep.sql("SELECT * FROM rows", weather="weather@1"), *STEPS), "dataset.missing"),
         ({}, (prep.drop("id"),), "column.invalid"),
+        ({"into": "no/name"}, STEPS, "dataset.invalid"),
+        ({}, (SetStep("SELECT 1 AS a", {"../x": "flights@1"}), *STEPS), "pipeline.invalid"),
+        ({}, (SetStep("SELECT 1 AS a", {"rows": "flights@1"}), *STEPS), "pipeline.invalid"),
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_nothing(

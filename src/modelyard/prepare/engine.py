@@ -28,6 +28,7 @@ from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FittedPipeline
 from modelyard.version import __version__
 
+ROWS: Final = "rows"  # what a query calls the rows that are prepared
 PIECE_ROWS: Final = 4 * BLOCK_ROWS
 PIECE_BYTES: Final = 128 << 20  # of a piece's raw rows in memory
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,7 +16,7 @@ from modelyard.data.adopting import Adopted, adopt
 from modelyard.data.content import joined_digest
 from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, scan_files
 from modelyard.data.profile import from_json, merge, profile, to_json
-from modelyard.data.rules import batch_of, check_there, table_of
+from modelyard.data.rules import batch_of, check_dataset_name, check_there, table_of
 from modelyard.data.sample import sample_rows
 from modelyard.data.schema import column_missing, conform, schema_of
 from modelyard.data.service import create_dataset
@@ -25,7 +25,7 @@ from modelyard.data.store import DataTransaction, TableStore
 from modelyard.jobs.rules import problem_from_json
 from modelyard.prepare.boundary import user_code_boundary
 from modelyard.prepare.code import load
-from modelyard.prepare.engine import Done, Engine, Tables, Work, joined, pieces_of
+from modelyard.prepare.engine import ROWS, Done, Engine, Tables, Work, joined, pieces_of
 from modelyard.prepare.fit import fit
 from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FittedPipeline, Pipeline, SetStep
@@ -112,6 +112,7 @@ class _Task:
     version: DatasetVersion
     dataset: Dataset
     pipeline: Pipeline
+    between: list[str] = field(default_factory=list)  # folders of the lake with what steps over sets made
 
 
 def store_prepared(ports: Ports, actor: Actor, project: ProjectId, request: Request, trying: Trying) -> DatasetVersion:
@@ -130,10 +131,12 @@ def store_prepared(ports: Ports, actor: Actor, project: ProjectId, request: Requ
     """
     authorise(actor, "dataset.write", project)
     authorise(actor, "run.write", project)  # the functions of its steps run here and on the engine
+    check_dataset_name(request.into)
     version = reading.find_version(ports, project, request.data)
     dataset = reading.find_dataset(ports, project, version.name)
     [content] = ports.objects.get(project, [request.pipeline])
     pipeline = Pipeline.from_json(msgspec.json.decode(content))
+    _check_inputs(pipeline)
     task = _Task(ports, project, request, trying, version, dataset, pipeline)
     target = _target(task)
     try:
@@ -150,11 +153,30 @@ def store_prepared(ports: Ports, actor: Actor, project: ProjectId, request: Requ
         parents.append(Parent("pipeline", kept, f"{len(pipeline.sets) + len(pipeline.steps)} steps {where}"))
         if target is None:
             key = dataset.key if set(dataset.key) <= set(keep) and not pipeline.sets else ()
-            target = create_dataset(ports, actor, project, request.into, key=key, time=time)
+            target = _made(task, actor, key, time)
         return adopt(ports, actor, target, trying.job, _adopted(done, tuple(parents), request.note))
     finally:
-        for place in range(-1, len(pipeline.sets) + 1):
-            ports.lake.discard(project, table_of(request.into), trying.job if place < 0 else f"{trying.job}-{place}")
+        for name in (trying.job, *task.between):
+            ports.lake.discard(project, table_of(request.into), name)
+
+
+def _check_inputs(pipeline: Pipeline) -> None:
+    for name in (name for step in pipeline.sets for name in step.inputs):
+        if not name.isidentifier() or name == ROWS:
+            why = f"the rows themselves are `{ROWS}`" if name == ROWS else "it is no name in SQL and Python alike"
+            what = f"A step over a set cannot call a dataset {name[:80]!r}"
+            raise Problem("pipeline.invalid", what, why, 'name it as in prep.sql("…", weather="weather@3")')
+
+
+def _made(task: _Task, actor: Actor, key: Sequence[str], time: str | None) -> Dataset:
+    """Return the dataset that was not there before, whoever has made it meanwhile."""
+    try:
+        return create_dataset(task.ports, actor, task.project, task.request.into, key=key, time=time)
+    except Problem as problem:
+        found = _target(task) if problem.code == "dataset.exists" else None
+        if found is None:
+            raise
+        return found
 
 
 def _target(task: _Task) -> Dataset | None:
@@ -175,14 +197,14 @@ def _target(task: _Task) -> Dataset | None:
 
 def _rows(task: _Task, engine: Engine) -> tuple[LakeFiles, list[Parent]]:
     """Return the rows that are to be prepared one by one, and where they come from."""
-    found, parents = _files_of(task, task.version, "0"), [_parent(task.version)]
+    found, parents = _files_of(task, task.version), [_parent(task.version)]
     for number, step in enumerate(task.pipeline.sets, start=1):
         task.trying.progress(_READ_SHARE, f"step {number}, over all rows")
         versions = {name: reading.find_version(task.ports, task.project, ref) for name, ref in step.inputs.items()}
         parents += [_parent(one) for one in versions.values()]
-        others = {name: _files_of(task, one, f"0-{name}") for name, one in versions.items()}
+        others = {name: _files_of(task, one) for name, one in versions.items()}
         first = tuple(name for name in (task.dataset.time, *task.dataset.key) if name)
-        found = _asked(task, engine, step, Tables(found, others, first), number)
+        found = _asked(task, engine, step, Tables(found, others, first))
     return found, list(dict.fromkeys(parents))
 
 
@@ -190,22 +212,22 @@ def _parent(version: DatasetVersion) -> Parent:
     return Parent("dataset_version", version.id, f"{version.name} v{version.number}")
 
 
-def _files_of(task: _Task, version: DatasetVersion, name: str) -> LakeFiles:
+def _files_of(task: _Task, version: DatasetVersion) -> LakeFiles:
     """Return the files that hold a version's rows and no others: they are written where rows of its files were replaced."""
     batches = reading.batches_until(task.ports, task.project, version)
     check_there(version)
     if any(one.replaced for one in batches):
-        return _written(task, reading.read(task.ports, task.project, version), name)
+        return _written(task, reading.read(task.ports, task.project, version))
     commits = [batch_of(one) for one in batches]
     table = table_of(version.name)
     found = task.ports.lake.files(task.project, table, version=version.table_version, commits=commits)
     return replace(found, schema=pl.Schema({column.name: found.schema[column.name] for column in version.schema.columns}))
 
 
-def _asked(task: _Task, engine: Engine, step: SetStep, tables: Tables, number: int) -> LakeFiles:
+def _asked(task: _Task, engine: Engine, step: SetStep, tables: Tables) -> LakeFiles:
     """Return the files with what a step over sets makes of them, in an order that does not hang on chance where it can be."""
     if isinstance(step.work, str):
-        folder = _folder(task, str(number))
+        folder = _folder(task)
         engine.query(step.work, tables, folder, task.trying.scratch)
         return _read_back(task, folder)
     given = {name: scan_files(files) for name, files in tables.others.items()}
@@ -216,15 +238,16 @@ def _asked(task: _Task, engine: Engine, step: SetStep, tables: Tables, number: i
         raise Problem("step.invalid", f"The function '{step.work.entry}' makes no set of rows", why, "return a LazyFrame")
     columns = made.collect_schema()
     order = [name for name in tables.order(columns.names()) if not columns[name].is_nested()]
-    return _written(task, made.lazy().sort(order, nulls_last=True, maintain_order=True), str(number))
+    return _written(task, made.lazy().sort(order, nulls_last=True, maintain_order=True))
 
 
-def _folder(task: _Task, name: str) -> LakeFolder:
-    return task.ports.lake.folder(task.project, table_of(task.request.into), f"{task.trying.job}-{name}")
+def _folder(task: _Task) -> LakeFolder:
+    task.between.append(f"{task.trying.job}-{len(task.between)}")
+    return task.ports.lake.folder(task.project, table_of(task.request.into), task.between[-1])
 
 
-def _written(task: _Task, rows: pl.LazyFrame, name: str) -> LakeFiles:
-    folder = _folder(task, name)
+def _written(task: _Task, rows: pl.LazyFrame) -> LakeFiles:
+    folder = _folder(task)
     with user_code_boundary("A step over a set"):
         rows.sink_parquet(f"{folder.path}/part-000000.parquet", storage_options=dict(folder.options))
     return _read_back(task, folder)

@@ -8,7 +8,7 @@ import psutil
 
 from modelyard.core import Problem
 from modelyard.data.lake_files import LakeFiles, LakeFolder, scan_files
-from modelyard.prepare.engine import Tables
+from modelyard.prepare.engine import ROWS, Tables
 
 _MEMORY_SHARE = 0.5
 
@@ -30,7 +30,8 @@ def answer(sql: str, tables: Tables, folder: LakeFolder, scratch: Path) -> None:
         raise Problem("adapter.unavailable", what, "it is not installed where jobs run", step) from error
     remote = folder.path.startswith("s3://")
     target = scratch / "answer.parquet" if remote else Path(folder.path) / "part-000000.parquet"
-    files = {name: _here(one, scratch / f"{name}.parquet") for name, one in {"rows": tables.rows, **tables.others}.items()}
+    named = {ROWS: tables.rows, **tables.others}
+    files = {name: _here(one, scratch / f"set-{place}.parquet") for place, (name, one) in enumerate(named.items())}
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{int(psutil.virtual_memory().available * _MEMORY_SHARE) >> 20}MiB",
         "temp_directory": str(scratch / "spilled"),

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from modelyard.core import Problem
 from modelyard.core.problems import first_line
 from modelyard.data.lake_files import LakeFiles, LakeFolder
-from modelyard.prepare.engine import Engine, Tables, prepare_piece
+from modelyard.prepare.engine import ROWS, Engine, Tables, prepare_piece
 
 _PYTHON = "spark.pyspark.python"
 PIECES_AT_ONCE = 64  # between two words about how far it is
@@ -53,7 +53,7 @@ class SparkEngine:
         """Ask Spark SQL, over files that its executors see."""
         del scratch
         with _told(query=True):
-            for name, files in {"rows": tables.rows, **tables.others}.items():
+            for name, files in {ROWS: tables.rows, **tables.others}.items():
                 self._view(files).createOrReplaceTempView(name)
             found = self._session.sql(sql.strip().rstrip(";"))
             order = [found[_name(name)].asc_nulls_last() for name in tables.order(found.columns)]
