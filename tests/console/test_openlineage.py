@@ -164,6 +164,7 @@ def test_a_batch_is_taken_and_what_is_too_large_or_broken_is_not(own_site: Site)
         (post(own_site, b" " * (MOST_BYTES + 1)), 413, "lineage.too_large"),
         (post(own_site, bomb, content_encoding="gzip"), 413, "lineage.too_large"),
         (post(own_site, packed[:-9], content_encoding="gzip"), 400, "lineage.invalid"),
+        (post(own_site, packed + packed, content_encoding="gzip"), 400, "lineage.invalid"),
         (post(own_site, b"no gzip", content_encoding="gzip"), 400, "lineage.invalid"),
         (post(own_site, b"[]"), 400, "lineage.invalid"),
         (post(own_site, json.dumps(event).encode(), "/batch"), 400, "lineage.invalid"),

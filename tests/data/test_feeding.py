@@ -97,6 +97,23 @@ def test_a_row_that_was_replaced_is_replaced_online_too(place: Place) -> None:
     assert (wind(place, "JFK", 2), wind(place, "JFK", 9)) == (11, 2)
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_a_whole_version_does_not_hold_is_not_looked_up_any_more(place: Place, *, anew: bool) -> None:
+    late = [("JFK", hour, hour) for hour in range(20, 20 + KEPT)]
+    place.data(winds(*late, ("LGA", 1, 10), ("EWR", 1, 1)), "weather", key=KEY)
+    publish(*place.who, "weather")
+    append(*place.who, "weather", winds(("JFK", 2, 2), ("LGA", 1, 11)), whole=True)
+    append(*place.who, "weather", winds(("LGA", 2, 12)))
+    if anew:
+        publish(*place.who, "weather")
+    turn(place)
+    assert [wind(place, where, 40) for where in ("JFK", "LGA", "EWR")] == [2, 12, None]
+    assert wind(place, "LGA", 2) == 11
+    append(*place.who, "weather", winds(("EWR", 3, 3)))
+    turn(place)
+    assert [wind(place, where, 40) for where in ("JFK", "LGA", "EWR")] == [2, 12, 3]
+
+
 def test_a_store_that_was_lost_is_made_again(place: Place) -> None:
     place.data(winds(("JFK", 1, 1)), "weather", key=KEY)
     publish(*place.who, "weather")

@@ -361,6 +361,18 @@ def test_a_whole_batch_is_all_that_its_version_holds(place: Place) -> None:
     assert place.rows("flights")["flight_id"].to_list() == [f"UA{n}" for n in range(5, 14)]
 
 
+@pytest.mark.parametrize("seats", [pl.Series([100, 3], dtype=pl.Int8), pl.Series([100.0, 3.0]), pl.Series(["100", "3"])])
+def test_a_whole_version_has_the_types_that_its_table_has(place: Place, seats: pl.Series) -> None:
+    place.dataset()
+    place.append(flights(0, 2).with_columns(seats=pl.Series([4, 5])))
+    made = place.append(flights(2, 4).with_columns(seats=seats), whole=True).version
+    read = place.rows("flights")
+    assert made is not None
+    assert [(one.name, one.dtype) for one in made.schema.columns] == [(name, str(read.schema[name])) for name in read.columns]
+    assert (read["seats"].to_list(), made.digest) == ([100, 3], chain(None, batch_digest(read)))
+    assert code_of(lambda: place.append(flights(0, 2).with_columns(seats=0.5), whole=True)) == "column.invalid"
+
+
 def test_the_same_whole_content_is_the_same_version_and_an_older_one_comes_back(place: Place) -> None:
     place.dataset()
     first = place.append(flights(0, 10)).version

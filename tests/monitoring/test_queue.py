@@ -126,7 +126,8 @@ def test_a_deployment_that_has_answered_nothing_has_nothing_to_ask(living: Livin
 
 
 @pytest.mark.parametrize(
-    "rest", [{"rows": 0}, {"rows": 10_001}, {"random_share": 1.5}, {"random_share": float("nan")}, {"hold_s": 0}]
+    "rest",
+    [{"rows": 0}, {"rows": 10_001}, {"random_share": 1.5}, {"random_share": float("nan")}, {"hold_s": 0}, {"hold_s": 10**15}],
 )
 def test_numbers_out_of_range_are_refused(living: Living, rest: dict[str, Any]) -> None:
     with pytest.raises(Problem) as told:

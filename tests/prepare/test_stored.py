@@ -259,3 +259,49 @@ def test_a_pipeline_with_steps_over_sets_is_read_back() -> None:
 def test_done_is_told_whole() -> None:
     one = Done(3, problem={"code": "column.invalid"})
     assert msgspec.json.decode(msgspec.json.encode(one), type=Done) == one
+
+
+@pytest.mark.parametrize(
+    ("key", "time", "keep", "steps", "why"),
+    [
+        (("origin", "at"), "at", [], (), "'origin' is of its key or time, and is not kept"),
+        (("id",), "at", ["id"], (), "'at' is of its key or time, and is not kept"),
+        (("note",), None, ["note"], (prep.sql("SELECT * FROM rows UNION ALL SELECT * FROM rows"),), "60 rows have a key"),
+        (("origin",), None, ["origin"], (), "20 rows have no origin"),
+        (("id",), None, ["id"], (prep.sql("SELECT * FROM rows WHERE origin IS NOT NULL"),), ""),
+        (("origin",), "at", ["origin", "at"], (prep.sql("FROM rows WHERE origin IS NOT NULL"),), "38 rows have a key (origin)"),
+        (("id",), "at", ["id", "at"], (), ""),
+    ],
+)
+def test_rows_have_the_key_and_time_that_their_dataset_promises(
+    place: Place, key: Sequence[str], time: str | None, keep: list[str], steps: Sequence[SetStep], why: str
+) -> None:
+    append(place.platform, place.actor, place.project, "flights", flights(0, 60))
+    create_dataset(place.platform, place.actor, place.project, "prepared", key=key, time=time)
+    if not why:
+        assert place.run(*steps, *STEPS, keep=keep).number == 1
+        return
+    with pytest.raises(Problem) as told:
+        place.run(*steps, *STEPS, keep=keep)
+    assert (told.value.code, why in told.value.why) == ("dataset.conflict", True), told.value
+    assert not list(place.folder.rglob("staged-*"))
+
+
+def test_a_set_has_no_column_that_the_lake_names_itself(place: Place) -> None:
+    append(place.platform, place.actor, place.project, "flights", flights(0, 60))
+    with pytest.raises(Problem) as told:
+        place.run(prep.sql("SELECT *, 1 AS _content FROM rows"), *STEPS)
+    assert told.value.code == "column.invalid"
+
+
+def test_nothing_is_left_of_the_copies_of_what_a_set_is_joined_with(place: Place) -> None:
+    who = place.platform, place.actor, place.project
+    append(*who, "flights", flights(0, 60))
+    create_dataset(*who, "names", key=["origin"])
+    for name in ("Kennedy", "JFK"):
+        append(*who, "names", pl.DataFrame({"origin": ["JFK"], "named": [name]}), replacing=True)
+    made = place.run(
+        prep.sql("SELECT rows.*, named FROM rows LEFT JOIN names USING (origin)", names="names"), *STEPS, prep.drop("named")
+    )
+    assert made.rows == 60
+    assert [path.name for path in place.folder.rglob("staged-*")] == ["staged-job_1"]

@@ -78,6 +78,9 @@ async def _body(request: Request) -> bytes:
             if len(content) > MOST_BYTES or unpack.unconsumed_tail:
                 why = f"the most is {MOST_BYTES:,} bytes"
                 raise Problem("lineage.too_large", "The events are too large", why, "send fewer at once, or leave facets out")
+            if unpack.unused_data:  # refused at once: zlib keeps it, and copies all of it with every further piece
+                why = "something follows the end of its gzip stream"
+                raise Problem("lineage.invalid", "The body cannot be unpacked", why, "send one gzip stream")
     except zlib.error as error:
         raise Problem(
             "lineage.invalid", "The body cannot be unpacked", str(error), "send gzip, or no Content-Encoding"

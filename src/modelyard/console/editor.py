@@ -1,6 +1,7 @@
 """The editor: a pipeline drawn, tried on a sample, changed and saved. Its state is the pipeline's JSON in the forms."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
@@ -27,7 +28,14 @@ from modelyard.data.service import get_dataset
 from modelyard.prepare import FunctionStep, Pipeline, SpeedClass, Step, speed_class, suggest
 from modelyard.prepare.pipeline_text import pipeline_text
 from modelyard.prepare.rules import read_pipeline
-from modelyard.prepare.service import find_pipelines, get_pipeline_version, load_pipeline, save_pipeline, try_pipeline
+from modelyard.prepare.service import (
+    MOST_ROWS,
+    find_pipelines,
+    get_pipeline_version,
+    load_pipeline,
+    save_pipeline,
+    try_pipeline,
+)
 from modelyard.prepare.step_text import step_text
 from modelyard.prepare.trying import ColumnChange, Tried, TriedColumn, TriedProblem, TriedStep
 from modelyard.registry.service import find_models, find_versions, get_version
@@ -36,6 +44,7 @@ router = APIRouter(prefix="/projects/{project}/prepare", route_class=PageRoute, 
 ROWS = 1_000
 MOST_CHARACTERS = 100_000  # of a pipeline's JSON, which every form of the page carries
 ONE = PageRequest(limit=1)
+_NUMBER = re.compile("[0-9]{1,9}")
 NOTHING, SUGGESTED, SAVED, MODEL = "nothing", "suggest", "pipeline:", "model:"  # what an editor begins with
 
 
@@ -232,7 +241,7 @@ def _started(visit: Visit, start: str, data: str, label: str, rows: int) -> Pipe
     if start == SUGGESTED:
         found = find_version(platform, project, data)
         dataset = get_dataset(platform, actor, project, found.name)
-        sample = sample_version(platform, actor, project, found, rows)
+        sample = sample_version(platform, actor, project, found, min(rows, MOST_ROWS))
         time = dataset.time if dataset.time != label else None
         return Pipeline(suggest(sample, label or None, key=dataset.key, time=time).steps)
     return Pipeline(())
@@ -244,7 +253,7 @@ def _started(visit: Visit, start: str, data: str, label: str, rows: int) -> Pipe
 def changed(draft: Draft, deed: str, given: Mapping[str, str]) -> tuple[Draft, Trouble | None]:
     """Return the draft as a form wants it, else as it is and what is in the way. Problem `form.invalid` for an unknown deed."""
     what, _, told = deed.partition(":")
-    number = int(told) if told.isascii() and told.isdigit() else 0
+    number = int(told) if _NUMBER.fullmatch(told) else 0
     steps = list(draft.pipeline.steps)
     if what in ("try", "choose"):
         return draft, None
@@ -281,13 +290,13 @@ def _added(draft: Draft, given: Mapping[str, str]) -> tuple[Draft, Trouble | Non
 def _after(draft: Draft, given: Mapping[str, str]) -> int:
     text = given.get("after", "")
     most = len(draft.pipeline.steps)
-    return min(int(text), most) if text.isascii() and text.isdigit() else most
+    return min(int(text), most) if _NUMBER.fullmatch(text) else most
 
 
 def _draft(fields: Mapping[str, str]) -> Draft:
     try:
         document = json.loads(fields.get("pipeline", ""))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(
             "pipeline.invalid", "The form carries no pipeline", "its JSON does not read", "reload the page"
         ) from error

@@ -203,5 +203,5 @@ def _json(text: str) -> Json:
     """Return what a text of JSON says; None where it says nothing."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -117,3 +117,19 @@ def test_a_step_is_added_behind_the_one_that_was_named_else_at_the_end(after: st
     assert draft.pipeline.steps[place] == prep.sqrt("d")
     assert len(draft.pipeline.steps) == 4
     assert trouble is None
+
+
+def test_a_value_that_is_nested_too_deep_is_no_value() -> None:
+    with pytest.raises(Problem) as told:
+        read_step("clip", {f"{COLUMN}hour": "on", f"{PARAMETER}lower": "[" * 100_000})
+    assert told.value.code == "step.invalid"
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "²", "-1"])
+def test_a_form_that_names_no_step_is_told(number: str) -> None:
+    draft = Draft(Pipeline((prep.sqrt("wind"),)), "flights")
+    with pytest.raises(Problem) as told:
+        changed(draft, f"up:{number}", {})
+    assert told.value.code == "form.invalid"
+    grown, trouble = changed(draft, "add", {"kind": "sqrt", "after": number, f"{COLUMN}hour": "on"})
+    assert (trouble, [kind_of(step) for step in grown.pipeline.steps]) == (None, ["sqrt", "sqrt"])

@@ -13,7 +13,7 @@ from modelyard.data.admission import beyond_held, judge, nothing_judged, without
 from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.quality.kinds import Scope, scope_of
-from modelyard.data.rules import quarantine_of
+from modelyard.data.rules import quarantine_of, table_of
 from modelyard.data.schema import conform, dtype_of
 from modelyard.data.sources import Source
 from modelyard.data.store import DataTransaction, TableStore
@@ -82,6 +82,17 @@ def types_of(dataset: Dataset, held: pl.LazyFrame | None) -> pl.Schema:
     return pl.Schema({column.name: dtype_of(column.dtype) for column in dataset.columns})
 
 
+def _types_of_whole(ports: Ports, dataset: Dataset, frame: pl.DataFrame) -> pl.Schema:
+    """Return the columns whose types are known before all rows come anew: those declared, and of the others the table's.
+
+    The table keeps its types whatever a version holds; a version that told of others would not be what is read.
+    """
+    table = table_of(dataset.name)
+    known = ports.lake.version(dataset.project, table) is not None
+    held = ports.lake.scan(dataset.project, table).collect_schema() if known else pl.Schema()
+    return pl.Schema({**types_of(dataset, None), **{name: dtype for name, dtype in held.items() if name in frame.columns}})
+
+
 def beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that are not in the dataset's quarantine, but for those of stopped batches."""
     held = reading.quarantine(ports, dataset.project, dataset.name)
@@ -95,7 +106,8 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
         raise Problem("bookmark.conflict", what, why, "take the snapshot again")
     last = None if before is None else reading.read(ports, dataset.project, before)
     held = None if origin.whole else last
-    rows = frame if origin.move is not None and not frame.width else conform(frame, types_of(dataset, held))
+    types = _types_of_whole(ports, dataset, frame) if origin.whole else types_of(dataset, held)
+    rows = frame if origin.move is not None and not frame.width else conform(frame, types)
     if origin.replacing and held is not None:
         rows = beyond_held(rows, held, dataset.key)
         rows = rows if origin.upon else beyond_quarantine(ports, dataset, rows)  # a snapshot has looked already

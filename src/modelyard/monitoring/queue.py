@@ -23,6 +23,7 @@ from modelyard.tenancy import Actor, authorise
 
 MOST_ROWS = 10_000
 HOLD = timedelta(days=7)
+MOST_HOLD = timedelta(days=366)
 _SALT = "label queue"  # a split by the same hash shall not fall with the rows drawn
 _MIDDLE = 0.5
 
@@ -148,7 +149,7 @@ def _check(wish: Wish) -> None:
         told = f"{wish.rows:,} rows cannot be asked for: 1 to {MOST_ROWS:,} can"
     elif not (np.isfinite(wish.random_share) and 0 <= wish.random_share <= 1):
         told = f"a random share of {wish.random_share} is none: it is 0 to 1"
-    elif wish.hold_s < 1:
-        told = f"a hold of {wish.hold_s} s holds nothing"
+    elif not 1 <= wish.hold_s <= MOST_HOLD.total_seconds():
+        told = f"a hold of {wish.hold_s} s is none: it is 1 s to {MOST_HOLD.days} days"
     if told:
         raise Problem("queue.invalid", "The queue of labels cannot be asked so", told, "yard label queue --help")

@@ -18,7 +18,7 @@ from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, scan_file
 from modelyard.data.profile import from_json, merge, profile, to_json
 from modelyard.data.rules import batch_of, check_dataset_name, check_there, table_of
 from modelyard.data.sample import sample_rows
-from modelyard.data.schema import column_missing, conform, schema_of
+from modelyard.data.schema import column_missing, conform, dtype_of, refuse_reserved, schema_of
 from modelyard.data.service import create_dataset
 from modelyard.data.split import default_split
 from modelyard.data.store import DataTransaction, TableStore
@@ -125,9 +125,10 @@ def store_prepared(ports: Ports, actor: Actor, project: ProjectId, request: Requ
     Raises
     ------
     Problem
-        `dataset.missing`, `dataset_version.missing`; `dataset.conflict` where `into` is no dataset for prepared rows;
-        `column.missing`; `column.exists` for a feature that has the name of a column to keep; `engine.unavailable`,
-        `engine.conflict`, `query.invalid`; what `fit` raises; a row's problem, with its place.
+        `dataset.missing`, `dataset_version.missing`; `dataset.conflict` where `into` is no dataset for prepared rows, or these
+        do not have its key and time, each key once; `column.missing`; `column.invalid` for a name that the lake uses itself;
+        `column.exists` for a feature that has the name of a column to keep; `engine.unavailable`, `engine.conflict`,
+        `query.invalid`; what `fit` raises; a row's problem, with its place.
     """
     authorise(actor, "dataset.write", project)
     authorise(actor, "run.write", project)  # the functions of its steps run here and on the engine
@@ -143,11 +144,13 @@ def store_prepared(ports: Ports, actor: Actor, project: ProjectId, request: Requ
         with ports.engine(request.on) as engine:
             rows, parents = _rows(task, engine)
             keep = _kept(task, rows.schema)
+            _check_kept(target, keep)
             time = dataset.time if dataset.time in keep else None
             trying.progress(_SETS_SHARE, "learn")
             fitted, slots = _learned(task, rows, keep)
             work = _work(task, rows, fitted, keep, time, slots)
             done = _all_done(task, engine, work, rows)
+        _check_promises(task, target, work, done)
         [kept] = ports.objects.put(project, [canonical_json(fitted.to_json()).encode()])
         where = "here" if request.on == LOCAL else f"on {request.on.partition('?')[0]}"
         parents.append(Parent("pipeline", kept, f"{len(pipeline.sets) + len(pipeline.steps)} steps {where}"))
@@ -187,9 +190,50 @@ def _target(task: _Task) -> Dataset | None:
     own = "it holds the rows to prepare" if found.id == task.dataset.id else ""
     fed = "its rows come from a source" if found.source else "its checks judge rows that are appended" if found.checks else ""
     if own or fed:
-        step = "name a dataset that is for prepared rows alone"
-        raise Problem("dataset.conflict", f"Prepared rows cannot be stored in '{found.name}'", own or fed, step)
+        raise _unfit(found, own or fed, "name a dataset that is for prepared rows alone")
     return found
+
+
+def _unfit(target: Dataset, why: str, step: str) -> Problem:
+    return Problem("dataset.conflict", f"Prepared rows cannot be stored in '{target.name}'", why, step)
+
+
+def _check_kept(target: Dataset | None, keep: Sequence[str]) -> None:
+    """Return when the columns to keep are those that the dataset promises of its rows."""
+    for name in () if target is None else _named(target):
+        if name not in keep:
+            assert target is not None  # noqa: S101 - it has a name
+            raise _unfit(target, f"'{name}' is of its key or time, and is not kept", f'keep it: keep=["{name}", …]')
+
+
+def _named(target: Dataset) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*target.key, *([target.time] if target.time else []))))
+
+
+def _check_promises(task: _Task, target: Dataset | None, work: Work, done: Sequence[Done]) -> None:
+    """Return when each row has the key and time that the dataset promises, and no two have one key.
+
+    Rows that were prepared one by one, under the key and time of their own dataset, have kept both.
+    """
+    if target is None or not _named(target):
+        return
+    if not task.pipeline.sets and (target.key, target.time) == (task.dataset.key, task.dataset.time):
+        return
+    files = tuple(LakeFile(f"{work.folder}/{one.name}", one.rows, one.file_bytes) for one in done)
+    schema = pl.Schema({column.name: dtype_of(column.dtype) for column in done[0].columns if column.name in _named(target)})
+    rows = scan_files(LakeFiles(files, schema, work.writes))
+    lacking = pl.any_horizontal(pl.all().is_null())
+    without = int(rows.select(lacking.sum()).collect(engine="streaming").item())
+    if without:
+        raise _unfit(
+            target, f"{without:,} rows have no {' or no '.join(_named(target))}", "leave them out in a step over the set"
+        )
+    if target.key:
+        different = int(rows.select(target.key).unique().select(pl.len()).collect(engine="streaming").item())
+        again = sum(one.rows for one in done) - different
+        if again:
+            step = "make one row of each in a step over the set, or name a dataset without that key"
+            raise _unfit(target, f"{again:,} rows have a key ({', '.join(target.key)}) that another one has", step)
 
 
 # The rows
@@ -256,6 +300,7 @@ def _written(task: _Task, rows: pl.LazyFrame) -> LakeFiles:
 def _read_back(task: _Task, folder: LakeFolder) -> LakeFiles:
     """Return the Parquet files of a folder, in the order of their names. Problem `frame.invalid` where they hold no row."""
     options = dict(folder.options)
+    refuse_reserved(pl.scan_parquet(f"{folder.path}/*.parquet", storage_options=options).collect_schema().names())
     found = pl.scan_parquet(f"{folder.path}/*.parquet", storage_options=options, include_file_paths=_PATH)
     schema = conform(found.drop(_PATH).head(0).collect()).schema
     counted = found.group_by(_PATH).len().sort(_PATH).collect()

@@ -81,6 +81,23 @@ class OnlineStoreContract:
         assert self.values(store, "a", 3) is None
         assert self.values(store, "b", 1) == {"wind": 0}
 
+    def test_rows_of_versions_that_are_no_more_are_forgotten(self, store: OnlineStore) -> None:
+        other = "weather2"
+        for table, project in ((TABLE, ONE), (TABLE, TWO), (other, ONE)):
+            store.put(project, table, [row("a", 1, wind=1), row("b*", 1, wind=10)], number=1)
+            store.publish(project, table, Published(1, None))
+        store.put(ONE, TABLE, [row("a", 2, wind=2)], number=10)
+        store.forget(ONE, TABLE, before=10)
+        store.forget(ONE, TABLE, before=10)
+        assert [self.values(store, "a", 9), self.values(store, "a", 2), self.values(store, "b*", 9)] == [
+            {"wind": 2},
+            None,
+            None,
+        ]
+        for table, project in ((TABLE, TWO), (other, ONE)):
+            found = store.get(project, table, [("a", at(9)), ("b*", at(9))])
+            assert [one and one.values["wind"] for one in found] == [1, 10]
+
     def test_values_come_back_as_they_were(self, store: OnlineStore) -> None:
         held = {
             "x": 0.1 + 0.2,

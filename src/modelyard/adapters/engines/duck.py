@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import psutil
@@ -9,6 +10,9 @@ import psutil
 from modelyard.core import Problem
 from modelyard.data.lake_files import LakeFiles, LakeFolder, scan_files
 from modelyard.prepare.engine import ROWS, Tables
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _MEMORY_SHARE = 0.5
 
@@ -47,10 +51,10 @@ def answer(sql: str, tables: Tables, folder: LakeFolder, scratch: Path) -> None:
             connection.execute(f"SET allowed_paths=[{allowed}, {_text(str(target))}]")
             connection.execute("SET enable_external_access=false")
             connection.execute("SET lock_configuration=true")
-            known = [column[0] for column in connection.sql(_inner(sql)).description]
+            asked = _question(connection, sql)
+            known = [column[0] for column in connection.sql(asked).description]
             order = ", ".join(f"{_name(name)} NULLS LAST" for name in tables.order(known))
-            ordered = f"SELECT * FROM ({_inner(sql)}) ORDER BY {order}"  # noqa: S608 - the user's query
-            connection.execute(f"COPY ({ordered}) TO {_text(str(target))} (FORMAT parquet)")
+            connection.execute(f"COPY ({asked} ORDER BY {order}) TO {_text(str(target))} (FORMAT parquet)")
         except duckdb.Error as error:
             step = "mend the query; it may name rows, and the inputs of the step"
             raise Problem("query.invalid", "A step in SQL failed", str(error).strip()[:1000], step) from error
@@ -59,8 +63,13 @@ def answer(sql: str, tables: Tables, folder: LakeFolder, scratch: Path) -> None:
         pl.scan_parquet(target, hive_partitioning=False, glob=False).sink_parquet(sent, storage_options=dict(folder.options))
 
 
-def _inner(sql: str) -> str:
-    return sql.strip().rstrip(";")
+def _question(connection: "DuckDBPyConnection", sql: str) -> str:
+    """Return the one query that a text is: a further statement could write to the files that it may read."""
+    asked = f"SELECT * FROM ({sql.strip().rstrip(';')}\n)"  # noqa: S608 - the user's query, which may end in a comment
+    if len(connection.extract_statements(asked)) != 1:
+        why, step = "it holds several statements", "write one query; it may name rows, and the inputs of the step"
+        raise Problem("query.invalid", "A step in SQL failed", why, step)
+    return asked
 
 
 def _here(files: LakeFiles, copy: Path) -> tuple[Sequence[str], Sequence[str]]:

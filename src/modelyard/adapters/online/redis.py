@@ -8,6 +8,7 @@ entity that it forgot by itself would look like one that was never known.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import redis
@@ -38,6 +39,12 @@ redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2] .. ':' .. ARGV[1] .. ':' .. ARGV[3]
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -{KEPT + 1})
 return 1
 """
+_FORGET: Final = """
+for _, held in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+    if tonumber(string.match(held, '^%d+')) < tonumber(ARGV[1]) then redis.call('ZREM', KEYS[1], held) end
+end
+"""
+_KEYS_AT_ONCE: Final = 1_000
 _PUBLISH: Final = """
 local held = redis.call('HGET', KEYS[1], ARGV[1])
 if held and tonumber(string.match(held, '^%d+')) > tonumber(ARGV[2]) then return 0 end
@@ -61,6 +68,7 @@ class RedisOnline:
             step = "MODELYARD_ONLINE=redis://HOST:6379/0"
             raise Problem("online.invalid", "The online store cannot be opened", "its URL names no server", step) from error
         self._put = self._client.register_script(_PUT)
+        self._forget = self._client.register_script(_FORGET)
         self._publish = self._client.register_script(_PUBLISH)
 
     def put(self, project: ProjectId, table: str, rows: Sequence[FeatureRow], *, number: int) -> None:
@@ -70,6 +78,16 @@ class RedisOnline:
                 key, told = _key(project, table, row.entity), (ticks_of(row.at), number, packed(row.values))
                 self._put(keys=[key], args=told, client=pipeline)
             pipeline.execute()
+
+    def forget(self, project: ProjectId, table: str, *, before: int) -> None:
+        """Drop the rows that came with earlier versions; the server looks through all of its keys for those of the table."""
+        with self._telling():
+            keys = self._client.scan_iter(match=_key(project, table, "*"), count=_KEYS_AT_ONCE)
+            while some := list(islice(keys, _KEYS_AT_ONCE)):
+                with self._client.pipeline(transaction=False) as pipeline:
+                    for key in some:
+                        self._forget(keys=[key], args=[before], client=pipeline)
+                    pipeline.execute()
 
     def publish(self, project: ProjectId, table: str, published: Published) -> None:
         """Say that all rows of a version are there."""

@@ -80,6 +80,13 @@ class SqliteOnline:
             connection.executemany(_PUT, told)
             connection.executemany(_PRUNE, ((project, table, entity) for entity in entities))
 
+    def forget(self, project: ProjectId, table: str, *, before: int) -> None:
+        """Drop the rows that came with earlier versions."""
+        with self._writing() as connection:
+            connection.execute(
+                "DELETE FROM feature_row WHERE project = ? AND name = ? AND number < ?", (project, table, before)
+            )
+
     def publish(self, project: ProjectId, table: str, published: Published) -> None:
         """Say that all rows of a version are there."""
         newest = None if published.newest is None else ticks_of(published.newest)

@@ -52,6 +52,10 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def forget(self, project: ProjectId, table: str, *, before: int) -> None:
+        """Drop the rows that came with versions before this one, as it stands in for all of them."""
+        ...
+
     def publish(self, project: ProjectId, table: str, published: Published) -> None:
         """Say that all rows of a version are there, and of those before it; what was said of a later one stays."""
         ...

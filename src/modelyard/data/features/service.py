@@ -90,16 +90,22 @@ def feed(ports: Ports, project: ProjectId, name: str, *, after: int) -> Publishe
     entity = entity_of(dataset)
     assert dataset.time is not None  # noqa: S101 - else it has no entity
     newest = reading.find_version(ports, project, name)
+    batches = reading.batches_until(ports, project, newest)
+    since = batches[0].number
     if after:
-        batches = [one for one in reading.batches_until(ports, project, newest) if one.number > after]
+        batches = [one for one in batches if one.number > after]
         if not batches:
             return ports.online().published(project)[name]
         rows = reading.read_batches(ports, batches, newest)
     else:
         rows = reading.read(ports, project, newest)
     frame = last_rows(feature_rows(rows), entity, dataset.time).collect()
-    for chunk in frame.iter_slices(CHUNK_ROWS):
-        ports.online().put(project, name, rows_of(chunk, entity, dataset.time), number=newest.number)
+    anew = batches[0].number == since > 1  # what was there before is no more
+    for first_of_two in (True, False) if anew else (False,):
+        for chunk in frame.iter_slices(CHUNK_ROWS):
+            ports.online().put(project, name, rows_of(chunk, entity, dataset.time), number=newest.number)
+        if first_of_two:  # not sooner, so that no entity is unknown meanwhile; then again, as older rows may have stood above
+            ports.online().forget(project, name, before=since)
     told = Published(newest.number, newest.event_until)
     ports.online().publish(project, name, told)
     return told

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from modelyard.core import Clock, ObjectStore, Problem, ProjectId, canonical_json, from_text, to_text
+from modelyard.data.times import in_utc
 from modelyard.events import EventTransaction, Fact
 from modelyard.serving.openlineage.naming import DatasetName
 from modelyard.tenancy import Actor, authorise
@@ -152,6 +153,10 @@ def checked_event(event: Any, number: int = 0, count: int = 1) -> _Event:
         found = msgspec.convert(event, _Event)
     except msgspec.ValidationError as error:
         raise _invalid(told, str(error)) from error
+    try:
+        in_utc(found.event_time)
+    except OverflowError as error:
+        raise _invalid(told, f"its eventTime, {found.event_time.isoformat()}, is beyond the calendar") from error
     if found.run and not found.job:
         raise _invalid(told, "Object missing required field `job`")
     if not found.job and not found.dataset:

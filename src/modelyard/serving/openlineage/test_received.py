@@ -132,3 +132,10 @@ def test_a_body_that_is_no_event_or_no_batch_is_refused() -> None:
         with pytest.raises(Problem) as told:
             decode_events(content, batch=batch)
         assert told.value.code == "lineage.invalid"
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_moment_in_utc_is_is_refused(moment: str) -> None:
+    with pytest.raises(Problem, match="beyond the calendar") as told:
+        checked_event({**EVENT, "eventTime": moment})
+    assert told.value.code == "lineage.invalid"
