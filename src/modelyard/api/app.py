@@ -1,13 +1,14 @@
 """The control plane's HTTP door: one thin route a use case, OpenAPI derived from the slices' own types."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.api import data, features, jobs, lineage, loop, models, objects, pipelines, runs, serving, tenants, watching
 from modelyard.api.callers import Call
@@ -18,6 +19,7 @@ from modelyard.wiring import Follower, Platform
 from modelyard.wiring.statuses import MEDIA_TYPE, STATUSES, problem_document, status_of
 
 MAX_BODY_BYTES = 64 << 20
+_DIGITS = 12
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +53,7 @@ def create_app(
     app.state.follower = follower
     app.state.owner = owner
     app.state.doors = doors
-    app.middleware("http")(_limit_body)
+    app.add_middleware(_LimitedBodies)
     app.exception_handler(Problem)(_tell_problem)
     app.exception_handler(RequestValidationError)(_tell_invalid)
     app.exception_handler(HTTPException)(_tell_http)
@@ -72,17 +74,45 @@ def create_app(
     return app
 
 
-async def _limit_body(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    length = request.headers.get("content-length")
-    if length is not None and length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        problem = Problem(
-            "body.too_large",
-            f"The body has {int(length):,} bytes",
-            f"the most is {MAX_BODY_BYTES:,}",
-            "send it in parts, or put large content into the object store",
-        )
-        return _answer(problem)
-    return await call_next(request)
+class _LimitedBodies:
+    """The application, whose requests have bodies of so many bytes at most: as they say, and as they come."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer that it is too large."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isascii() and length.isdecimal() and (len(length) > _DIGITS or int(length) > MAX_BODY_BYTES):
+            await _answer(_too_large())(scope, receive, send)
+            return
+        come, is_told = 0, False
+
+        async def counted() -> Message:
+            nonlocal come
+            message = await receive()
+            come += len(message.get("body", b""))
+            if come > MAX_BODY_BYTES:
+                raise _too_large()
+            return message
+
+        async def answered(message: Message) -> None:
+            nonlocal is_told
+            if come <= MAX_BODY_BYTES:
+                await send(message)
+            elif not is_told:  # FastAPI takes what is raised while it reads a body for a body that does not read
+                is_told = True
+                await _answer(_too_large())(scope, receive, send)
+
+        await self._app(scope, counted, answered)
+
+
+def _too_large() -> Problem:
+    step = "send it in parts, or put large content into the object store"
+    return Problem("body.too_large", "The body is too large", f"the most is {MAX_BODY_BYTES:,} bytes", step)
 
 
 def _answer(problem: Problem) -> JSONResponse:

@@ -96,7 +96,7 @@ class Ports(Protocol):
 class Trying:
     """One try of the job."""
 
-    job: str  # its id: a further try writes where this one did
+    name: str  # of its folders in the lake: no other try has it
     scratch: Path
     progress: Callable[[float, str], None]
 
@@ -157,9 +157,9 @@ def store_prepared(ports: Ports, actor: Actor, project: ProjectId, request: Requ
         if target is None:
             key = dataset.key if set(dataset.key) <= set(keep) and not pipeline.sets else ()
             target = _made(task, actor, key, time)
-        return adopt(ports, actor, target, trying.job, _adopted(done, tuple(parents), request.note))
+        return adopt(ports, actor, target, trying.name, _adopted(done, tuple(parents), request.note))
     finally:
-        for name in (trying.job, *task.between):
+        for name in (trying.name, *task.between):
             ports.lake.discard(project, table_of(request.into), name)
 
 
@@ -286,7 +286,7 @@ def _asked(task: _Task, engine: Engine, step: SetStep, tables: Tables) -> LakeFi
 
 
 def _folder(task: _Task) -> LakeFolder:
-    task.between.append(f"{task.trying.job}-{len(task.between)}")
+    task.between.append(f"{task.trying.name}-{len(task.between)}")
     return task.ports.lake.folder(task.project, table_of(task.request.into), task.between[-1])
 
 
@@ -358,7 +358,7 @@ def _held(task: _Task) -> tuple[Column, ...]:
 def _work(
     task: _Task, rows: LakeFiles, fitted: FittedPipeline, keep: tuple[str, ...], time: str | None, slots: Profile
 ) -> Work:
-    folder = task.ports.lake.folder(task.project, table_of(task.request.into), task.trying.job)
+    folder = task.ports.lake.folder(task.project, table_of(task.request.into), task.trying.name)
     read = dict.fromkeys((*(column.name for column in fitted.inputs), *keep))
     written = {*keep, *fitted.features}
     return Work(

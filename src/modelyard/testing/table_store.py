@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -83,10 +84,13 @@ class TableStoreContract:
         lake.append(FLIGHTS, TABLE, rows(0, 5), commit="a")
         folder = lake.folder(FLIGHTS, TABLE, "job_1")
         wide = [rows(start, start + 10).with_columns(gate=pl.lit("B7")) for start in (5, 15)]
+        files = []
         for part, name in zip(wide, ("part-0.parquet", "part-1.parquet"), strict=True):
+            content = BytesIO()
+            part.write_parquet(content)
             part.write_parquet(f"{folder.path}/{name}", storage_options=dict(folder.options))
+            files.append(LakeFile(name, part.height, content.tell()))
         assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 5))
-        files = [LakeFile(name, 10, 1) for name in ("part-0.parquet", "part-1.parquet")]
         versions = [lake.adopt(FLIGHTS, TABLE, "job_1", files, wide[0].schema, commit="b") for _ in range(2)]
         assert versions == [lake.version(FLIGHTS, TABLE)] * 2
         lake.append(FLIGHTS, TABLE, rows(25, 26), commit="c")

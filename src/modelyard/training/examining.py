@@ -1,6 +1,7 @@
 """Use cases of examinations: asked for, kept beside the run, read. They are in no table: an event of the run names each."""
 
 import json
+from dataclasses import dataclass
 
 import msgspec
 
@@ -13,13 +14,22 @@ from modelyard.training.documents import to_bytes
 from modelyard.training.examination import Examination
 from modelyard.training.leave_out import LEAST_FITS
 from modelyard.training.service import Ports, get_run, load_trainer
-from modelyard.training.types import Run, RunKind, RunState
+from modelyard.training.types import Run, RunId, RunKind, RunState
 
 EXAMINE_JOB = "run.examine"
 EXAMINED = "run.examined"
 MOST_SLICES = 200
 MOST_FITS = 2_000
 _KEPT = 100  # examinations of a run that are told
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an examination is asked for: the payload of its job."""
+
+    run: RunId
+    slices: int
+    fits: int
 
 
 def request_examination(ports: Ports, actor: Actor, project: ProjectId, ref: str, *, slices: int = 20, fits: int = 60) -> Job:
@@ -41,10 +51,8 @@ def request_examination(ports: Ports, actor: Actor, project: ProjectId, ref: str
     authorise(actor, "run.write", project)
     run = get_run(ports, actor, project, ref)
     check_examinable(run)
-    for name, count, least, most in (("slices", slices, 1, MOST_SLICES), ("fits", fits, LEAST_FITS, MOST_FITS)):
-        if not least <= count <= most:
-            what, why = f"An examination cannot have {count} {name}", f"it has {least} to {most:,}"
-            raise Problem("examination.invalid", what, why, f"--{name} {min(max(count, least), most)}")
+    wanted = Wanted(run.id, slices, fits)
+    check_wanted(wanted)
     trainer = load_trainer(ports, actor, project, run.recipe.trainer)
     time_s = trainer.limits.time_s
     return submit(
@@ -53,9 +61,17 @@ def request_examination(ports: Ports, actor: Actor, project: ProjectId, ref: str
         project,
         kind=EXAMINE_JOB,
         title=f"examine {run.experiment} (run {run.number})",
-        payload={"run": run.id, "slices": slices, "fits": fits},
+        payload=msgspec.to_builtins(wanted),
         limits=Limits(None if time_s is None else time_s * fits, trainer.limits.memory_mb),
     )
+
+
+def check_wanted(wanted: Wanted) -> None:
+    """Return when an examination can be so large. Problem `examination.invalid`."""
+    for name, count, least, most in (("slices", wanted.slices, 1, MOST_SLICES), ("fits", wanted.fits, LEAST_FITS, MOST_FITS)):
+        if not least <= count <= most:
+            what, why = f"An examination cannot have {count} {name}", f"it has {least} to {most:,}"
+            raise Problem("examination.invalid", what, why, f"--{name} {min(max(count, least), most)}")
 
 
 def check_examinable(run: Run) -> None:

@@ -157,11 +157,15 @@ class DeltaLake:
         self, project: ProjectId, table: str, name: str, files: Sequence[LakeFile], schema: pl.Schema, *, commit: str
     ) -> int:
         """Append files of the folder `name`, rows in their order."""
+        place = self._place(project, table)
 
         def add(opened: DeltaTable, stay_alone: Callable[[], None]) -> int:
-            return _adopt_files(opened, f"{_staged(name)}/", files, schema, commit, stay_alone)
+            _check_types(opened, schema)
+            _check_files(place.below(_staged(name)), files)
+            stay_alone()
+            return _adopt_files(opened, f"{_staged(name)}/", files, schema, commit)
 
-        return self._write(self._place(project, table), pl.DataFrame(schema=schema), _commit_id(commit), add)
+        return self._write(place, pl.DataFrame(schema=schema), _commit_id(commit), add)
 
     def discard(self, project: ProjectId, table: str, name: str) -> None:
         """Remove the folder unless files of it were adopted; in S3 the next `vacuum` does."""
@@ -278,21 +282,32 @@ def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Lite
     return opened.version()
 
 
+def _check_types(opened: DeltaTable, schema: pl.Schema) -> None:
+    held = _schema(opened)
+    for name, dtype in schema.items():
+        if held.get(name, dtype) != dtype:
+            why = f"its values are {dtype}, and the table holds {held[name]}"
+            raise Problem("column.invalid", f"The column '{name}' cannot be taken in", why, f"cast it to {held[name]} before")
+
+
+def _check_files(folder: DeltaAddress, files: Sequence[LakeFile]) -> None:
+    """Return when the files are there, as long as they are said to be. In S3 a file is there once its writer says so."""
+    for one in files if folder.folder is not None else ():
+        path = Path(folder.location, one.path)
+        if not path.is_file() or path.stat().st_size != one.size_bytes:
+            why, step = "it is not there, or has another length", "run the pipeline again"
+            raise Problem("lake.unavailable", f"The file {one.path} cannot be adopted", why, step)
+
+
 def _adopt_files(
     opened: DeltaTable,
     folder: str,
     files: Sequence[LakeFile],
     schema: pl.Schema,
     commit: str,
-    stay_alone: Callable[[], None],
 ) -> int:
     held = _schema(opened)
-    for name, dtype in schema.items():
-        if held.get(name, dtype) != dtype:
-            why = f"its values are {dtype}, and the table holds {held[name]}"
-            raise Problem("column.invalid", f"The column '{name}' cannot be taken in", why, f"cast it to {held[name]} before")
     new = {name: dtype for name, dtype in schema.items() if name not in held}
-    stay_alone()
     if new:
         opened.alter.add_columns(DeltaSchema.from_arrow(pl.Schema(new)).fields)
     now = time.time_ns() // 1_000_000

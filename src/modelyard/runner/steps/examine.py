@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -23,7 +24,7 @@ from modelyard.runner.steps.fitting import (
 )
 from modelyard.training import Run, Trainer
 from modelyard.training.examination import Examination
-from modelyard.training.examining import check_examinable, keep_examination
+from modelyard.training.examining import Wanted, check_examinable, check_wanted, keep_examination
 from modelyard.training.influence import Array
 from modelyard.training.leave_out import PLACE, Found, Ground, leave_out
 from modelyard.training.service import get_run, load_trainer
@@ -34,9 +35,9 @@ ABSOLUTE = ("mae", "absolute_error")  # metrics of trainers that the absolute er
 
 def examine_run(context: StepContext) -> Mapping[str, object]:
     """Examine the run that the payload names, and keep what was found beside it."""
-    payload = context.job.payload
+    payload = _read(context.job.payload)
     platform, actor, project = context.platform, context.actor, context.project
-    run = get_run(platform, actor, project, payload["run"])
+    run = get_run(platform, actor, project, payload.run)
     check_examinable(run)
     trainer = load_trainer(platform, actor, project, run.recipe.trainer)
     context.progress(0.01, "read the rows")
@@ -54,9 +55,19 @@ def examine_run(context: StepContext) -> Mapping[str, object]:
     def progress(done: float, told: str) -> None:
         context.progress(0.02 + 0.96 * done, told)
 
-    found = leave_out(ground, fit, progress, slices=payload["slices"], fits=payload["fits"], now=platform.clock())
+    found = leave_out(ground, fit, progress, slices=payload.slices, fits=payload.fits, now=platform.clock())
     context.progress(0.99, "keep what was found")
     return _kept(context, run, ground, found)
+
+
+def _read(payload: Mapping[str, object]) -> Wanted:
+    try:
+        wanted = msgspec.convert(payload, Wanted)
+    except msgspec.ValidationError as error:
+        what, step = "The job does not say what to examine", "ask by yard run examine"
+        raise Problem("job.invalid", what, str(error), step) from error
+    check_wanted(wanted)
+    return wanted
 
 
 def _ground(context: StepContext, run: Run, trainer: Trainer) -> Ground:

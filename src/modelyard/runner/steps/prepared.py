@@ -1,6 +1,7 @@
 """The job `pipeline.run`: a pipeline over a dataset version, its rows stored as a version of another dataset."""
 
 from collections.abc import Mapping
+from secrets import token_hex
 
 import msgspec
 
@@ -16,6 +17,7 @@ def run_pipeline(context: StepContext) -> Mapping[str, object]:
     except msgspec.ValidationError as error:
         step = "ask by pipeline.run, or as docs/prepare/engines.md says"
         raise Problem("job.invalid", "The job does not say what to prepare", str(error), step) from error
-    trying = Trying(context.job.id, context.scratch, context.progress)
+    # A try that was given up may still write, and ends by removing what it wrote: no two tries have one folder.
+    trying = Trying(f"{context.job.id}-{token_hex(6)}", context.scratch, context.progress)
     version = store_prepared(context.platform, context.actor, context.project, request, trying)
     return {"version": version.id, "dataset": version.name, "number": version.number, "rows": version.rows}

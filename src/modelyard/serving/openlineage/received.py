@@ -22,9 +22,10 @@ MOST_READ: Final = 10_000  # events that lineage looks at, the newest
 _PAGE: Final = 1_000
 _LONGEST: Final = 2_000  # characters of a namespace or a name
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]+$")]
-_Uri = Annotated[str, msgspec.Meta(max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+_Uri = Annotated[str, msgspec.Meta(max_length=_LONGEST, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 _STATES: Final = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
+_MOST_DATASETS: Final = 1_000  # on a side of an event: a graph of lineage reads those of ten thousand
 _UNMADE: Final = ("ABORT", "FAIL")  # a run that ended so made nothing
 
 
@@ -55,6 +56,9 @@ class _Dataset(msgspec.Struct, frozen=True, rename="camel"):
     output_facets: _Facets = {}
 
 
+_Datasets = Annotated[list[_Dataset], msgspec.Meta(max_length=_MOST_DATASETS)]
+
+
 class _Event(
     msgspec.Struct, frozen=True, rename={"event_time": "eventTime", "schema_url": "schemaURL", "event_type": "eventType"}
 ):
@@ -63,12 +67,12 @@ class _Event(
     event_time: datetime
     producer: _Uri
     schema_url: str
-    event_type: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(_STATES)})$")] | None = None
+    event_type: Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(_STATES)})\Z")] | None = None
     run: _Run | msgspec.UnsetType = msgspec.UNSET
     job: _Job | msgspec.UnsetType = msgspec.UNSET
     dataset: _Dataset | msgspec.UnsetType = msgspec.UNSET
-    inputs: list[_Dataset] = []
-    outputs: list[_Dataset] = []
+    inputs: _Datasets = []
+    outputs: _Datasets = []
 
 
 @dataclass(frozen=True)
