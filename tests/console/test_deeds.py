@@ -178,7 +178,7 @@ def test_a_snapshot_is_taken_at_the_press_of_a_button_where_there_is_a_source(ow
     assert answer.status_code == 303
     [job] = find(own_site.platform, own_site.actor, project(own_site), kinds=["dataset.snapshot"]).items
     assert answer.headers["location"].partition("?")[0].endswith(f"/jobs/{job.id}")
-    assert job.payload["dataset"] == "planes"
+    assert own_site.page(f"jobs/{job.id}").one("a", href=f"{PROJECT}/data/planes").text == "Its dataset"
     assert own_site.post("data/departures/snapshot").status_code == 404
     with httpx.Client(base_url=own_site.url) as http:
         http.post("/sign-in", data={"token": viewer_token(own_site)})
