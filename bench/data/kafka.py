@@ -1,7 +1,7 @@
-"""A topic of a real broker into versions of a dataset: messages of 400 bytes a second, from the first snapshot to the last.
+"""A topic of a real broker into versions of a dataset: messages of 400 bytes a second, from the first portion to the last.
 
 The broker and its four partitions are on the same machine; the messages lie there before the clock starts. Each round keeps
-them in a fresh home, in a process of its own that takes snapshots until none waits, and has to hold every one of them.
+them in a fresh home, in a process of its own that follows the topic until none waits, and has to hold every one of them.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.services import Kafka
 from tests.topics import Topics
 
 HERE = Path(__file__).parent
-MESSAGES, FEW = 1_200_000, 100_000  # the many take two snapshots
+MESSAGES, FEW = 1_200_000, 100_000  # the many take two portions
 SENT_AT_ONCE = 50_000
 SIZE_BYTES = 400
 ASKED = 20_000  # messages a second

@@ -42,7 +42,7 @@ ROWS = pl.DataFrame(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectClient]:
-    platform = Embedded(read_settings(home=tmp_path_factory.mktemp("croissant") / "home", environment={}), workers=0)
+    platform = Embedded(read_settings(home=tmp_path_factory.mktemp("croissant") / "home", environment={}), workers=1)
     yield open_project(platform.connection, "shop")
     platform.close()
 

@@ -1,4 +1,4 @@
-"""The SDK against the real API, inside this process and without workers."""
+"""The SDK against the real API, inside this process; a worker is started by the first job."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    platform = Embedded(read_settings(home=tmp_path_factory.mktemp("sdk") / "home", environment={}), workers=0)
+    platform = Embedded(read_settings(home=tmp_path_factory.mktemp("sdk") / "home", environment={}), workers=1)
     yield platform.connection
     platform.close()
 
@@ -68,6 +68,34 @@ def test_a_dataset_grows_by_snapshots_of_its_source(project: ProjectClient, tmp_
     assert customers.profile().rows == 10
     assert customers.snapshot().number == 2
     assert [one.name for one in project.datasets()] == ["customers"]
+
+
+def test_a_source_that_gives_all_of_its_rows_is_followed_by_one_job_after_the_other(
+    project: ProjectClient, tmp_path: Path
+) -> None:
+    path = tmp_path / "followed.parquet"
+    followed = project.dataset("followed", source=path, key="id", time="at")
+    rows(5).write_parquet(path)
+    made = followed.follow(every_s=0)
+    assert next(made).rows == 5
+    rows(8).write_parquet(path)
+    assert next(made).ref == "followed@2"
+
+
+def test_a_dataset_without_a_source_takes_no_snapshot(project: ProjectClient) -> None:
+    with pytest.raises(Problem) as caught:
+        project.dataset("sourceless", key="id").snapshot()
+    assert caught.value.code == "source.missing"
+
+
+def test_a_snapshot_that_the_checks_stop_is_told_as_refused(project: ProjectClient, tmp_path: Path) -> None:
+    path = tmp_path / "stopped.parquet"
+    rows(3).with_columns(tenure=pl.lit(None, pl.Int64)).write_parquet(path)
+    stopped = project.dataset("stopped", source=path, key="id", checks=[yard.quality.not_null("tenure")])
+    with pytest.raises(Problem, match=r"3 of 3 rows kept out: not_null\(tenure\) fails: 3 rows") as caught:
+        stopped.snapshot()
+    assert caught.value.code == "batch.refused"
+    assert caught.value.detail["admission"]["quarantined"] == 3
 
 
 def test_two_versions_are_compared(project: ProjectClient) -> None:

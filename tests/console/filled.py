@@ -505,6 +505,6 @@ def fill_jobs(made: Filled) -> None:
         name="nightly",
         cron="0 3 * * *",
         kind="dataset.snapshot",
-        title="snapshot departures",
-        payload={},
+        title="snapshot planes",
+        payload={"dataset": "planes"},
     )

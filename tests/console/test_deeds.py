@@ -208,6 +208,22 @@ def test_a_run_is_examined_at_the_press_of_a_button(own_site: Site) -> None:
     assert job.payload["run"] == get_run(own_site.platform, own_site.actor, project(own_site), "2").id
 
 
+def test_a_snapshot_is_taken_at_the_press_of_a_button_where_there_is_a_source(own_site: Site) -> None:
+    assert own_site.page("data/planes").all("form", action=f"{PROJECT}/data/planes/snapshot")
+    assert not own_site.page("data/departures").all("form", action=f"{PROJECT}/data/departures/snapshot")
+    answer = own_site.post("data/planes/snapshot")
+    assert answer.status_code == 303
+    [job] = find(own_site.platform, own_site.actor, project(own_site), kinds=["dataset.snapshot"]).items
+    assert answer.headers["location"].partition("?")[0].endswith(f"/jobs/{job.id}")
+    assert own_site.page(f"jobs/{job.id}").one("a", href=f"{PROJECT}/data/planes").text == "Its dataset"
+    assert own_site.post("data/departures/snapshot").status_code == 404
+    with httpx.Client(base_url=own_site.url) as http:
+        http.post("/sign-in", data={"token": viewer_token(own_site)})
+        looks = Site(own_site.url, "", own_site.platform, own_site.actor, http)
+        assert not looks.page("data/planes").all("form", action=f"{PROJECT}/data/planes/snapshot")
+        assert looks.post("data/planes/snapshot").status_code == 403
+
+
 def test_suggested_checks_are_taken_over_as_they_were_chosen_and_that_is_on_record(own_site: Site) -> None:
     assert not own_site.page("data/departures").all("section", aria_labelledby="suggested")
     form = own_site.page("data/departures?suggest=yes").one("section", aria_labelledby="suggested")

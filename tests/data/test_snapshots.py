@@ -14,6 +14,7 @@ from modelyard.adapters.delta import DeltaLake
 from modelyard.core import Problem
 from modelyard.data import Column, quality
 from modelyard.data.service import change_checks
+from modelyard.data.snapshots import READ, read_on
 from modelyard.data.sources import Ask, Plain, Reading, Undecoded, wanted
 from tests.data.place import START, Place, flights, made
 
@@ -56,6 +57,27 @@ def bookmark(place: Place) -> str:
     with place.ports.transaction() as tx:
         [found] = tx.datasets.find(place.project)
         return found.bookmark
+
+
+def test_it_is_told_how_many_rows_are_read_and_the_share_where_it_is_known(place: Place) -> None:
+    files = place.folder / "in"
+    files.mkdir()
+    for number in range(2):
+        flights(10 * number, 10 * number + 10).write_csv(files / f"{number}.csv")
+    place.dataset(source=str(files / "*.csv"))
+    told: list[tuple[float, str]] = []
+    place.snapshot(progress=lambda fraction, message: told.append((fraction, message)))
+    assert told == [(0, "10 rows read"), (READ / 2, "20 rows read"), (READ, "20 rows read, now looked at")]
+
+
+def test_who_follows_takes_a_portion_of_a_source_that_reads_on_and_of_no_other(place: Place) -> None:
+    stream = streaming(place, Stream(flights(0, 25), most=10))
+    told = [read_on(place.ports, place.actor, place.project, "flights") for _ in range(3)]
+    assert [(made(one).rows, one.waiting) for one in told] == [(10, 15), (20, 5), (25, 0)]
+    stream.reads_on = False
+    with pytest.raises(Problem) as caught:
+        read_on(place.ports, place.actor, place.project, "flights")
+    assert caught.value.code == "portion.refused"
 
 
 def test_a_stream_is_read_on_in_portions_from_where_the_last_version_ended(place: Place) -> None:

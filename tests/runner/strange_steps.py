@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.core import Problem
+from modelyard.core.secrets import PREFIX
 from modelyard.runner.context import StepContext
 
 Result = Mapping[str, Any]
@@ -27,6 +28,7 @@ def echo(context: StepContext) -> Result:
         "scratch": str(context.scratch),
         "threads": len(os.listdir("/proc/self/task")),
         "numbers": _draw(),
+        "secrets": [name for name in os.environ if name.startswith(PREFIX)],
         "traces": [os.environ.get("TRACEPARENT"), context.actor.trace.traceparent if context.actor.trace else None],
     }
 

@@ -51,6 +51,7 @@ def write_plugin(folder: Path) -> None:
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PLUGIN}\nVersion: 1\n")
     rows = ["[modelyard.steps]", *(f"strange.{step} = tests.runner.strange_steps:{step}" for step in STEPS)]
     rows += ["[modelyard.adapters]", "metadata.away = tests.runner.away:AwayMetadata"]
+    rows += ["sources.waiting = tests.runner.waiting_source:WaitingSource"]
     (about / "entry_points.txt").write_text("\n".join(rows))
 
 

@@ -36,7 +36,9 @@ from modelyard.data.service import (
     suggest_checks,
     versions,
 )
-from modelyard.data.snapshots import snapshot
+from modelyard.data.snapshot_jobs import SnapshotRequest, request_snapshot
+from modelyard.data.snapshots import read_on
+from modelyard.jobs import Job
 from modelyard.serving.retention import vacuum
 from modelyard.tenancy import authorise
 
@@ -148,19 +150,17 @@ def suggestions(call: InProject, name: str) -> list[Suggestion]:
     return suggest_checks(call.platform, call.actor, call.project, name)
 
 
-@router.post("/{name}/snapshot", status_code=201)
-def take_snapshot(call: InProject, name: str, new: NewSnapshot) -> Admission:
-    """Read the source and make a version of its new rows."""
-    return snapshot(
-        call.platform,
-        call.actor,
-        call.project,
-        name,
-        since=new.since,
-        until=new.until,
-        replacing=new.replacing,
-        note=new.note,
-    )
+@router.post("/{name}/snapshots", status_code=202)
+def ask_for_snapshot(call: InProject, name: str, new: NewSnapshot) -> Job:
+    """Queue a snapshot: a worker reads the source and makes a version of its new rows; the job's result tells of it."""
+    request = SnapshotRequest(name, new.since, new.until, new.replacing, new.note)
+    return request_snapshot(call.platform, call.actor, call.project, request)
+
+
+@router.post("/{name}/portions", status_code=201)
+def take_portion(call: InProject, name: str) -> Admission:
+    """Read a source that reads on, from where its last version ended, and make a version of what came."""
+    return read_on(call.platform, call.actor, call.project, name)
 
 
 def _parent(text: str) -> Parent:

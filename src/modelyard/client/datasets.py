@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from time import sleep
@@ -13,6 +13,7 @@ import polars as pl
 
 from modelyard.client.connection import Connection, part
 from modelyard.client.exchange import write_croissant
+from modelyard.client.waiting import wait_for_job
 from modelyard.core import Problem, system_clock
 from modelyard.core.spans import age_s
 from modelyard.data import Admission, Check, Column, Dataset, DatasetVersion, Parent, Profile, Split, Vacuum
@@ -23,9 +24,10 @@ from modelyard.data.features.online import FeatureRow, Published
 from modelyard.data.foreign_checks import Imported, fitted, read_checks
 from modelyard.data.profile import from_json
 from modelyard.data.quality import Suggestion
-from modelyard.data.quality.kinds import told_failures
 from modelyard.data.retention import KEEP
 from modelyard.data.rules import LATEST
+from modelyard.data.snapshot_jobs import admission_of, batch_refused
+from modelyard.jobs import Job
 
 ARROW = "application/vnd.apache.arrow.file"
 
@@ -114,9 +116,10 @@ class DatasetClient:
     ) -> DatasetVersionClient:
         """Read the source, those rows of [since, until) by event time, and return the version that holds what is new of them.
 
-        A stream, or a table with a watermark, is read on from where the snapshot before ended, unless a stretch is named; a
-        stream at most a million messages at a time: `admission.waiting` of the version tells how many lie beyond. With
-        `replacing` rows of a known key stand in for those held; None: of a source that is read on.
+        A worker does it, and this waits for it. A stream, or a table with a watermark, is read on from where the one before
+        ended, unless a stretch is named; a stream at most a million messages at a time: `admission.waiting` of the version
+        tells how many lie beyond. With `replacing` rows of a known key stand in for those held; None: of a source that is read
+        on.
 
         Raises
         ------
@@ -125,18 +128,27 @@ class DatasetClient:
             their reasons.
         """
         body = {"since": since, "until": until, "replacing": replacing, "note": note}
-        return self._admitted(self._connection.post(f"{self._path}/snapshot", Admission, body))
+        job = self._connection.post(f"{self._path}/snapshots", Job, body)
+        done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}")
+        number, admission = admission_of(done.result or {})
+        record = self.version(number).record
+        return self._client(record, replace(admission, version=record))
 
     def follow(self, every_s: float = 10.0) -> Iterator[DatasetVersionClient]:
         """Take snapshots for as long as they are asked for, and yield the version after each, new or not; see `snapshot`.
 
         What waits is read at once; when nothing does, the next look is after `every_s` seconds. Ended at any moment and begun
-        again, here or elsewhere, it goes on where the last version ended.
+        again, here or elsewhere, it goes on where the last version ended. A source that reads on is looked at by the server
+        itself, a portion at a time; of any other each look is a job.
         """
+        take = self._read_on
         while True:
             try:
-                made = self.snapshot()
+                made = take()
             except Problem as problem:
+                if problem.code == "portion.refused":
+                    take = self.snapshot
+                    continue
                 if problem.code != "batch.invalid":  # nothing came yet
                     raise
                 sleep(every_s)
@@ -292,15 +304,12 @@ class DatasetClient:
         """Return the rows that were kept out, with the reasons."""
         return read_frame(self._connection, f"{self._path}/quarantine")
 
+    def _read_on(self) -> DatasetVersionClient:
+        return self._admitted(self._connection.post(f"{self._path}/portions", Admission))
+
     def _admitted(self, admission: Admission) -> DatasetVersionClient:
         if admission.version is None:
-            raise Problem(
-                "batch.refused",
-                f"The batch for {self.record.name} was stopped, {admission.quarantined:,} of {admission.rows:,} rows kept out",
-                told_failures(admission.outcomes),
-                f"yard dataset quarantine {self.record.name} shows each row with its reasons",
-                {"admission": msgspec.to_builtins(admission)},
-            )
+            raise batch_refused(self.record.name, admission)
         return self._client(admission.version, admission)
 
     def _client(self, record: DatasetVersion, admission: Admission | None = None) -> DatasetVersionClient:

@@ -39,6 +39,7 @@ from modelyard.data.service import (
     versions,
 )
 from modelyard.data.shift import ColumnShift
+from modelyard.data.snapshot_jobs import SnapshotRequest, request_snapshot
 from modelyard.events import Event
 from modelyard.serving.lineage import lineage
 from modelyard.serving.lookups import FeatureTable, feature_tables
@@ -447,6 +448,13 @@ def take_over_checks(visit: InProject, name: str, fields: Fields) -> Response:
     add_checks(visit.platform, visit.actor, visit.project.id, name, chosen)
     told = f"{len(chosen)} check{'s' if len(chosen) != 1 else ''} will judge the batches to come."
     return see_other(dataset_path(visit, name), told)
+
+
+@router.post("/{name}/snapshot")
+def take_snapshot(visit: InProject, name: str, _fields: Fields) -> Response:
+    """Queue a snapshot of what is new in the source."""
+    job = request_snapshot(visit.platform, visit.actor, visit.project.id, SnapshotRequest(name))
+    return see_other(f"{base_of(visit.project)}/jobs/{job.id}", f"The source of {name} is read; what is new becomes a version.")
 
 
 @router.get("/{name}/{number}/report")

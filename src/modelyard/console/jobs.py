@@ -11,6 +11,7 @@ from modelyard.console.frame import Frame, base_of, frame_of, show
 from modelyard.console.rendering import PageRoute, see_other
 from modelyard.console.visits import Fields, InProject, Visit
 from modelyard.core import PageRequest
+from modelyard.data.snapshot_jobs import SNAPSHOT_JOB
 from modelyard.jobs import Job, JobId, JobState, LogLine, Schedule
 from modelyard.jobs.service import cancel, find, find_schedules, get, logs, retry
 
@@ -46,6 +47,7 @@ class JobPage:
     job: Job
     href: str
     run: str | None  # id of the run that it trains
+    dataset: str  # name of the dataset that it takes a snapshot for; "": it takes none
     took: timedelta | None
     lines: tuple[LogLine, ...]
     cut: bool  # there were more lines than are shown
@@ -80,6 +82,7 @@ def build_job(visit: Visit, job_id: JobId) -> JobPage:
         job=job,
         href=f"{base_of(visit.project)}/jobs/{job.id}",
         run=job.payload.get("run") if job.kind == "run.train" else None,
+        dataset=str(job.payload.get("dataset", "")) if job.kind == SNAPSHOT_JOB else "",
         took=ended - job.started_at if job.started_at else None,
         lines=tuple(lines[-LINES:]),
         cut=len(lines) > LINES,

@@ -40,7 +40,7 @@ def credentials(name: str, url: ServerUrl, default_port: int | None, environment
     form = f"{variable}={_kind(url)}://USER:PASSWORD@{wanted}"
     if variable not in environment:
         why = f"the server's environment has no {variable}"
-        raise Problem("secret.missing", f"There is no secret {name}", why, f"start the server with {form}")
+        raise Problem("secret.missing", f"There is no secret {name}", why, f"start server and workers with {form}")
     try:
         kept = ServerUrl.parse(environment[variable])
     except ValueError:

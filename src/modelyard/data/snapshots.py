@@ -1,6 +1,6 @@
 """Snapshots: what is new in a dataset's source becomes a version."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,6 +21,9 @@ from modelyard.tenancy import Actor, authorise
 
 PART = "_part"  # of a row: the number of the file that it came from, while it is looked at
 MOST_FILES = 10_000  # that a version names
+READ = 0.8  # of a snapshot's time, when all rows are there; the rest is looking at them and writing
+
+Progress = Callable[[float, str], None]
 
 
 def snapshot(
@@ -33,6 +36,7 @@ def snapshot(
     until: datetime | None = None,
     replacing: bool | None = None,
     note: str = "",
+    progress: Progress = lambda fraction, message: None,
 ) -> Admission:
     """Read the dataset's source, those rows of [since, until) by event time, and admit what is new of them.
 
@@ -44,7 +48,7 @@ def snapshot(
     on, since what it has passed does not come again.
 
     The rows of a snapshot stand in the order of time and key, as far as the dataset names them: the same rows make the same
-    version, wherever they came from.
+    version, wherever they came from. `progress` is told how many are read, and the share of them where the source knows it.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def snapshot(
     authorise(actor, "dataset.write", project)
     for _ in range(ROUNDS):
         try:
-            return _snapshot(ports, actor, reading.find_dataset(ports, project, name), since, until, note, replacing=replacing)
+            dataset = reading.find_dataset(ports, project, name)
+            return _snapshot(ports, actor, dataset, since, until, note, replacing=replacing, progress=progress)
         except Problem as problem:
             if problem.code != "bookmark.conflict":
                 raise
@@ -73,15 +78,12 @@ def _snapshot(
     note: str,
     *,
     replacing: bool | None,
+    progress: Progress,
 ) -> Admission:
-    if dataset.source is None:
-        raise Problem("source.missing", f"The dataset '{dataset.name}' has no source", "rows are appended to it", "append them")
-    source = ports.source(dataset.source)
+    source, stretch = source_and_stretch(ports, dataset, since, until)
     latest = reading.latest_version(ports, dataset.project, dataset.name)
     held = None if latest is None else reading.read(ports, dataset.project, latest)
     types = types_of(dataset, held)
-    stretch = _stretch(dataset, since, until)
-    check_readable(dataset.name, dataset.key, source, in_stretches=stretch is not None)
     if replacing is None:
         replacing = source.reads_on and bool(dataset.key)
     elif replacing:
@@ -90,7 +92,7 @@ def _snapshot(
     columns = tuple(column.name for column in dataset.columns) or None
     ask = Ask(columns, stretch, dataset.bookmark if reads_on else "", types)
     with source.read(ask) as found:
-        rows, parts = _together(found)
+        rows, parts = _together(found, progress)
         undecoded, bookmark, waiting = found.undecoded, found.bookmark, found.waiting
     move = Move(dataset.bookmark, bookmark) if reads_on else None
     came = pl.Schema({name: dtype for name, dtype in rows.schema.items() if name != PART})
@@ -103,11 +105,46 @@ def _snapshot(
             rows = beyond_quarantine(ports, dataset, rows)
         rows = _in_order(dataset, rows)
     rows, files = _without_parts(rows, parts)
-    whole = Parent("source", dataset.source, told_source(dataset.source))
+    url = dataset.source or ""
+    whole = Parent("source", url, told_source(url))
     parents = (whole, *(file for file in files if file.told != whole.told))  # a file may be all of the source
     upon = latest.id if latest is not None else NONE
     origin = Origin(parents, note, replacing, came, upon, move, tuple(undecoded))
     return replace(take_in(ports, actor, dataset, rows, origin), waiting=waiting)
+
+
+def read_on(ports: Ports, actor: Actor, project: ProjectId, name: str) -> Admission:
+    """Take a snapshot of what came in a source that reads on: a portion, for those who follow it.
+
+    Raises
+    ------
+    Problem
+        `portion.refused` for a source that gives all of its rows each time; and as `snapshot`.
+    """
+    authorise(actor, "dataset.write", project)
+    dataset = reading.find_dataset(ports, project, name)
+    source, _ = source_and_stretch(ports, dataset, None, None)
+    if not source.reads_on:
+        why, step = "its source gives all of its rows each time", f"yard dataset snapshot {name}"
+        raise Problem("portion.refused", f"'{name}' is not read on", why, step)
+    return snapshot(ports, actor, project, name)
+
+
+def source_and_stretch(
+    ports: Ports, dataset: Dataset, since: datetime | None, until: datetime | None
+) -> tuple[Source, Stretch | None]:
+    """Return what a snapshot would read; nothing is asked of the source yet.
+
+    Raises
+    ------
+    Problem
+        `source.missing` where there is none; `dataset.invalid` where the dataset cannot be read so.
+    """
+    if dataset.source is None:
+        raise Problem("source.missing", f"The dataset '{dataset.name}' has no source", "rows are appended to it", "append them")
+    source, stretch = ports.source(dataset.source), _stretch(dataset, since, until)
+    check_readable(dataset.name, dataset.key, source, in_stretches=stretch is not None)
+    return source, stretch
 
 
 def check_readable(name: str, key: Sequence[str], source: Source, *, in_stretches: bool = False) -> None:
@@ -173,15 +210,19 @@ def _beyond(
     raise Problem("dataset.conflict", f"'{dataset.name}' cannot take a second snapshot", why, "append the new rows")
 
 
-def _together(found: Reading) -> tuple[pl.DataFrame, list[str]]:
+def _together(found: Reading, progress: Progress) -> tuple[pl.DataFrame, list[str]]:
     """Return all rows, each with the number of the part that it came from, and the parts."""
     frames: list[pl.DataFrame] = []
     parts: list[str] = []
+    count = 0
     for frame in found.frames:
         if not parts or parts[-1] != found.part:
             parts.append(found.part)
         number = pl.repeat(len(parts) - 1, frame.height, dtype=pl.Int32, eager=True)
         frames.append(frame.with_columns(number.alias(PART)))
+        count += frame.height
+        progress(READ * (found.share or 0.0), f"{count:,} rows read")
+    progress(READ, f"{count:,} rows read, now looked at")
     return pl.concat(frames, how="diagonal_relaxed"), parts
 
 

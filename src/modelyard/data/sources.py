@@ -68,6 +68,11 @@ class Reading(Protocol):
         ...
 
     @property
+    def share(self) -> float | None:
+        """How much of the rows the frames given so far are, from 0 to 1, as far as is known; None: nobody knows."""
+        ...
+
+    @property
     def bookmark(self) -> str:
         """Where it ended, once all frames were taken; "" where nothing can be read on."""
         ...
@@ -125,6 +130,7 @@ class Plain:
     rows: pl.LazyFrame
     bookmark: str = ""
     part: str = ""
+    share: float | None = None
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
 

@@ -18,6 +18,7 @@ class Assignment:
     fence: int
     scratch: Path
     messages: int = -1  # the descriptor to tell result, problem and progress on
+    secrets: int = -1  # the descriptor to read secrets from; see `runner.secrets`
     memory_mb: int | None = None
     trace: TraceContext | None = None  # to which it belongs
 

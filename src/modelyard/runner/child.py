@@ -15,6 +15,7 @@ from modelyard.runner.assignment import Assignment
 from modelyard.runner.context import StepContext
 from modelyard.runner.failure import told
 from modelyard.runner.messages import Teller
+from modelyard.runner.secrets import take_secrets
 from modelyard.runner.steps import find_step
 from modelyard.tenancy.service import actor_of
 from modelyard.wiring import open_platform, read_settings
@@ -65,6 +66,7 @@ def _settle(assignment: Assignment) -> None:
     """Make this process a fit place for a stranger's code."""
     if assignment.trace is not None:
         os.environ["TRACEPARENT"] = assignment.trace.traceparent  # where OpenTelemetry looks for it
+    os.environ.update(take_secrets(assignment.secrets))
     # New objects, since those of a forked process know the files of its parent. By lines, so that a crash loses none.
     sys.stdout = _by_lines(1)
     sys.stderr = _by_lines(2)

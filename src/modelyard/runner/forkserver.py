@@ -3,7 +3,7 @@
 It runs no step itself and waits on its worker's socket. When that closes, however the worker ended, it kills everything below
 itself: it adopts orphans, so also what a step had let go of. A try's process ends with it in turn.
 
-The worker sends `{"start": …}` with the descriptors of stdout, stderr and messages, and `{"kill": true}`; it is told
+The worker sends `{"start": …}` with the descriptors of stdout, stderr, messages and secrets, and `{"kill": true}`; it is told
 `{"started": pid}` and `{"ended": status}`, the latter when nothing of the try is left.
 """
 
@@ -29,7 +29,7 @@ from modelyard.runner.assignment import Assignment
 from modelyard.runner.quick_exit import QuickExit
 from modelyard.wiring import process_tree as tree
 
-DESCRIPTORS = 3  # stdout, stderr, messages
+DESCRIPTORS = 4  # stdout, stderr, messages, secrets
 MAX_REQUEST_BYTES = 1 << 16
 REAP_AGAIN_S = 0.02
 
@@ -143,14 +143,15 @@ class ForkServer:
         self._control.close()
         os.close(self._woken)
         os.close(self._wake)
-        output, errors, messages = descriptors
+        output, errors, messages, secrets = descriptors
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (errors, 2)):
             os.dup2(source, target)
             os.close(source)
-        told = replace(assignment, messages=messages)
+        told = replace(assignment, messages=messages, secrets=secrets)
         if self._fresh:
             os.set_inheritable(messages, True)
+            os.set_inheritable(secrets, True)
             os.execv(sys.executable, [*tree.python(), "-m", "modelyard.runner", json.dumps(told.to_json())])  # noqa: S606 - no shell
         fcntl.fcntl(messages, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
         return told

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from modelyard.core import Problem
 from modelyard.runner.assignment import Assignment
 from modelyard.runner.lines import LineBatch
+from modelyard.runner.secrets import NO_SECRETS, give_secrets
 from modelyard.runner.tries import Try
 from modelyard.wiring import process_tree as tree
 
@@ -22,14 +23,24 @@ class Launcher:
     ----------
     environment
         Of the fork server, and so of every try.
+    secrets
+        What more those tries have in theirs that are started with secrets. The fork server never sees it.
     fresh
         Start a new interpreter for each try in place of a forked one.
     preload
         What the fork server imports before the first try; None: its own list.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, fresh: bool = False, preload: str | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, str] = NO_SECRETS,
+        *,
+        fresh: bool = False,
+        preload: str | None = None,
+    ) -> None:
         self._environment = dict(environment)
+        self._secrets = secrets
         self._options = [*(["--fresh"] if fresh else []), *([] if preload is None else ["--preload", preload])]
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -53,7 +64,7 @@ class Launcher:
         self._control = ours
         return ours
 
-    def start(self, assignment: Assignment, lines: LineBatch) -> Try:
+    def start(self, assignment: Assignment, lines: LineBatch, *, with_secrets: bool) -> Try:
         """Start a try.
 
         Raises
@@ -64,17 +75,19 @@ class Launcher:
         for _ in range(2):  # it may have ended since the last try
             control = self.open()
             pipes = [os.pipe() for _ in range(3)]
+            secrets, give = os.pipe()
             request = json.dumps({"start": assignment.to_json()}).encode() + b"\n"
             try:
-                socket.send_fds(control, [request], [write for _, write in pipes])
+                socket.send_fds(control, [request], [*(write for _, write in pipes), secrets])
             except OSError:
-                for read, _ in pipes:
-                    os.close(read)
+                for one in (*(read for read, _ in pipes), give):
+                    os.close(one)
                 self.close()
                 continue
             finally:
-                for _, write in pipes:
-                    os.close(write)
+                for one in (*(write for _, write in pipes), secrets):
+                    os.close(one)
+            give_secrets(give, self._secrets if with_secrets else NO_SECRETS)
             return Try(control, [read for read, _ in pipes], lines)
         raise Problem("worker.unavailable", "No process could be started for the job", "the fork server ends at once")
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from modelyard.core.servers import ServerUrl
+
 HIDDEN = "…"
 _TOKEN = re.compile(r"yard_[A-Za-z0-9_-]{43}")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
@@ -14,6 +16,8 @@ _SHORTEST = 8  # a shorter value would hide ordinary words
 class Mask:
     """Hides Modelyard's own tokens, passwords in URLs, and the values of environment variables whose names speak of secrets.
 
+    Of a value that is a URL its password is hidden also where it stands alone, decoded.
+
     >>> mask = Mask({"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "HOME": "/home/ada"})
     >>> mask("key wJalrXUtnFEMI, postgresql://ada:lovelace@db/yard in /home/ada")
     'key …, postgresql://ada:…@db/yard in /home/ada'
@@ -22,6 +26,7 @@ class Mask:
     def __init__(self, environment: Mapping[str, str]) -> None:
         named = {value for name, value in environment.items() if _SECRET_NAME.search(name)}
         # A path says where a secret is, not what it is.
+        named |= {password for value in named if (password := _password_of(value))}
         secrets = [value for value in named if len(value) >= _SHORTEST and not value.startswith("/")]
         self._values = re.compile("|".join(re.escape(value) for value in sorted(secrets, key=len, reverse=True)) or r"(?!)")
 
@@ -40,3 +45,10 @@ class Mask:
         if isinstance(value, list):
             return [self.all_in(one) for one in value]
         return value
+
+
+def _password_of(value: str) -> str | None:
+    try:
+        return ServerUrl.parse(value).password
+    except ValueError:  # it is no URL
+        return None

@@ -48,6 +48,11 @@ def test_secrets_are_hidden_and_other_words_are_not() -> None:
     assert texts(lines) == [("stdout", "… abc /run/secret-file s3://key:…@host/x")]
 
 
+def test_the_password_of_a_secret_url_is_hidden_alone_too() -> None:
+    mask = Mask({"MODELYARD_SECRET_SHOP": "postgresql://ann:hidden%20word@db.example"})
+    assert mask("ann may not enter with 'hidden word'") == "ann may not enter with '…'"
+
+
 def test_a_flood_is_cut_off_and_said_to_be() -> None:
     lines = replace(batch(), most_bytes=10_000)
     for _ in range(3):

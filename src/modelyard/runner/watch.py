@@ -17,6 +17,7 @@ from modelyard.runner.assignment import Assignment
 from modelyard.runner.launcher import Launcher
 from modelyard.runner.lines import LineBatch
 from modelyard.runner.masking import Mask
+from modelyard.runner.steps import TRUSTED
 from modelyard.runner.tries import Try
 
 LINES_AT_ONCE = 500
@@ -84,7 +85,7 @@ class Watch:
         lines = LineBatch(self.ports.clock, self.mask)
         folder = scratch / f"{job.id}-{self.held.fence}"
         assignment = Assignment(job.project, job.id, self.held.fence, folder, memory_mb=job.limits.memory_mb, trace=self.trace)
-        running = launcher.start(assignment, lines)
+        running = launcher.start(assignment, lines, with_secrets=job.kind in TRUSTED)
         self._begin(time.monotonic())
         while not running.ended:
             wait_s = min(self._due[what] for what in ("heartbeat", "log", "limits")) - time.monotonic()

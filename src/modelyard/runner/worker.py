@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelyard.core import Problem, Tracer, system_clock, to_text
-from modelyard.core.secrets import PREFIX as SECRETS
 from modelyard.core.stop import Stop
 from modelyard.core.traces import Fact
 from modelyard.jobs import Job, JobState, Lease, lease
 from modelyard.jobs.service import lapse
 from modelyard.runner.launcher import Launcher
 from modelyard.runner.masking import Mask
+from modelyard.runner.secrets import parted
 from modelyard.runner.watch import Pace, Say, Watch, is_passing
 from modelyard.wiring import Platform, Settings, open_platform, read_settings
 from modelyard.wiring.settings import PREFIX
@@ -136,14 +136,9 @@ def problem_line(job: Job | None) -> str | None:
 
 
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with the settings in it, for the processes of tries: without secrets, which users' code would see.
-
-    >>> "MODELYARD_SECRET_SHOP" in environment_of(read_settings(environment={}), {"MODELYARD_SECRET_SHOP": "postgresql://…"})
-    False
-    """
+    """Return `environment` with the settings in it, for the processes of tries."""
     told = {PREFIX + setting.name.upper(): setting.value for setting in settings.origins}
-    kept = {name: value for name, value in environment.items() if not name.startswith(SECRETS)}
-    return {**QUIET, **kept, **told}
+    return {**QUIET, **environment, **told}
 
 
 def open_patiently(settings: Settings, stop: Stop, say: Say) -> Platform | None:
@@ -196,7 +191,8 @@ def main(arguments: Sequence[str]) -> int:
     say = say_to_stderr(options.name, mask)
     try:
         settings = read_settings(home=options.home)
-        launcher = Launcher(environment_of(settings, os.environ), fresh=options.fresh, preload=options.preload)
+        environment, secrets = parted(os.environ)  # users' code would see them in the environment
+        launcher = Launcher(environment_of(settings, environment), secrets, fresh=options.fresh, preload=options.preload)
         launcher.open()  # it imports while the platform opens
         platform = open_patiently(settings, stop, say)
     except Problem as problem:

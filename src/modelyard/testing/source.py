@@ -69,6 +69,7 @@ def taken(source: Source, ask: Ask | None = None) -> tuple[pl.DataFrame, str]:
     with source.read(Ask(types=TYPES) if ask is None else ask) as reading:
         rows = pl.concat(list(reading.frames), how="diagonal_relaxed")
         assert reading.undecoded == []
+        assert reading.share is None or 0 <= reading.share <= 1
         known = pl.Schema({name: TYPES[name] for name in rows.columns if name in TYPES})
         return conform(rows, known), reading.bookmark
 

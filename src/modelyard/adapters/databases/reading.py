@@ -35,6 +35,7 @@ class DatabaseReading:
     batches: Iterator[tuple[pl.DataFrame, object]]  # rows in their types, and the watermark of the last one that has one
     bookmark: str
     part: str = ""
+    share: float | None = None
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
 

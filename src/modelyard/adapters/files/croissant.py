@@ -187,6 +187,7 @@ class _OfRecords:
     urls: Sequence[str]
     ask: Ask
     part: str = ""
+    share: float | None = None
     bookmark: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
@@ -194,7 +195,7 @@ class _OfRecords:
     @property
     def frames(self) -> Iterator[pl.DataFrame]:
         for number, url in enumerate(self.urls):
-            self.part = url
+            self.part, self.share = url, number / len(self.urls)
             with self.tables.rows(number) as rows:
                 known = rows.collect_schema()
                 for one in self.records.fields:

@@ -192,6 +192,7 @@ class _OfFiles:
     urls: Sequence[str]
     ask: Ask
     part: str = ""
+    share: float | None = None
     bookmark: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
@@ -199,7 +200,7 @@ class _OfFiles:
     @property
     def frames(self) -> Iterator[pl.DataFrame]:
         for number, url in enumerate(self.urls):
-            self.part = url
+            self.part, self.share = url, number / len(self.urls)
             with self.files.rows(number) as rows:
                 yield from Plain(wanted(rows, self.ask)).frames
 

@@ -162,6 +162,7 @@ class _OfTopic:
     form: Form
     options: _Options
     part: str = ""
+    share: float | None = None
     bookmark: str = ""
     undecoded: list[Undecoded] = field(default_factory=list)
     waiting: int = 0
@@ -173,7 +174,8 @@ class _OfTopic:
         self.waiting = sum(end - reached.get(partition, end) for partition, end in self.found.ends.items())
         stretches = list(_stretches([one for one in taken if self._may_be_read(one)])) or [[]]
         found = rows_of(self.form, [[one.value or b"" for one in stretch] for stretch in stretches])
-        for stretch, rows in zip(stretches, found, strict=True):
+        for number, (stretch, rows) in enumerate(zip(stretches, found, strict=True), 1):
+            self.share = number / len(stretches)
             for place, why in sorted(rows.wrong.items()):
                 self._set_aside(stretch[place], why)
             frame = rows.frame

@@ -12,6 +12,7 @@ from modelyard.runner.context import Step
 GROUP = "modelyard.steps"
 
 STEPS: Mapping[str, str] = {
+    "dataset.snapshot": "modelyard.runner.steps.snapshot:take_snapshot",
     "run.train": "modelyard.runner.steps.train:run_training",
     "pipeline.run": "modelyard.runner.steps.prepared:run_pipeline",
     "run.examine": "modelyard.runner.steps.examine:examine_run",
@@ -23,6 +24,8 @@ STEPS: Mapping[str, str] = {
     "decision.notify": "modelyard.runner.steps.notify:notify",
     "deployment.retrain": "modelyard.runner.steps.retrain:retrain",
 }
+# The kinds whose tries are given the secrets of sources: none of them runs code of users.
+TRUSTED = frozenset({"dataset.snapshot"})
 
 
 def find_step(kind: str) -> Step:

@@ -1,0 +1,38 @@
+"""The job `dataset.snapshot`: what is new in a dataset's source becomes a version.
+
+No code of users runs here, so this is the one kind of job that is given the secrets of sources.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from modelyard.core import Problem
+from modelyard.data.snapshot_jobs import SnapshotRequest, told_admission
+from modelyard.data.snapshots import snapshot
+from modelyard.runner.context import StepContext
+
+
+def take_snapshot(context: StepContext) -> Mapping[str, object]:
+    """Take the snapshot that the payload asks for.
+
+    A version is recorded in one transaction with the source's bookmark: a try whose worker was lost left all of it or nothing,
+    and the next one takes what is new beyond that.
+    """
+    try:
+        request = msgspec.convert(context.job.payload, SnapshotRequest)
+    except msgspec.ValidationError as error:
+        step = "ask by yard dataset snapshot, or as docs/data/sources.md says"
+        raise Problem("job.invalid", "The job does not say what to take", str(error), step) from error
+    admission = snapshot(
+        context.platform,
+        context.actor,
+        context.project,
+        request.dataset,
+        since=request.since,
+        until=request.until,
+        replacing=request.replacing,
+        note=request.note,
+        progress=context.progress,
+    )
+    return told_admission(request.dataset, admission)
