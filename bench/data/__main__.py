@@ -1,16 +1,17 @@
 """Time data brought in, beside the usual ways: `python -m bench.data [--quick] [--only WORK] [--json FILE]`.
 
-Works are `postgresql`, a table into memory, and `kafka`, a topic into versions; see their modules.
+Works are `postgresql`, a table into memory; `kafka`, a topic into versions; `row` and `frame`, rows prepared for a model. Their
+modules say more.
 """
 
 import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.data import kafka, postgresql
+from bench.data import kafka, postgresql, prepared
 from bench.results import show
 
-WORKS = {"postgresql": postgresql.measure, "kafka": kafka.measure}
+WORKS = {"postgresql": postgresql.measure, "kafka": kafka.measure, "row": prepared.row, "frame": prepared.frame}
 
 
 def main() -> int:

@@ -1,0 +1,35 @@
+"""Rows prepared by Modelyard: `python -m bench.data.prepared_ours FILE ROWS`."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bench.data.preparation import fitted
+from bench.data.side import take_turns
+from modelyard.prepare import Transform
+
+
+def main() -> None:
+    """Prepare one row as `rows` does, or a frame as `frame` does."""
+    file, count = sys.argv[1], int(sys.argv[2])
+    table = pl.read_parquet(file)
+    transform = Transform(fitted(table))
+    if count == 1:
+        row = table.row(0, named=True)
+        take_turns(lambda: transform.rows([row]), keep_array)
+    else:
+        rows = table.head(count)
+        take_turns(lambda: transform.frame(rows), lambda made, path: keep_array(made.to_numpy(), path))
+
+
+def keep_array(made: NDArray[np.float32], path: str) -> None:
+    """Write an array."""
+    with Path(path).open("wb") as file:
+        np.save(file, made)
+
+
+if __name__ == "__main__":
+    main()
