@@ -8,10 +8,18 @@ import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.data import kafka, postgresql, prepared
+from bench.data import append, asof, checks, kafka, postgresql, prepared
 from bench.results import show
 
-WORKS = {"postgresql": postgresql.measure, "kafka": kafka.measure, "row": prepared.row, "frame": prepared.frame}
+WORKS = {
+    "postgresql": postgresql.measure,
+    "kafka": kafka.measure,
+    "row": prepared.row,
+    "frame": prepared.frame,
+    "asof": asof.measure,
+    "checks": checks.measure,
+    "append": append.measure,
+}
 
 
 def main() -> int:

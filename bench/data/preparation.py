@@ -30,6 +30,14 @@ def nullable(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(NUMBERS).fill_nan(None))
 
 
+def wide(rows: int, first: int = 0) -> pl.DataFrame:
+    """Return such rows with a number from `first` on, a time and eight whole numbers before them: 25 columns."""
+    number = pl.int_range(first, first + rows, eager=True).alias("id")
+    at = (number * 31_000_000).cast(pl.Datetime("us", "UTC")).alias("at")
+    counts = [(number * (7 + n) % 10_007).alias(f"n{n}") for n in range(8)]
+    return pl.DataFrame([number, at, *counts, *nullable(sample(rows))])
+
+
 def fitted(rows: pl.DataFrame) -> FittedPipeline:
     """Return the steps, which have learned from the first `FITTED_ROWS` rows."""
     steps = (prep.fill_null(NUMBERS, strategy="median"), prep.standardise(*NUMBERS), prep.one_hot(*CATEGORIES))

@@ -10,10 +10,9 @@ import tempfile
 from pathlib import Path
 
 from bench.data.preparation import learned, nullable, sample
-from bench.data.sides import OURS, Side, compared, same, same_numbers
+from bench.data.sides import OURS, PANDAS, POLARS, Side, compared, same_numbers
 from bench.results import Result
 
-SKLEARN = ("scikit-learn==1.9.1", "pandas==3.1.1", "pyarrow==26.0.1")
 ROWS = 1_000_000
 
 
@@ -43,8 +42,7 @@ def _measure(
                 "scikit-learn",
                 "peers.prepared_sklearn",
                 given,
-                SKLEARN,
-                "bench-sklearn",
+                PANDAS,
                 repeat=calls[1],
                 floor=floors[0],
                 aim=2 * floors[0],
@@ -53,8 +51,7 @@ def _measure(
                 "Polars by hand",
                 "peers.prepared_polars",
                 by_hand,
-                same("polars", "numpy"),
-                "bench-polars",
+                POLARS,
                 repeat=calls[2],
                 floor=floors[1],
                 aim=max(1.0, 2 * floors[1]),

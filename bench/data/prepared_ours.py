@@ -1,12 +1,10 @@
 """Rows prepared by Modelyard: `python -m bench.data.prepared_ours FILE ROWS`."""
 
 import sys
-from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from bench.data.arrays import keep_array
 from bench.data.preparation import fitted
 from bench.data.side import take_turns
 from modelyard.prepare import Transform
@@ -23,12 +21,6 @@ def main() -> None:
     else:
         rows = table.head(count)
         take_turns(lambda: transform.frame(rows), lambda made, path: keep_array(made.to_numpy(), path))
-
-
-def keep_array(made: NDArray[np.float32], path: str) -> None:
-    """Write an array."""
-    with Path(path).open("wb") as file:
-        np.save(file, made)
 
 
 if __name__ == "__main__":

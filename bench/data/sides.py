@@ -6,15 +6,15 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.data.arrays import array
 from bench.results import Result
 from tests.environments import python_with
 
@@ -29,21 +29,36 @@ def same(*packages: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Peer:
+    """What others' sides need, in an environment that is kept in the user's cache."""
+
+    name: str
+    requirements: tuple[str, ...]
+
+    def python(self) -> Path:
+        """Return its Python; it is made at the first call. Raises `Absent`."""
+        return python_with(f"bench-{self.name}", *self.requirements)
+
+
+POLARS = Peer("polars", same("polars", "numpy"))
+PANDAS = Peer("sklearn", ("scikit-learn==1.9.1", "pandas==3.1.1", "pyarrow==26.0.1"))
+
+
+@dataclass(frozen=True)
 class Side:
     """A module of `bench.data` that does the work as `side.take_turns` says."""
 
     title: str
     module: str
     arguments: tuple[str, ...] = ()
-    requirements: tuple[str, ...] = ()  # of its own environment, which `environment` names; none: the project's
-    environment: str = ""
+    peer: Peer | None = None  # whose environment it runs in; None: the project's
     repeat: int = 1  # works a turn
     floor: float = 0.0  # of the peer's time over ours
     aim: float = 0.0
 
     def command(self) -> list[str]:
         """Return what starts it; its environment is made at the first call. Raises `Absent`."""
-        python = python_with(self.environment, *self.requirements) if self.environment else sys.executable
+        python = self.peer.python() if self.peer else sys.executable
         return [str(python), "-m", f"bench.data.{self.module}", *self.arguments]
 
 
@@ -58,8 +73,16 @@ class Process:
 
     def ask(self, line: str) -> dict[str, Any]:
         """Return its answer to a line. Raises SystemExit where it has ended."""
+        self.begin(line)
+        return self.end()
+
+    def begin(self, line: str) -> None:
+        """Give it a line, and do not wait."""
         self.asks.write(line + "\n")
         self.asks.flush()
+
+    def end(self) -> dict[str, Any]:
+        """Return its answer to the line that it was given. Raises SystemExit where it has ended."""
         answer = self.answers.readline()
         if not answer:
             raise SystemExit(f"{self.side.title} ended before it answered")
@@ -71,7 +94,7 @@ class Process:
 def running(side: Side, **variables: str) -> Iterator[Process]:
     """Start a side, and end it."""
     # A peer's environment sees this checkout's benchmarks, and no module of ours.
-    paths = [str(ROOT), *([] if side.environment else [str(ROOT / "src")])]
+    paths = [str(ROOT), *([] if side.peer else [str(ROOT / "src")])]
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables}
     pipe = subprocess.PIPE
     with subprocess.Popen(side.command(), stdin=pipe, stdout=pipe, env=surroundings, text=True, cwd=ROOT) as process:
@@ -79,7 +102,8 @@ def running(side: Side, **variables: str) -> Iterator[Process]:
         try:
             yield Process(side, process.pid, asks, cast("IO[str]", process.stdout))
         finally:
-            asks.close()
+            with suppress(BrokenPipeError):  # it has ended
+                asks.close()
 
 
 def compared(
@@ -113,14 +137,8 @@ def compared(
 
 def same_numbers(ours: Path, theirs: Path) -> str | None:
     """Return what differs between two kept arrays, missing where the other is missing; None: nothing."""
-    mine, peer = _array(ours), _array(theirs)
+    mine, peer = array(ours), array(theirs)
     if mine.shape != peer.shape:
         return f"its shape is {peer.shape}, not {mine.shape}"
     away = ~np.isclose(mine, peer, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
     return f"{away.sum():,} numbers, the first at {np.argwhere(away)[0].tolist()}" if away.any() else None
-
-
-def _array(file: Path) -> NDArray[np.float64]:
-    with file.open("rb") as content:
-        found: NDArray[np.float64] = np.load(content).astype(np.float64)
-    return found

@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
+from bench.data.arrays import keep_array
 from bench.data.side import take_turns
 
 
@@ -27,15 +27,9 @@ def main() -> None:
         ),
     ]
     if count == 1:
-        take_turns(lambda: rows.select(features).to_numpy(), keep)
+        take_turns(lambda: rows.select(features).to_numpy(), keep_array)
     else:
-        take_turns(lambda: rows.select(features), lambda made, path: keep(made.to_numpy(), path))
-
-
-def keep(made: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", path: str) -> None:
-    """Write an array."""
-    with Path(path).open("wb") as file:
-        np.save(file, made)
+        take_turns(lambda: rows.select(features), lambda made, path: keep_array(made.to_numpy(), path))
 
 
 if __name__ == "__main__":

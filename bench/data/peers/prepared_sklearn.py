@@ -1,7 +1,6 @@
 """Rows prepared by scikit-learn: `python -m bench.data.peers.prepared_sklearn FILE ROWS`."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from bench.data.arrays import keep_array
 from bench.data.side import take_turns
 
 FITTED_ROWS = 20_000  # as `bench.data.preparation` has it
@@ -25,13 +25,7 @@ def main() -> None:
     names = (table.columns[is_number], table.columns[[not one for one in is_number]])
     transformer = ColumnTransformer([("numbers", numbers, names[0]), ("categories", categories, names[1])])
     transformer.fit(table.head(FITTED_ROWS))
-    take_turns(lambda: transformer.transform(rows), keep)
-
-
-def keep(made: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", path: str) -> None:
-    """Write an array."""
-    with Path(path).open("wb") as file:
-        np.save(file, made)
+    take_turns(lambda: transformer.transform(rows), keep_array)
 
 
 if __name__ == "__main__":
