@@ -35,7 +35,7 @@ def measure(*, quick: bool) -> list[Result]:
             Side("delta-rs alone", "peers.append_delta", (str(scratch / "table"), str(file)), DELTA, floor=1 / 1.2, aim=1.0),
         ]
         work = f"append {ROWS:,} x 25, version"
-        alone = compared(work, "ms", sides, scratch, rounds=4 if quick else 9, agree=same_numbers)
+        alone = compared(work, "ms", sides, scratch, rounds=2 if quick else 9, agree=same_numbers)
         return [*alone, _writers(scratch, rounds=1 if quick else 5)]
 
 
@@ -47,10 +47,11 @@ def _writers(scratch: Path, *, rounds: int) -> Result:
         Side("pyiceberg", "peers.append_iceberg", (str(scratch / "warehouse"), file, str(COMMITS)), ICEBERG),
     ]
     with ExitStack() as stack:
-        pairs = [[stack.enter_context(running(side)) for _ in range(2)] for side in sides]
-        for pair in pairs:  # one after the other, so that the first makes the table
-            for process in pair:
-                process.ask("1")
+        pairs: list[list[Process]] = [[] for _ in sides]
+        for side, pair in zip(sides, pairs, strict=True):
+            for _ in range(2):
+                pair.append(stack.enter_context(running(side)))
+                pair[-1].ask("1")  # the first one makes the table
         taken = [[_together(pair) for pair in pairs] for _ in range(rounds)]
         for pair in pairs:
             kept = scratch / "counted"

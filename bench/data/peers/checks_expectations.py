@@ -48,7 +48,7 @@ def main() -> None:
                 reasons.setdefault(place, []).append(one.expectation_config.type)
         places = np.sort(np.fromiter(reasons, dtype=np.int64))
         bad = rows.iloc[places].assign(reasons=[reasons[place] for place in places])
-        return rows.drop(index=places), bad
+        return rows[~rows.index.isin(places)], bad
 
     take_turns(judged, lambda made, path: keep_array(made[1].index.to_numpy(), path))
 
