@@ -8,7 +8,7 @@ import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.data import append, asof, checks, kafka, postgresql, prepared
+from bench.data import append, asof, checks, engines, kafka, large, postgresql, prepared
 from bench.results import show
 
 WORKS = {
@@ -19,6 +19,8 @@ WORKS = {
     "asof": asof.measure,
     "checks": checks.measure,
     "append": append.measure,
+    "large": large.measure,
+    "engines": engines.measure,
 }
 
 

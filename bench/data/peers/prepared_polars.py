@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from bench.data.arrays import keep_array
+from bench.data.peers.by_hand import features
 from bench.data.side import take_turns
 
 
@@ -15,21 +16,11 @@ def main() -> None:
     file, count = sys.argv[1], int(sys.argv[2])
     rows = pl.read_parquet(file).head(count)
     known = json.loads(Path(sys.argv[3]).read_text())
-    features = [
-        *(
-            ((pl.col(name).fill_null(median) - mean) / deviation).cast(pl.Float32)
-            for name, (median, mean, deviation) in known["numbers"].items()
-        ),
-        *(
-            (pl.col(name) == value).cast(pl.Float32).alias(f"{name}={value}")
-            for name, values in known["categories"].items()
-            for value in values
-        ),
-    ]
+    made = features(known)
     if count == 1:
-        take_turns(lambda: rows.select(features).to_numpy(), keep_array)
+        take_turns(lambda: rows.select(made).to_numpy(), keep_array)
     else:
-        take_turns(lambda: rows.select(features), lambda made, path: keep_array(made.to_numpy(), path))
+        take_turns(lambda: rows.select(made), lambda found, path: keep_array(found.to_numpy(), path))
 
 
 if __name__ == "__main__":
