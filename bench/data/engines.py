@@ -1,6 +1,6 @@
 """A set prepared on others' engines, on this machine: seconds on Spark beside its own expressions, and CPU seconds on Ray.
 
-Three million rows of 25 columns in Parquet become 43 in Parquet. On Spark ours is `each` through `mapInArrow` with the very
+Rows of 25 columns in Parquet become 43 in Parquet. On Spark ours is `each` through `mapInArrow` with the very
 function of the trainer, and Spark's is a `select` of its expressions written by hand, both in a session that is warm, on all
 cores. On Ray it is `each` in tasks of a cluster of one node; beside it stand that select, and the same in Polars, in one
 process. CPU seconds are those of all processes that work for a side.
@@ -22,7 +22,7 @@ from bench.results import Result
 from tests.engines.clusters import RAY_KEY, engines_python, ray_cluster
 from tests.servers import LOOPBACK
 
-ROWS, FEW = 3_000_000, 1_000_000
+ROWS, FEW = 3_000_000, 500_000
 
 
 class Engines(Peer):
@@ -64,7 +64,7 @@ def measure(*, quick: bool) -> list[Result]:
         for target in others:
             agree(target, first)
         found: list[list[Taken]] = [[] for _ in sides]
-        for _ in range(2 if quick else 5):
+        for _ in range(1 if quick else 5):
             for process, taken in zip(processes, found, strict=True):
                 taken.append(_turn(process, [process.pid, *([cluster] if process is processes[-1] else [])]))
     polars, spark, on_spark, on_ray = (

@@ -64,4 +64,4 @@ def agree(ours: Path, theirs: Path) -> None:
         try:
             assert_frame_equal(*parts, check_dtypes=False, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         except AssertionError as differs:
-            raise SystemExit(f"DuckDB makes something else: {differs}; nothing is told") from differs
+            raise SystemExit(f"{theirs.name} is not what {ours.name} is: {differs}; nothing is told") from differs

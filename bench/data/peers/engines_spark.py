@@ -15,6 +15,7 @@ def main() -> None:
     folder, learned, target = sys.argv[1:]
     known = json.loads(Path(learned).read_text())
     builder = SparkSession.builder.master("local[*]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
     made = [
         *(col(name) for name in ("id", "at", *(f"n{number}" for number in range(8)))),
