@@ -31,8 +31,8 @@ class Result:
     def line(self) -> str:
         """The row for people."""
         met = "" if self.ratio >= self.floor else "   BELOW THE FLOOR"
-        found = f"{self.work:<40} {self.ours:>10.3f} {self.theirs:>10.3f} {self.metric:<4} {self.peer}: {self.ratio:.1f} x"
-        return f"{found} (floor {self.floor:g}){met}"
+        found = f"{self.work:<40} {self.ours:>10.3f} {self.theirs:>10.3f} {self.metric:<5} {self.peer}: {self.ratio:.3g} x"
+        return f"{found} (floor {self.floor:.3g}){met}"
 
 
 def write(file: Path, results: Sequence[Result]) -> None:

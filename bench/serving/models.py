@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from bench.prepare.__main__ import CATEGORIES, NUMBERS, sample
+from bench.data.preparation import CATEGORIES, NUMBERS, sample
 from modelyard.adapters.sklearn import SklearnFramework
 from modelyard.client.models import VersionClient
 from modelyard.client.objects import download

@@ -1,6 +1,8 @@
 """A fitted pipeline as one function of Polars frames."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
 import polars as pl
 
@@ -13,6 +15,10 @@ from modelyard.prepare.scope import Assignment, Call
 from modelyard.prepare.types import FittedPipeline
 
 Stage = Callable[[pl.DataFrame], pl.DataFrame]
+
+# Columns between raw ones and features are eight bytes a value and as many as the features. Made for a million rows at once
+# they are all fresh memory, and the system's page faults cost as much as the work; a portion's are used again by the next.
+PORTION_ROWS: Final = 1 << 17
 
 
 def compile_polars(fitted: FittedPipeline) -> Stage:
@@ -45,7 +51,15 @@ def frame_function(planned: Plan, functions: Sequence[Function]) -> Stage:
             frame = stage(frame)
         return frame.select(features)
 
-    return transform
+    # A function of a user's is called once with all rows: what it costs by the call is not known here.
+    return transform if functions else partial(_in_portions, stage=transform)
+
+
+def _in_portions(frame: pl.DataFrame, stage: Stage) -> pl.DataFrame:
+    if frame.height <= PORTION_ROWS:
+        return stage(frame)
+    starts = range(0, frame.height, PORTION_ROWS)
+    return pl.concat([stage(frame.slice(start, PORTION_ROWS)) for start in starts], rechunk=False)
 
 
 def evaluate(frame: pl.DataFrame, parts: Sequence[Assignment]) -> pl.DataFrame:

@@ -4,8 +4,10 @@ import polars as pl
 
 from modelyard.prepare import prep
 from modelyard.prepare.capture import capture
+from modelyard.prepare.compile_polars import PORTION_ROWS
 from modelyard.prepare.fit import fit
 from modelyard.prepare.plan import plan
+from modelyard.prepare.transform import Transform
 from modelyard.prepare.types import FunctionStep, Pipeline, Step
 
 ROWS = pl.DataFrame({"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, 9.0], "c": ["x", "y", "x"], "unused": [1.0, 2.0, 3.0]})
@@ -30,3 +32,12 @@ def test_what_a_function_writes_may_come_from_all_that_it_reads() -> None:
     found = raw_columns(prep.drop("c", "unused"), FunctionStep("shares", capture(shares)), prep.drop("a"))
     assert found["share"] == {"a", "b"}
     assert {"b"} <= found["b"] <= {"a", "b"}
+
+
+def test_a_frame_of_several_portions_is_prepared_as_its_parts_are() -> None:
+    number = pl.int_range(PORTION_ROWS + 3, eager=True)
+    frame = pl.DataFrame({"x": number.cast(pl.Float64), "kind": (number % 3).cast(pl.String)})
+    transform = Transform(fit(Pipeline((prep.standardise("x"), prep.one_hot("kind"))), frame))
+    parts = pl.concat([transform.frame(frame.head(1_000)), transform.frame(frame.slice(1_000))])
+    assert transform.frame(frame).equals(parts)
+    assert transform.frame(frame)["x"].is_sorted()

@@ -19,7 +19,7 @@ from modelyard.prepare.plan import plan
 from modelyard.prepare.types import FittedPipeline, Pipeline, Step
 from modelyard.prepare.values import InputColumn
 
-ROWS_BY_PYTHON: Final = 256  # up to so many rows generated Python is taken; see bench/prepare for where they cross
+ROWS_BY_PYTHON: Final = 256  # up to so many rows generated Python is taken: about where they cross
 
 
 class Transform:
