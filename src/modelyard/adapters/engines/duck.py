@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import psutil
 
+from modelyard.adapters.engines import need
 from modelyard.core import Problem
 from modelyard.data.lake_files import LakeFiles, LakeFolder, scan_files
 from modelyard.prepare.engine import ROWS, Tables
@@ -27,11 +28,9 @@ def answer(sql: str, tables: Tables, folder: LakeFolder, scratch: Path) -> None:
     Problem
         `adapter.unavailable` where DuckDB is not installed; `query.invalid` with what it says of the query.
     """
-    try:
-        import duckdb
-    except ModuleNotFoundError as error:
-        what, step = "A step in SQL needs the package duckdb", "pip install 'modelyard[duckdb]'"
-        raise Problem("adapter.unavailable", what, "it is not installed where jobs run", step) from error
+    need("duckdb", "duckdb", "A step in SQL")
+    import duckdb
+
     remote = folder.path.startswith("s3://")
     target = scratch / "answer.parquet" if remote else Path(folder.path) / "part-000000.parquet"
     named = {ROWS: tables.rows, **tables.others}

@@ -1,13 +1,12 @@
 """Ray: a cluster by the URL of its client port, or the one that runs on this machine."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from logging import ERROR
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import ray
-
+from modelyard.adapters.engines import need
 from modelyard.adapters.engines.duck import answer
 from modelyard.core import Problem
 from modelyard.core.problems import LONGEST_LINE
@@ -22,6 +21,8 @@ class RayEngine:
 
     def each(self, work: str, pieces: Sequence[str]) -> Iterator[str]:
         """Have tasks prepare the pieces."""
+        import ray
+
         task = ray.remote(max_retries=3)(prepare_piece)
         with _told():
             kept = ray.put(work)
@@ -37,15 +38,23 @@ class RayEngine:
         answer(sql, tables, folder, scratch)
 
 
-@contextmanager
-def open_ray(url: str) -> Iterator[Engine]:
-    """Give the engine at `ray://host:10001`, or `ray://auto`: the cluster that this machine is a node of.
+def open_ray(url: str) -> AbstractContextManager[Engine]:
+    """Return the engine at `ray://host:10001`, or `ray://auto`: the cluster that this machine is a node of.
 
     Raises
     ------
     Problem
-        `engine.invalid` for another form; `engine.unavailable` where nobody answers.
+        `adapter.unavailable` where Ray is not installed. On entering `engine.invalid` for another form; `engine.unavailable`
+        where nobody answers.
     """
+    need("ray", "ray", "The engine Ray")
+    return _cluster(url)
+
+
+@contextmanager
+def _cluster(url: str) -> Iterator[Engine]:
+    import ray
+
     parts = urlsplit(url)
     if not parts.netloc or parts.query or parts.path.strip("/"):
         why, step = "it is a host and a port, without more", "write ray://host:10001, or ray://auto"
@@ -60,6 +69,8 @@ def open_ray(url: str) -> Iterator[Engine]:
 
 @contextmanager
 def _told() -> Iterator[None]:
+    import ray
+
     try:
         yield
     except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:

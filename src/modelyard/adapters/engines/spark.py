@@ -3,18 +3,19 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pyspark.errors import AnalysisException, ParseException, PySparkException
-from pyspark.sql import DataFrame, SparkSession
-
+from modelyard.adapters.engines import need
 from modelyard.core import Problem
 from modelyard.core.problems import first_line
 from modelyard.data.lake_files import LakeFiles, LakeFolder
 from modelyard.prepare.engine import ROWS, Engine, Tables, prepare_piece
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 _PYTHON = "spark.pyspark.python"
 PIECES_AT_ONCE = 64  # between two words about how far it is
@@ -29,7 +30,7 @@ _CONF = {
 class SparkEngine:
     """Pieces as rows of a Spark frame, each done by the Python of an executor through `mapInArrow`."""
 
-    def __init__(self, session: SparkSession) -> None:
+    def __init__(self, session: "SparkSession") -> None:
         self._session = session
 
     def each(self, work: str, pieces: Sequence[str]) -> Iterator[str]:
@@ -59,23 +60,31 @@ class SparkEngine:
             order = [found[_name(name)].asc_nulls_last() for name in tables.order(found.columns)]
             found.orderBy(*order).write.mode("overwrite").parquet(_address(folder.path))
 
-    def _view(self, files: LakeFiles) -> DataFrame:
+    def _view(self, files: LakeFiles) -> "DataFrame":
         paths = [_address(one.path) for one in files.files]
         reader = self._session.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
         return reader.parquet(*paths).select(*map(_name, files.schema.names()))
 
 
-@contextmanager
-def open_spark(url: str) -> Iterator[Engine]:
-    """Give the engine at `spark://host:7077`, `spark://local` (this machine's cores) or `sc://host:15002` (Spark Connect).
+def open_spark(url: str) -> AbstractContextManager[Engine]:
+    """Return the engine at `spark://host:7077`, `spark://local` (this machine's cores) or `sc://host:15002` (Spark Connect).
 
     Further configuration stands behind the URL: `spark://host:7077?spark.pyspark.python=/opt/env/bin/python`.
 
     Raises
     ------
     Problem
-        `engine.invalid` for an option that is none of Spark's; `engine.unavailable` where nobody answers.
+        `adapter.unavailable` where Spark's Python is not installed. On entering `engine.invalid` for an option that is none of
+        Spark's; `engine.unavailable` where nobody answers.
     """
+    need("pyspark", "spark", "The engine Spark")
+    return _session(url)
+
+
+@contextmanager
+def _session(url: str) -> Iterator[Engine]:
+    from pyspark.sql import SparkSession
+
     parts = urlsplit(url)
     bare = url.partition("?")[0]
     options = dict(parse_qsl(parts.query))
@@ -116,6 +125,8 @@ def _address(path: str) -> str:
 
 @contextmanager
 def _told(*, query: bool = False) -> Iterator[None]:
+    from pyspark.errors import AnalysisException, ParseException, PySparkException
+
     try:
         yield
     except (AnalysisException, ParseException) as error:
