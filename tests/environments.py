@@ -19,7 +19,10 @@ def python_with(name: str, *requirements: str, patience_s: float = INSTALL_S) ->
     make = [sys.executable, "-m", "venv", "--clear", str(home)]
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
     for command in (make, install):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience_s)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience_s)
+        except subprocess.TimeoutExpired as error:
+            raise Absent(f"{', '.join(requirements)} took more than {patience_s:g} s to install") from error
         if done.returncode != 0:
             raise Absent(f"{', '.join(requirements)} could not be installed: {done.stderr.strip()[-200:]}")
     stamp.write_text("\n".join(requirements))
