@@ -21,7 +21,7 @@ from modelyard.wiring.lake import LOCKED, keeps_apart
 from tests.fetch import Absent
 from tests.swift import KEY, SECRET, Swift
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.xdist_group("journey")]  # one heavy thing after another
 LEASE_S = 5.0  # who is killed holds the others up for so long
 
 

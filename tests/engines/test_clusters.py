@@ -22,7 +22,7 @@ from tests.engines.clusters import engines_python, ray_cluster, run_in, spark_cl
 from tests.fetch import Absent
 from tests.rare import CASES, edge_rows, raw_frame
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("engines")]
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("journey")]  # one heavy thing after another
 
 CLUSTERS: dict[str, Callable[[Path, Path], AbstractContextManager[str]]] = {
     "spark": spark_cluster,

@@ -79,13 +79,13 @@ def three(world: World) -> None:
 
 def test_whatever_a_version_does_the_others_answer_on_and_it_is_up_again(world: World) -> None:
     three(world)
-    world.start("--timeout-s", "10")  # a tenth of it is what a busy machine has to tell of the hanging one
+    world.start("--timeout-s", "20")  # a tenth of it is what a busy machine has to tell of the hanging one
     ends = {
         "segfault": "SIGSEGV",
         "exit": "exit status 3",
         "leave": "exit status 4",
         "kill": "SIGKILL",
-        "hang": "no answer within 9 s",
+        "hang": "no answer within 18 s",
     }
     with world.client() as client, others_answer(world, "delay", "native"):
         raised = infer(client, world, "wild", told_to("raise"))

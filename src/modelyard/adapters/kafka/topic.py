@@ -86,18 +86,25 @@ class Topic:
         """Return the topic as it is now."""
         admin = self._made(AdminClient, {})
         name = self._address.topic
-        one = TopicCollection([name])
-        try:
-            [described] = self._asked(admin, lambda: admin.describe_topics(one, request_timeout=self._call_s)).values()
-            partitions = [TopicPartition(name, one.id) for one in described.partitions]
-            first = self._offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-            ends = self._offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        except KafkaException as error:
-            if error.args[0].code() in _UNKNOWN:
+        until = monotonic() + self._patience_s
+        while True:
+            try:
+                return self._looked(admin, name)
+            except KafkaException as error:
+                if error.args[0].code() not in _UNKNOWN:
+                    raise self._told(error.args[0]) from error
                 known = self._names(admin)
-                found = missing("topic", name, known, f"look at the topics of {self._address.servers}")
-                raise Problem("source.missing", found.what, found.why, found.next_step, found.detail) from error
-            raise self._told(error.args[0]) from error
+                if name not in known or monotonic() > until:  # else it was just made, and not every broker knows of it yet
+                    found = missing("topic", name, known, f"look at the topics of {self._address.servers}")
+                    raise Problem("source.missing", found.what, found.why, found.next_step, found.detail) from error
+                sleep(_PAUSE_S)
+
+    def _looked(self, admin: AdminClient, name: str) -> Found:
+        one = TopicCollection([name])
+        [described] = self._asked(admin, lambda: admin.describe_topics(one, request_timeout=self._call_s)).values()
+        partitions = [TopicPartition(name, one.id) for one in described.partitions]
+        first = self._offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        ends = self._offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         return Found(name, str(described.topic_id), first, ends)
 
     def take(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> tuple[list[Message], dict[int, int]]:
