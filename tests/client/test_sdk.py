@@ -28,6 +28,14 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
     platform.close()
 
 
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[ProjectClient]:
+    """Give a project where no worker takes a job: what is asked for stays as it was asked."""
+    platform = Embedded(read_settings(home=tmp_path / "idle", environment={}), workers=0)
+    yield open_project(platform.connection, "sdk")
+    platform.close()
+
+
 @pytest.fixture(scope="module")
 def project(connection: Connection) -> ProjectClient:
     return open_project(connection, "sdk")
@@ -207,13 +215,13 @@ def test_the_checks_of_a_pipeline_travel_with_the_trainer(project: ProjectClient
     assert caught.value.code == "check.invalid"
 
 
-def test_a_run_and_a_study_are_asked_for_with_their_source(project: ProjectClient) -> None:
-    data = project.dataset("trained", key="id", time="at").append(rows(20))
-    trainer = project.trainer(project.pipeline(yard.prep.drop("id", "at")), label="churned", metric="roc_auc")(train)
+def test_a_run_and_a_study_are_asked_for_with_their_source(idle: ProjectClient) -> None:
+    data = idle.dataset("trained", key="id", time="at").append(rows(20))
+    trainer = idle.trainer(idle.pipeline(yard.prep.drop("id", "at")), label="churned", metric="roc_auc")(train)
     run = trainer.run(data, depth=4, seed=3)
     assert (run.state, dict(run.params), run.record.recipe.seed) == (RunState.PENDING, {"depth": 4}, 3)
     assert run.record.source is not None
-    assert b'"function":"train"' in download(project.connection, project.path, run.record.source)
+    assert b'"function":"train"' in download(idle.connection, idle.path, run.record.source)
     assert run.show.splitlines()[0] == f"run {run.number} of train: pending"
     run.cancel()
     with pytest.raises(Problem, match="was cancelled"):
@@ -221,7 +229,7 @@ def test_a_run_and_a_study_are_asked_for_with_their_source(project: ProjectClien
     study = trainer.search("trained@1", yard.Search(depth=range(2, 5)), trials=3, parallel=2, seed=1)
     assert (study.state, len(study.trials)) == (StudyState.RUNNING, 2)
     assert {trial.record.data for trial in study.trials} == {data.record.id}
-    assert [one.number for one in project.runs(experiment="train", most=2)] == [run.number + 2, run.number + 1]
+    assert [one.number for one in idle.runs(experiment="train", most=2)] == [run.number + 2, run.number + 1]
     with pytest.raises(Problem, match="no artifact 'model'"):
         run.artifact("model")
 
