@@ -1,21 +1,19 @@
 """Making files that an engine wrote beside the lake's table the whole content of a version."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import polars as pl
 
-from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Problem, canonical_json
-from modelyard.data import reading
+from modelyard.core import Clock, Digest, Problem, canonical_json
+from modelyard.data import reading, writing
 from modelyard.data.content import chain
 from modelyard.data.lake_files import LakeFile
 from modelyard.data.profile import Profile, to_json
 from modelyard.data.rules import VERSION_PREFIX, commit_of, table_of
 from modelyard.data.schema import dtype_of
-from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Column, Dataset, DatasetVersion, DatasetVersionId, Parent, Schema
 from modelyard.data.writing import told
 from modelyard.events import Fact
@@ -24,31 +22,12 @@ from modelyard.tenancy import Actor, authorise
 _ROUNDS = 20
 
 
-class Ports(Protocol):
+class Ports(writing.Ports, Protocol):
     """What adopting needs of the platform."""
 
     @property
     def clock(self) -> Clock:
         """The platform's clock."""
-        ...
-
-    @property
-    def ids(self) -> IdMaker:
-        """The maker of ids."""
-        ...
-
-    @property
-    def objects(self) -> ObjectStore:
-        """The object store."""
-        ...
-
-    @property
-    def lake(self) -> TableStore:
-        """The lake."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[DataTransaction]:
-        """Open or join a transaction."""
         ...
 
 

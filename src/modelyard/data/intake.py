@@ -1,22 +1,20 @@
 """Taking a batch in: judged, its bad rows to quarantine, its clean ones a version, and all of it seen at once."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Protocol
 
 import polars as pl
 
-from modelyard.core import Clock, IdMaker, ObjectStore, PageRequest, Problem
-from modelyard.data import reading
+from modelyard.core import Clock, PageRequest, Problem
+from modelyard.data import reading, writing
 from modelyard.data.admission import beyond_held, judge, nothing_judged, without_quarantined
 from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.quality.kinds import Scope, scope_of
-from modelyard.data.rules import quarantine_of, table_of
+from modelyard.data.rules import quarantine_of, rows_come
 from modelyard.data.schema import conform, dtype_of
 from modelyard.data.sources import Source
-from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Admission, Dataset, DatasetVersion
 from modelyard.data.writing import NONE, Batch, Origin, record, write_quarantine, write_version
 from modelyard.tenancy import Actor
@@ -24,7 +22,7 @@ from modelyard.tenancy import Actor
 ROUNDS = 20
 
 
-class Ports(Protocol):
+class Ports(writing.Ports, Protocol):
     """What taking in needs of the platform."""
 
     @property
@@ -33,27 +31,8 @@ class Ports(Protocol):
         ...
 
     @property
-    def ids(self) -> IdMaker:
-        """The maker of ids."""
-        ...
-
-    @property
-    def objects(self) -> ObjectStore:
-        """The object store."""
-        ...
-
-    @property
-    def lake(self) -> TableStore:
-        """The lake."""
-        ...
-
-    @property
     def source(self) -> Callable[[str], Source]:
         """A source by URL, or by the path of a file."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[DataTransaction]:
-        """Open or join a transaction."""
         ...
 
 
@@ -87,9 +66,7 @@ def _types_of_whole(ports: Ports, dataset: Dataset, frame: pl.DataFrame) -> pl.S
 
     The table keeps its types whatever a version holds; a version that told of others would not be what is read.
     """
-    table = table_of(dataset.name)
-    known = ports.lake.version(dataset.project, table) is not None
-    held = ports.lake.scan(dataset.project, table).collect_schema() if known else pl.Schema()
+    held = reading.table_types(ports, dataset.project, dataset.name)
     return pl.Schema({**types_of(dataset, None), **{name: dtype for name, dtype in held.items() if name in frame.columns}})
 
 
@@ -142,8 +119,8 @@ def _against(
         with ports.transaction() as tx:
             newest = tx.datasets.versions(dataset.project, PageRequest(limit=HISTORY + 2), name=dataset.name).items
         known = [one for one in newest if one.number <= before.number]
-        entered = [one.rows if one.whole else one.rows - earlier.rows + one.replaced for one, earlier in pairwise(known)]
-        entered += [one.rows for one in known if one.number == 1]
+        entered = [rows_come(one, earlier) for one, earlier in pairwise(known)]
+        entered += [rows_come(one, None) for one in known if one.number == 1]
         sizes = tuple(entered[:HISTORY])
     return Against(came, None if held is None else held.collect_schema(), sizes)
 

@@ -12,7 +12,7 @@ import polars as pl
 from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
 from modelyard.core.pages import every
 from modelyard.data.profile import Profile, from_json
-from modelyard.data.rules import VERSION_PREFIX, batch_of, check_there, gone, parse_ref, quarantine_of, table_of
+from modelyard.data.rules import VERSION_PREFIX, batch_of, check_there, gone, parse_ref, quarantine_of, rows_come, table_of
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
 from modelyard.events import Event
@@ -112,8 +112,7 @@ def read_with_batches(ports: Ports, project: ProjectId, version: DatasetVersion,
     """Return the version's rows as `read` does, with the number of the version that each came with in a column of this name."""
     batches = batches_until(ports, project, version)
     check_there(batches[-1])
-    before = [0, *(one.rows for one in batches)]
-    came = [one.rows - held + one.replaced for one, held in zip(batches, before, strict=False)]
+    came = [rows_come(one, before) for one, before in zip(batches, [None, *batches], strict=False)]
     numbers = pl.Series(column, np.repeat([one.number for one in batches], came), dtype=pl.Int64)
     with telling_dropped(ports, version):
         rows = read_batches(ports, batches, version).collect().with_columns(numbers)
@@ -163,6 +162,12 @@ def read_batches(ports: Ports, batches: Sequence[DatasetVersion], version: Datas
     commits = [batch_of(one) for one in batches]
     rows = ports.lake.scan(version.project, table_of(version.name), version=version.table_version, commits=commits)
     return rows.select(column.name for column in version.schema.columns)
+
+
+def table_types(ports: Ports, project: ProjectId, name: str) -> pl.Schema:
+    """Return the types that the dataset's table has for good, whatever a version holds; none before its first row."""
+    table = table_of(name)
+    return pl.Schema() if ports.lake.version(project, table) is None else ports.lake.scan(project, table).collect_schema()
 
 
 def quarantine(ports: Ports, project: ProjectId, name: str) -> pl.LazyFrame | None:

@@ -43,6 +43,11 @@ def check_declared(columns: Sequence[Column], key: Sequence[str], time: str | No
         raise Problem("dataset.invalid", "The columns cannot be declared so", why, step)
 
 
+def rows_come(version: DatasetVersion, before: DatasetVersion | None) -> int:
+    """Return how many rows came with a version, those that stand in for others among them; `before` is the one before it."""
+    return version.rows if version.whole or before is None else version.rows - before.rows + version.replaced
+
+
 def check_replaceable(dataset: Dataset, *, whole: bool = False) -> None:
     """Return when rows of the dataset can stand in for those held. Problem `dataset.invalid` where it has no key."""
     if whole:

@@ -3,7 +3,7 @@
 Adapters live in `modelyard.adapters` and pass `modelyard.testing.source`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -143,6 +143,26 @@ class Plain:
             yield frame
         if not some:
             yield pl.DataFrame(schema=self.rows.collect_schema())
+
+
+@dataclass
+class EachFile:
+    """A reading of one file after the other."""
+
+    urls: Sequence[str]
+    frames_of: Callable[[int], Iterator[pl.DataFrame]]  # of the file with a number
+    part: str = ""
+    share: float | None = None
+    bookmark: str = ""
+    undecoded: list[Undecoded] = field(default_factory=list)
+    waiting: int = 0
+
+    @property
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Its rows; how far it is goes with the file."""
+        for number, url in enumerate(self.urls):
+            self.part, self.share = url, number / len(self.urls)
+            yield from self.frames_of(number)
 
 
 def wanted(rows: pl.LazyFrame, ask: Ask) -> pl.LazyFrame:

@@ -10,18 +10,17 @@ from typing import Any, Final, Protocol
 import msgspec
 import polars as pl
 
-from modelyard.core import Clock, Digest, IdMaker, ObjectStore, Problem, ProjectId, canonical_json, from_text
-from modelyard.data import Column, Dataset, DatasetVersion, Parent, Profile, Source, Split, reading, split_frame
+from modelyard.core import Digest, Problem, ProjectId, canonical_json, from_text
+from modelyard.data import Column, Dataset, DatasetVersion, Parent, Profile, Split, intake, reading, split_frame
 from modelyard.data.adopting import Adopted, adopt
 from modelyard.data.content import joined_digest
 from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, scan_files
 from modelyard.data.profile import from_json, merge, profile, to_json
 from modelyard.data.rules import batch_of, check_dataset_name, check_there, table_of
 from modelyard.data.sample import sample_rows
-from modelyard.data.schema import column_missing, conform, dtype_of, refuse_reserved, schema_of
+from modelyard.data.schema import column_missing, conform, dtype_of, refuse_reserved
 from modelyard.data.service import create_dataset
 from modelyard.data.split import default_split
-from modelyard.data.store import DataTransaction, TableStore
 from modelyard.jobs.rules import problem_from_json
 from modelyard.prepare.boundary import user_code_boundary
 from modelyard.prepare.code import load
@@ -54,41 +53,12 @@ class Request:
     note: str = ""
 
 
-class Ports(Protocol):
+class Ports(intake.Ports, Protocol):
     """What is needed of the platform."""
-
-    @property
-    def clock(self) -> Clock:
-        """The platform's clock."""
-        ...
-
-    @property
-    def ids(self) -> IdMaker:
-        """The maker of ids."""
-        ...
-
-    @property
-    def objects(self) -> ObjectStore:
-        """The object store."""
-        ...
-
-    @property
-    def lake(self) -> TableStore:
-        """The lake."""
-        ...
-
-    @property
-    def source(self) -> Callable[[str], Source]:
-        """A source by URL."""
-        ...
 
     @property
     def engine(self) -> Callable[[str], AbstractContextManager[Engine]]:
         """An engine by URL, connected."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[DataTransaction]:
-        """Open or join a transaction."""
         ...
 
 
@@ -347,18 +317,11 @@ def _learned(task: _Task, rows: LakeFiles, keep: tuple[str, ...]) -> tuple[Fitte
 # The work
 
 
-def _held(task: _Task) -> tuple[Column, ...]:
-    """Return the columns that the table has already."""
-    table = table_of(task.request.into)
-    if task.ports.lake.version(task.project, table) is None:
-        return ()
-    return schema_of(task.ports.lake.scan(task.project, table).head(0).collect()).columns
-
-
 def _work(
     task: _Task, rows: LakeFiles, fitted: FittedPipeline, keep: tuple[str, ...], time: str | None, slots: Profile
 ) -> Work:
     folder = task.ports.lake.folder(task.project, table_of(task.request.into), task.trying.name)
+    held = reading.table_types(task.ports, task.project, task.request.into)
     read = dict.fromkeys((*(column.name for column in fitted.inputs), *keep))
     written = {*keep, *fitted.features}
     return Work(
@@ -368,7 +331,7 @@ def _work(
         columns=tuple(Column(name, str(rows.schema[name])) for name in read),
         reads=rows.options,
         keep=keep,
-        types=tuple(column for column in _held(task) if column.name in written),
+        types=tuple(Column(name, str(dtype)) for name, dtype in held.items() if name in written),
         folder=folder.path,
         writes=folder.options,
         time=time,

@@ -3,8 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,12 +15,12 @@ import polars as pl
 
 from modelyard.adapters import PLACES, connect
 from modelyard.adapters.files.tables import DownloadedSource
-from modelyard.core import PlacedFile, Problem
+from modelyard.core import PlacedFile, Problem, digests
 from modelyard.core.places import below, check_name
 from modelyard.data.croissant_records import RecordFile, Records, invalid, read_records
 from modelyard.data.placed_files import FileTables, named_files
 from modelyard.data.schema import conform
-from modelyard.data.sources import Ask, Plain, Reading, Undecoded, wanted
+from modelyard.data.sources import Ask, EachFile, Plain, Reading, wanted
 
 PREFIX: Final = "croissant+"
 _WEB: Final = ("http", "https")
@@ -77,7 +76,8 @@ class CroissantSource:
             records = read_records(self._metadata(folder), self._records)
             files = _RecordFiles(records.files, [self._opened(one) for one in records.files])
             texts = [one.column for one in records.fields if one.column and one.kind == "Text"]
-            yield _OfRecords(FileTables(files, folder, (), texts), records, [one.url for one in files.objects], ask)
+            tables, urls = FileTables(files, folder, (), texts), [one.url for one in files.objects]
+            yield EachFile(urls, lambda number: _rows_of(tables, number, urls[number], records, ask))
 
     def _metadata(self, folder: Path) -> object:
         if self._is_web:
@@ -178,35 +178,19 @@ class _RecordFiles:
         """Return: what is read is a copy."""
 
 
-@dataclass
-class _OfRecords:
-    """A reading of one file after the other, in the names and types of the fields."""
-
-    tables: FileTables
-    records: Records
-    urls: Sequence[str]
-    ask: Ask
-    part: str = ""
-    share: float | None = None
-    bookmark: str = ""
-    undecoded: list[Undecoded] = field(default_factory=list)
-    waiting: int = 0
-
-    @property
-    def frames(self) -> Iterator[pl.DataFrame]:
-        for number, url in enumerate(self.urls):
-            self.part, self.share = url, number / len(self.urls)
-            with self.tables.rows(number) as rows:
-                known = rows.collect_schema()
-                for one in self.records.fields:
-                    if one.column and one.column not in known:
-                        why, step = f"it is to be the field {one.name}", f"columns are {', '.join(known)[:200]}"
-                        raise Problem("column.missing", f"{url} has no column '{one.column}'", why, step)
-                name = self.records.files[number].url.rpartition("/")[2]
-                chosen = rows.select(_value(one.column, one.pattern, name).alias(one.name) for one in self.records.fields)
-                types = {one.name: one.typed(known[one.column]) for one in self.records.fields if one.column}
-                for frame in Plain(chosen).frames:
-                    yield wanted(_typed(frame, types).lazy(), self.ask).collect()
+def _rows_of(tables: FileTables, number: int, url: str, records: Records, ask: Ask) -> Iterator[pl.DataFrame]:
+    """Give the rows of a file in the names and types of the fields."""
+    with tables.rows(number) as rows:
+        known = rows.collect_schema()
+        for one in records.fields:
+            if one.column and one.column not in known:
+                why, step = f"it is to be the field {one.name}", f"columns are {', '.join(known)[:200]}"
+                raise Problem("column.missing", f"{url} has no column '{one.column}'", why, step)
+        name = records.files[number].url.rpartition("/")[2]
+        chosen = rows.select(_value(one.column, one.pattern, name).alias(one.name) for one in records.fields)
+        types = {one.name: one.typed(known[one.column]) for one in records.fields if one.column}
+        for frame in Plain(chosen).frames:
+            yield wanted(_typed(frame, types).lazy(), ask).collect()
 
 
 def _value(column: str, pattern: str, name: str) -> pl.Expr:
@@ -223,11 +207,8 @@ def _typed(frame: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame:
 
 
 def _check_digest(path: Path, file: RecordFile) -> None:
-    found = sha256()
-    with path.open("rb") as content:
-        while chunk := content.read(_CHUNK_BYTES):
-            found.update(chunk)
-    if found.hexdigest() != file.sha256:
+    found = digests.digest_file(path).removeprefix(digests.PREFIX)
+    if found != file.sha256:
         path.unlink()
-        why = f"its digest is {found.hexdigest()}, and {file.sha256} is expected"
+        why = f"its digest is {found}, and {file.sha256} is expected"
         raise Problem("source.invalid", f"{file.url} is not the file that is told of", why, "find out who changed it")

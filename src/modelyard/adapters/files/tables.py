@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from modelyard.core import Problem, first_line
 from modelyard.core.files import whole_file
 from modelyard.core.places import below
 from modelyard.data.placed_files import Files, FileTables, found_files, named_files
-from modelyard.data.sources import Ask, Plain, Reading, Undecoded, wanted
+from modelyard.data.sources import Ask, EachFile, Plain, Reading, wanted
 from modelyard.data.table_files import ending_of
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -184,29 +184,14 @@ class _Downloaded:
         """Return: what was downloaded is a copy."""
 
 
-@dataclass
-class _OfFiles:
-    """A reading of one file after the other."""
-
-    files: FileTables
-    urls: Sequence[str]
-    ask: Ask
-    part: str = ""
-    share: float | None = None
-    bookmark: str = ""
-    undecoded: list[Undecoded] = field(default_factory=list)
-    waiting: int = 0
-
-    @property
-    def frames(self) -> Iterator[pl.DataFrame]:
-        for number, url in enumerate(self.urls):
-            self.part, self.share = url, number / len(self.urls)
-            with self.files.rows(number) as rows:
-                yield from Plain(wanted(rows, self.ask)).frames
-
-
 @contextmanager
 def _reading(files: Files, urls: Sequence[str], ask: Ask, nulls: tuple[str, ...]) -> Iterator[Reading]:
     texts = [name for name, dtype in ask.types.items() if dtype == pl.String]
     with TemporaryDirectory(prefix="modelyard-source-") as folder:
-        yield _OfFiles(FileTables(files, Path(folder), nulls, texts), urls, ask)
+        tables = FileTables(files, Path(folder), nulls, texts)
+
+        def frames_of(number: int) -> Iterator[pl.DataFrame]:
+            with tables.rows(number) as rows:
+                yield from Plain(wanted(rows, ask)).frames
+
+        yield EachFile(urls, frames_of)

@@ -4,7 +4,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -35,7 +34,8 @@ ABSOLUTE = ("mae", "absolute_error")  # metrics of trainers that the absolute er
 
 def examine_run(context: StepContext) -> Mapping[str, object]:
     """Examine the run that the payload names, and keep what was found beside it."""
-    payload = _read(context.job.payload)
+    payload = context.asked(Wanted, "what to examine", "ask by yard run examine")
+    check_wanted(payload)
     platform, actor, project = context.platform, context.actor, context.project
     run = get_run(platform, actor, project, payload.run)
     check_examinable(run)
@@ -58,16 +58,6 @@ def examine_run(context: StepContext) -> Mapping[str, object]:
     found = leave_out(ground, fit, progress, slices=payload.slices, fits=payload.fits, now=platform.clock())
     context.progress(0.99, "keep what was found")
     return _kept(context, run, ground, found)
-
-
-def _read(payload: Mapping[str, object]) -> Wanted:
-    try:
-        wanted = msgspec.convert(payload, Wanted)
-    except msgspec.ValidationError as error:
-        what, step = "The job does not say what to examine", "ask by yard run examine"
-        raise Problem("job.invalid", what, str(error), step) from error
-    check_wanted(wanted)
-    return wanted
 
 
 def _ground(context: StepContext, run: Run, trainer: Trainer) -> Ground:

@@ -3,20 +3,13 @@
 from collections.abc import Mapping
 from secrets import token_hex
 
-import msgspec
-
-from modelyard.core import Problem
 from modelyard.prepare.stored import Request, Trying, store_prepared
 from modelyard.runner.context import StepContext
 
 
 def run_pipeline(context: StepContext) -> Mapping[str, object]:
     """Run the pipeline that the payload names; a try begins anew, and leaves what a finished one recorded."""
-    try:
-        request = msgspec.convert(context.job.payload, Request)
-    except msgspec.ValidationError as error:
-        step = "ask by pipeline.run, or as docs/prepare/engines.md says"
-        raise Problem("job.invalid", "The job does not say what to prepare", str(error), step) from error
+    request = context.asked(Request, "what to prepare", "ask by pipeline.run, or as docs/prepare/engines.md says")
     # A try that was given up may still write, and ends by removing what it wrote: no two tries have one folder.
     trying = Trying(f"{context.job.id}-{token_hex(6)}", context.scratch, context.progress)
     version = store_prepared(context.platform, context.actor, context.project, request, trying)

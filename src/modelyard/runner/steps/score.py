@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from modelyard.core import Place, Problem
+from modelyard.core import Place
 from modelyard.core.places import below
 from modelyard.runner.context import StepContext
 from modelyard.serving.batch import ScoreRequest
@@ -15,11 +15,7 @@ RECEIPTS = ".scoring"  # beside the objects: a dot is in no project id
 
 def score_rows(context: StepContext) -> Mapping[str, object]:
     """Answer for every row of what the payload names, by the version that it names; a try goes on where the last one was."""
-    try:
-        request = msgspec.convert(context.job.payload, ScoreRequest)
-    except msgspec.ValidationError as error:
-        step = "ask by yard score, or as docs/serving/batch.md says"
-        raise Problem("job.invalid", "The job does not say what to score", str(error), step) from error
+    request = context.asked(ScoreRequest, "what to score", "ask by yard score, or as docs/serving/batch.md says")
 
     def receipts(key: str) -> Place:
         return context.platform.place(below(context.platform.settings.objects, RECEIPTS, context.project, key))

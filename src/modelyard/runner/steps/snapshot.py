@@ -5,9 +5,6 @@ No code of users runs here, so this is the one kind of job that is given the sec
 
 from collections.abc import Mapping
 
-import msgspec
-
-from modelyard.core import Problem
 from modelyard.data.snapshot_jobs import SnapshotRequest, told_admission
 from modelyard.data.snapshots import snapshot
 from modelyard.runner.context import StepContext
@@ -19,11 +16,7 @@ def take_snapshot(context: StepContext) -> Mapping[str, object]:
     A version is recorded in one transaction with the source's bookmark: a try whose worker was lost left all of it or nothing,
     and the next one takes what is new beyond that.
     """
-    try:
-        request = msgspec.convert(context.job.payload, SnapshotRequest)
-    except msgspec.ValidationError as error:
-        step = "ask by yard dataset snapshot, or as docs/data/sources.md says"
-        raise Problem("job.invalid", "The job does not say what to take", str(error), step) from error
+    request = context.asked(SnapshotRequest, "what to take", "ask by yard dataset snapshot, or as docs/data/sources.md says")
     admission = snapshot(
         context.platform,
         context.actor,
