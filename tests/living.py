@@ -127,8 +127,18 @@ class Living:
 
     # What happens
 
-    def ask(self, rows: int, start: datetime | None = None, span: timedelta = DAY) -> list[tuple[str, float, datetime]]:
-        """Have the deployment answer rows spread over a stretch of event time; return id, truth and time of each."""
+    def ask(
+        self,
+        rows: int,
+        start: datetime | None = None,
+        span: timedelta = DAY,
+        *,
+        known_as: pl.Expr = pl.col("input.wind"),  # noqa: B008 - an expression has no state
+    ) -> list[tuple[str, float, datetime]]:
+        """Have the deployment answer rows spread over a stretch of event time; return id, truth and time of each.
+
+        `known_as` is what the ledger holds of the wind.
+        """
         start = start or self.clock()
         known, labels = truth(self.rng, rows)
         revision = latest_revision(self.platform, self.actor, self.project, "delay")
@@ -157,7 +167,7 @@ class Living:
             },
             schema_overrides={"time": pl.Datetime("us", "UTC"), "answered_at": pl.Datetime("us", "UTC")},
         )
-        self.ship(frame)
+        self.ship(frame.select(pl.exclude("input.wind"), known_as))
         return [(one, float(label), at) for one, label, at in zip(ids, labels, times, strict=True)]
 
     def ship(self, frame: pl.DataFrame) -> None:

@@ -1,8 +1,8 @@
 """Rows appended to a dataset, each batch with its record of a version, beside tables that have none.
 
 One batch: a million rows of 25 columns, by `append` in this machine's home with SQLite, and by delta-rs' `write_deltalake`
-alone, which is what `append` writes with. Two writers: two processes make ten commits each to one dataset at the same time, and
-to one Iceberg table in an SQLite catalogue, where a writer that was overtaken tries again. No row may be lost.
+alone. Two writers: two processes make ten commits each to one dataset at the same time, each of rows of its own, and to one
+Iceberg table in an SQLite catalogue, where a writer that was overtaken tries again. No row may be lost.
 """
 
 import tempfile
@@ -40,16 +40,17 @@ def measure(*, quick: bool) -> list[Result]:
 
 
 def _writers(scratch: Path, *, rounds: int) -> Result:
-    wide(COMMITTED).write_parquet(scratch / "commit.parquet")
-    file = str(scratch / "commit.parquet")
-    sides = [
-        Side(OURS, "append_ours", (str(scratch / "shared"), file, str(COMMITS))),
-        Side("pyiceberg", "peers.append_iceberg", (str(scratch / "warehouse"), file, str(COMMITS)), ICEBERG),
-    ]
+    files = [str(scratch / f"commit-{number}.parquet") for number in range(2)]
+    for number, file in enumerate(files):
+        wide(COMMITTED, number * COMMITTED).write_parquet(file)
     with ExitStack() as stack:
-        pairs: list[list[Process]] = [[] for _ in sides]
-        for side, pair in zip(sides, pairs, strict=True):
-            for _ in range(2):
+        pairs: list[list[Process]] = [[], []]
+        for file in files:
+            sides = [
+                Side(OURS, "append_ours", (str(scratch / "shared"), file, str(COMMITS))),
+                Side("pyiceberg", "peers.append_iceberg", (str(scratch / "warehouse"), file, str(COMMITS)), ICEBERG),
+            ]
+            for side, pair in zip(sides, pairs, strict=True):
                 pair.append(stack.enter_context(running(side)))
                 pair[-1].ask("1")  # the first one makes the table
         taken = [[_together(pair) for pair in pairs] for _ in range(rounds)]

@@ -28,20 +28,9 @@ def look(living: Living, name: str = "watch") -> list[str]:
 def pass_days(living: Living, days: int, *, rows: int = 300, shift: float = 0.0) -> None:
     """Let days pass with answers and labels; `shift` moves the wind."""
     for _ in range(days):
-        happened = living.ask(rows) if not shift else shifted(living, rows, shift)
+        happened = living.ask(rows, known_as=pl.col("input.wind") + shift)
         living.clock.advance(days=1)
         living.label(happened)
-
-
-def shifted(living: Living, rows: int, shift: float) -> list[Any]:
-    lake, sent = living.platform.lake, living.asked
-    happened = living.ask(rows)
-    table = "ledger/delay"
-    whole = lake.scan(living.project, table).collect()
-    moved = pl.col("id").is_in([f"p{n:06}" for n in range(sent, living.asked)])
-    wind = pl.when(moved).then(pl.col("input.wind") + shift).otherwise(pl.col("input.wind")).alias("input.wind")
-    lake.replace(living.project, table, whole.with_columns(wind), commit=living.platform.ids("shift"))
-    return happened
 
 
 def test_a_window_is_looked_at_once_and_only_after_its_end_and_the_labels_delay(living: Living) -> None:
@@ -238,10 +227,7 @@ def test_drift_opens_one_notice_and_after_three_quiet_windows_the_next_opens_ano
 
 def test_a_column_that_the_ledger_holds_under_another_type_stops_nothing(living: Living) -> None:
     living.monitor(tests=(MonitorTest("drift"),))
-    living.ask(1000)
-    lake = living.platform.lake
-    whole = lake.scan(living.project, "ledger/delay").collect().rename({"input.wind": "input.wind:String"})
-    lake.replace(living.project, "ledger/delay", whole, commit="renamed")
+    living.ask(1000, known_as=pl.col("input.wind").alias("input.wind:String"))
     living.clock.advance(days=1)
     assert look(living) == []
     assert [one.column for one in living.windows()[0].drift] == ["place"]

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from modelyard.core import Problem
 from modelyard.data.schema import column_missing
 
-_PLACE = "__place"
+_PLACE, _AT, _MET, _KNOWN_AT = "__place", "__at", "__met", "__known_at"
+_NONE = -1  # no row
 
 
 def last_before(
@@ -53,29 +55,33 @@ def last_before(
             if name not in frame.columns:
                 raise column_missing(name, frame.columns)
     unit = _common_type(left[on], right[right_on])
-    kept = right_on if right_on not in left.columns else right_on + suffix
-    known = right.filter(pl.col(right_on).is_not_null()).with_columns(pl.col(right_on).cast(unit))
-    known = known.rename({right_on: kept}).sort(kept, maintain_order=True)
-    placed = left.with_row_index(_PLACE).with_columns(pl.col(on).cast(unit).alias(_PLACE + on))
-    joined = (
-        placed.filter(pl.col(on).is_not_null())
-        .sort(_PLACE + on, maintain_order=True)
-        .join_asof(
-            known,
-            left_on=_PLACE + on,
-            right_on=kept,
-            by=keys,
-            strategy="backward",
-            allow_exact_matches=not strict,
-            tolerance=tolerance,
-            suffix=suffix,
-            coalesce=False,
-            check_sortedness=False,
-        )
+    # Only keys, times and places are sorted and joined; of all other columns each value is copied once, to where it belongs.
+    joined = _sorted(left, keys, on, unit, _AT, _PLACE).join_asof(
+        _sorted(right, keys, right_on, unit, _KNOWN_AT, _MET),
+        left_on=_AT,
+        right_on=_KNOWN_AT,
+        by=keys,
+        strategy="backward",
+        allow_exact_matches=not strict,
+        tolerance=tolerance,
+        coalesce=False,
+        check_sortedness=False,
     )
-    _refuse_leak(joined, _PLACE + on, kept, strict=strict)
-    timeless = placed.filter(pl.col(on).is_null())
-    return pl.concat([joined, timeless], how="diagonal").sort(_PLACE).drop(_PLACE, _PLACE + on)
+    _refuse_leak(joined, strict=strict)
+    met = np.full(left.height, _NONE)
+    met[joined[_PLACE].to_numpy()] = joined[_MET].fill_null(_NONE).to_numpy()
+    [place] = pl.select(pl.when(pl.lit(pl.Series(met)) != _NONE).then(pl.lit(pl.Series(met))))
+    others = [name for name in right.columns if name not in keys]
+    found = right.select(pl.col(name).cast(unit) if name == right_on else name for name in others).select(
+        pl.all().gather(place)
+    )
+    return left.hstack(found.rename({name: name + suffix for name in others if name in left.columns}))
+
+
+def _sorted(frame: pl.DataFrame, keys: Sequence[str], time: str, unit: pl.Datetime, at: str, place: str) -> pl.DataFrame:
+    """Return keys, times and places of the rows that have a time, by time and as they stood."""
+    rows = frame.select(*keys, pl.col(time).cast(unit).alias(at), pl.int_range(pl.len()).alias(place))
+    return (rows.filter(pl.col(at).is_not_null()) if frame[time].null_count() else rows).sort(at, maintain_order=True)
 
 
 def _common_type(left: pl.Series, right: pl.Series) -> pl.Datetime:
@@ -90,9 +96,9 @@ def _common_type(left: pl.Series, right: pl.Series) -> pl.Datetime:
     return pl.Datetime("us", zones[0])
 
 
-def _refuse_leak(joined: pl.DataFrame, on: str, kept: str, *, strict: bool) -> None:
-    late = pl.col(kept) >= pl.col(on) if strict else pl.col(kept) > pl.col(on)
-    leaks = joined.filter(late).height
+def _refuse_leak(joined: pl.DataFrame, *, strict: bool) -> None:
+    late = pl.col(_KNOWN_AT) >= pl.col(_AT) if strict else pl.col(_KNOWN_AT) > pl.col(_AT)
+    leaks = joined.select(late.sum()).item()
     if leaks:
         raise Problem(
             "asof.failed", f"{leaks} rows met what was not known yet", "the join did not look back only", "report this"

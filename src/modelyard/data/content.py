@@ -8,12 +8,15 @@ over all rows.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from modelyard.core import Digest, canonical_json, digest_json
 from modelyard.core.digests import PREFIX
+from modelyard.data.columns import each_column
 from modelyard.data.schema import schema_of
 from modelyard.data.types import Column
 
@@ -31,7 +34,7 @@ def block_digests(frame: pl.DataFrame) -> tuple[tuple[str, ...], ...]:
     So several processes can digest parts of one batch: those of parts that begin at multiples of `BLOCK_ROWS`, one after the
     other, are those of the whole.
     """
-    return tuple(tuple(part.hex() for part in _blocks(column)) for column in frame)
+    return tuple(each_column(lambda column: tuple(part.hex() for part in _blocks(column)), frame))
 
 
 def joined_digest(rows: int, columns: Sequence[Column], blocks: Sequence[Sequence[str]]) -> Digest:
@@ -61,27 +64,38 @@ def _together(blocks: Sequence[bytes]) -> bytes:
     return blocks[0] if len(blocks) == 1 else hashlib.sha256(b"".join(blocks)).digest()
 
 
-def _bytes(column: pl.Series) -> Iterator[bytes]:
+def _bytes(column: pl.Series) -> Iterator[bytes | memoryview]:
     dtype = column.dtype
-    yield np.packbits(column.is_null().to_numpy()).tobytes()
+    yield np.packbits(column.is_null().to_numpy()).data if column.null_count() else bytes(-(-column.len() // 8))
     if isinstance(dtype, pl.Struct):
         for field in column.struct.fields:
             yield from _bytes(column.struct.field(field))
     elif isinstance(dtype, pl.List):
         yield _plain(column.list.len().fill_null(0), "<u8")
         yield _together(list(_blocks(column.drop_nulls().explode(empty_as_null=False))))
-    elif dtype in (pl.String, pl.Binary):
-        values = column.cast(pl.Binary).fill_null(b"")
+    elif dtype == pl.String:
+        texts = column.fill_null("")
+        yield _plain(texts.str.len_bytes(), "<u8")
+        yield str(texts.str.join("").item()).encode()
+    elif dtype == pl.Binary:
+        values = column.fill_null(b"")
         yield _plain(values.bin.size(), "<u8")
         yield b"".join(values.to_list())
     elif isinstance(dtype, pl.Decimal):
         yield from _bytes(column.cast(pl.String))
     elif dtype.is_float():
-        filled = column.fill_null(0.0).to_numpy()
-        yield np.where(np.isnan(filled), np.nan, filled).astype("<f8" if dtype == pl.Float64 else "<f4").tobytes()
+        filled = _filled(column)
+        missing = np.isnan(filled)
+        plain = np.where(missing, np.nan, filled) if missing.any() else filled
+        yield np.ascontiguousarray(plain, dtype="<f8" if dtype == pl.Float64 else "<f4").data
     else:
-        yield _plain(column.cast(pl.Int8) if dtype == pl.Boolean else column.to_physical(), "<i8")
+        yield _plain(column.cast(pl.Int8) if dtype == pl.Boolean else column, "<i8")
 
 
-def _plain(column: pl.Series, kind: str) -> bytes:
-    return column.fill_null(0).to_numpy().astype(kind).tobytes()
+def _plain(column: pl.Series, kind: str) -> memoryview:
+    whole = column if column.dtype.is_integer() else column.to_physical()
+    return np.ascontiguousarray(_filled(whole), dtype=kind).data
+
+
+def _filled(column: pl.Series) -> npt.NDArray[Any]:
+    return (column.fill_null(0) if column.null_count() else column).to_numpy()

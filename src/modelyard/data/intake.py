@@ -12,11 +12,12 @@ from modelyard.data.admission import beyond_held, judge, nothing_judged, without
 from modelyard.data.batch_findings import HISTORY, Against
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.quality.kinds import Scope, scope_of
+from modelyard.data.reading import Held
 from modelyard.data.rules import quarantine_of, rows_come
 from modelyard.data.schema import conform, dtype_of
 from modelyard.data.sources import Source
 from modelyard.data.types import Admission, Dataset, DatasetVersion
-from modelyard.data.writing import NONE, Batch, Origin, record, write_quarantine, write_version
+from modelyard.data.writing import NONE, Batch, CleanRows, Origin, record, write_quarantine, write_version
 from modelyard.tenancy import Actor
 
 ROUNDS = 20
@@ -44,9 +45,10 @@ def take_in(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, o
     Problem
         As `service.append`, and `bookmark.conflict` when the source was read on from elsewhere meanwhile.
     """
+    made: list[CleanRows] = []
     for _ in range(ROUNDS):
         try:
-            return _admit(ports, actor, dataset, frame, origin)
+            return _admit(ports, actor, dataset, frame, origin, made)
         except Problem as problem:
             if problem.code != "dataset.conflict":
                 raise
@@ -54,10 +56,10 @@ def take_in(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, o
     raise Problem("dataset.conflict", what, f"{ROUNDS} others came first", "append it again")
 
 
-def types_of(dataset: Dataset, held: pl.LazyFrame | None) -> pl.Schema:
+def types_of(dataset: Dataset, held: Held | None) -> pl.Schema:
     """Return the columns whose types are known before a batch comes: those held, else those that were declared."""
     if held is not None:
-        return held.collect_schema()
+        return held.types
     return pl.Schema({column.name: dtype_of(column.dtype) for column in dataset.columns})
 
 
@@ -76,33 +78,38 @@ def beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.
     return rows if held is None else without_quarantined(rows, held)
 
 
-def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin) -> Admission:
+def _admit(
+    ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin, made: list[CleanRows]
+) -> Admission:
     before = reading.latest_version(ports, dataset.project, dataset.name)
     if origin.upon and origin.upon != (before.id if before else NONE):
         what, why = f"'{dataset.name}' has another version than the one it was read beside", "another snapshot was quicker"
         raise Problem("bookmark.conflict", what, why, "take the snapshot again")
-    last = None if before is None else reading.read(ports, dataset.project, before)
+    last = None if before is None else reading.held(ports, before)
     held = None if origin.whole else last
     types = _types_of_whole(ports, dataset, frame) if origin.whole else types_of(dataset, held)
     rows = frame if origin.move is not None and not frame.width else conform(frame, types)
     if origin.replacing and held is not None:
-        rows = beyond_held(rows, held, dataset.key)
+        rows = beyond_held(rows, held.rows, dataset.key)
         rows = rows if origin.upon else beyond_quarantine(ports, dataset, rows)  # a snapshot has looked already
     if not rows.height and not origin.undecoded and before is None:
         if origin.move is not None:
-            record(ports, Batch(dataset, None, None, nothing_judged(rows), actor.member, ports.clock(), origin), None)
+            nothing = nothing_judged(rows)
+            record(ports, Batch(dataset, None, None, nothing, CleanRows(rows), actor.member, ports.clock(), origin), None)
         raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
     now = ports.clock()
     against = _against(ports, dataset, before, last, origin.came)
-    known = None if origin.replacing else held
+    known = None if held is None or origin.replacing or not dataset.key else held.rows
     judgement = judge(rows, dataset, known, against, now) if rows.height else nothing_judged(rows)
     if judgement.stopped and before and held is not None and dataset.key and not origin.replacing and origin.move is None:
         repeated = _repeated(ports, dataset, before, rows, origin.came)
         if repeated is not None:
             return repeated
-    batch = Batch(dataset, before, held, judgement, actor.member, now, origin)
+    if not made or made[0].rows.schema != judgement.clean.schema or not made[0].rows.equals(judgement.clean):
+        made[:] = [CleanRows(judgement.clean)]
+    batch = Batch(dataset, before, held, judgement, made[0], actor.member, now, origin)
     quarantine = write_quarantine(ports.lake, batch)
-    same = origin.whole and before is not None and before.digest == chain(None, batch_digest(judgement.clean))
+    same = origin.whole and before is not None and before.digest == chain(None, batch.clean.digest)
     version = write_version(ports, batch) if judgement.clean.height and not same else None
     record(ports, batch, version)
     shown = None if judgement.stopped else version or before
@@ -110,9 +117,7 @@ def _admit(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, or
     return Admission(shown, told, judgement.clean.height, batch.refused, judgement.outcomes, quarantine)
 
 
-def _against(
-    ports: Ports, dataset: Dataset, before: DatasetVersion | None, held: pl.LazyFrame | None, came: pl.Schema
-) -> Against:
+def _against(ports: Ports, dataset: Dataset, before: DatasetVersion | None, held: Held | None, came: pl.Schema) -> Against:
     """Return what a batch upon the version `before` is judged beside."""
     sizes: tuple[int, ...] = ()
     if before is not None and any(scope_of(check) is Scope.DATASET for check in dataset.checks):
@@ -122,7 +127,7 @@ def _against(
         entered = [rows_come(one, earlier) for one, earlier in pairwise(known)]
         entered += [rows_come(one, None) for one in known if one.number == 1]
         sizes = tuple(entered[:HISTORY])
-    return Against(came, None if held is None else held.collect_schema(), sizes)
+    return Against(came, None if held is None else held.types, sizes)
 
 
 def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.DataFrame, came: pl.Schema) -> Admission | None:
@@ -132,8 +137,10 @@ def _repeated(ports: Ports, dataset: Dataset, newest: DatasetVersion, rows: pl.D
     before = next((one for one in known if one.number == newest.number - 1), None)
     if before is not None and before.dropped_at is not None:
         return None  # its rows are not there to judge upon; that is so only where the newest one is whole
-    held = None if before is None else reading.read(ports, dataset.project, before)
-    judgement = judge(rows, dataset, held, _against(ports, dataset, before, held, came), newest.created_at)
+    held = None if before is None else reading.held(ports, before)
+    judgement = judge(
+        rows, dataset, held.rows if held is not None else None, _against(ports, dataset, before, held, came), newest.created_at
+    )
     if newest.digest != chain(before.digest if before else None, batch_digest(judgement.clean)):
         return None
     bad = judgement.bad.height

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
 
 import polars as pl
+from polars.io.partition import SinkedPathsCallbackArgs
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,29 @@ def scan_files(files: LakeFiles) -> pl.LazyFrame:
         glob=False,
         storage_options=dict(files.options),
     )
+
+
+def write_file(rows: pl.DataFrame, path: str, options: Mapping[str, str]) -> int:
+    """Write a Parquet file that is there whole or not at all, and return its size in bytes; what stood there goes.
+
+    `options` are those of the store, for Polars. A killed writer may leave `<path>.<anything>.draft`.
+
+    Raises
+    ------
+    OSError
+        Where the disk is full or cannot be written; of another store also what Polars raises.
+    """
+    sizes: list[int] = []
+
+    def told(done: SinkedPathsCallbackArgs) -> None:
+        sizes.extend(one.num_bytes for one in done.paths)
+
+    draft = path if path.startswith("s3://") else f"{path}.{token_hex(8)}.draft"
+    try:
+        rows.lazy().sink_parquet(draft, storage_options=dict(options), sinked_paths_callback=told, mkdir=draft != path)
+        if draft != path:
+            Path(draft).replace(path)
+    finally:
+        if draft != path:
+            Path(draft).unlink(missing_ok=True)
+    return sum(sizes)

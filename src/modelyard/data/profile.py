@@ -22,6 +22,7 @@ import polars as pl
 
 from modelyard.core.json import Json, JsonObject
 from modelyard.core.problems import Problem
+from modelyard.data.columns import each_column
 
 Array = npt.NDArray[np.float64]
 
@@ -126,8 +127,9 @@ def profile(frame: pl.DataFrame, reference: Profile | None = None) -> Profile:
     CategoryProfile(names=('JFK', 'LGA'), counts=(1, 0), unseen=1, null=0)
     """
     if reference is None:
-        return Profile(frame.height, {column.name: _own(column) for column in frame})
-    return Profile(frame.height, {name: _over(_column(frame, name), of) for name, of in reference.columns.items()})
+        return Profile(frame.height, dict(zip(frame.columns, each_column(_own, frame), strict=True)))
+    columns, known = [_column(frame, name) for name in reference.columns], reference.columns
+    return Profile(frame.height, dict(zip(known, each_column(lambda one: _over(one, known[one.name]), columns), strict=True)))
 
 
 def merge(a: Profile, b: Profile) -> Profile:
@@ -141,6 +143,11 @@ def merge(a: Profile, b: Profile) -> Profile:
     if list(a.columns) != list(b.columns):
         raise _conflict("their columns differ")
     return Profile(a.rows + b.rows, {name: _merged(name, of, b.columns[name]) for name, of in a.columns.items()})
+
+
+def same_slots(a: Profile, b: Profile) -> bool:
+    """Return whether two profiles were counted over the same slots, so that they can be merged."""
+    return list(a.columns) == list(b.columns) and all(map(_same_slots, a.columns.values(), b.columns.values()))
 
 
 def to_json(of: Profile) -> JsonObject:
@@ -162,8 +169,7 @@ def _own(column: pl.Series) -> ColumnProfile:
     if kind is None:
         return _own_categories(column)
     values, nulls = _ordered(column)
-    finite = values[np.isfinite(values)]
-    return _counted(kind, *_bins(finite), values, nulls)
+    return _counted(kind, *_bins(_finite(values)), values, nulls)
 
 
 def _bins(ordered: Array) -> tuple[Array, float]:
@@ -171,8 +177,15 @@ def _bins(ordered: Array) -> tuple[Array, float]:
     if not ordered.size:
         return np.empty(0), 0.0
     cuts = np.unique(ordered[np.arange(BINS) * ordered.size // BINS])
-    distinct = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
-    return (distinct if distinct.size <= BINS else cuts), float(ordered[-1])
+    if cuts.size < BINS:  # else these are as many values as there are bins
+        changes = ordered[1:] != ordered[:-1]
+        if np.count_nonzero(changes) < BINS:
+            cuts = ordered[np.concatenate([[True], changes])]
+    return cuts, float(ordered[-1])
+
+
+def _finite(ordered: Array) -> Array:
+    return ordered[np.searchsorted(ordered, -np.inf, side="right") : np.searchsorted(ordered, np.inf, side="left")]
 
 
 def _own_categories(column: pl.Series) -> CategoryProfile:
@@ -203,12 +216,13 @@ def _over(column: pl.Series, reference: ColumnProfile) -> ColumnProfile:
 
 def _counted(kind: NumberKind, starts: Array, stop: float, values: Array, nulls: int) -> NumericProfile:
     """Count ascending `values` (without NaN) over the bins, and take their moments."""
-    finite = values[np.isfinite(values)]
+    finite = _finite(values)
     cuts = np.searchsorted(values, starts, side="left")
     end = int(np.searchsorted(values, stop, side="right")) if starts.size else 0
     with np.errstate(over="ignore", invalid="ignore"):  # the largest floats of both signs have no sum
         mean = _representable(finite.mean()) if finite.size else 0.0
-        deviations = _representable(np.square(finite - mean).sum())
+        apart = finite - mean
+        deviations = _representable(np.square(apart, out=apart).sum())
     ranks = ((np.arange(QUANTILES) + 0.5) / QUANTILES * finite.size).astype(np.int64)
     return NumericProfile(
         kind=kind,
@@ -247,13 +261,15 @@ def _ordered(column: pl.Series) -> tuple[Array, int]:
         return np.empty(0), column.len()
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
-    values = _numbers(column).drop_nulls().drop_nans().to_numpy()
-    return np.sort(values) / _per_second(column.dtype), column.len() - values.size
+    numbers = _numbers(column)
+    ordered = np.sort((numbers.drop_nulls() if numbers.null_count() else numbers).to_numpy())
+    ordered, units = ordered[: np.searchsorted(ordered, np.nan)], _per_second(column.dtype)  # NaN is sorted to the end
+    return ordered if units == 1 else ordered / units, column.len() - ordered.size
 
 
 def _numbers(column: pl.Series) -> pl.Series:
     physical = column.to_physical() if column.dtype.is_temporal() else column
-    return physical.cast(pl.Float64, strict=False)
+    return physical if physical.dtype == pl.Float64 else physical.cast(pl.Float64, strict=False)
 
 
 def _per_second(dtype: pl.DataType) -> float:
@@ -277,12 +293,19 @@ def _frequencies(texts: pl.Series) -> pl.DataFrame:
 # Merging
 
 
+def _same_slots(a: ColumnProfile, b: ColumnProfile) -> bool:
+    if isinstance(a, NumericProfile) and isinstance(b, NumericProfile):
+        return (a.starts, a.stop) == (b.starts, b.stop)
+    return isinstance(a, CategoryProfile) and isinstance(b, CategoryProfile) and a.names == b.names
+
+
 def _merged(name: str, a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
-    if isinstance(a, NumericProfile) and isinstance(b, NumericProfile) and (a.starts, a.stop) == (b.starts, b.stop):
+    if not _same_slots(a, b):
+        raise _conflict(f"the slots of '{name}' differ")
+    if isinstance(a, NumericProfile) and isinstance(b, NumericProfile):
         return _merged_numbers(a, b)
-    if isinstance(a, CategoryProfile) and isinstance(b, CategoryProfile) and a.names == b.names:
-        return CategoryProfile(a.names, _added(a.counts, b.counts), a.unseen + b.unseen, a.null + b.null)
-    raise _conflict(f"the slots of '{name}' differ")
+    one, other = cast("CategoryProfile", a), cast("CategoryProfile", b)
+    return CategoryProfile(one.names, _added(one.counts, other.counts), one.unseen + other.unseen, one.null + other.null)
 
 
 def _merged_numbers(a: NumericProfile, b: NumericProfile) -> NumericProfile:

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from modelyard.core import ObjectStore, PageRequest, Problem, ProjectId, missing
 from modelyard.core.pages import every
 from modelyard.data.profile import Profile, from_json
 from modelyard.data.rules import VERSION_PREFIX, batch_of, check_there, gone, parse_ref, quarantine_of, rows_come, table_of
+from modelyard.data.schema import dtype_of
 from modelyard.data.store import DataTransaction, TableStore
 from modelyard.data.types import Dataset, DatasetVersion, DatasetVersionId
 from modelyard.events import Event
@@ -106,6 +108,33 @@ def read(ports: Ports, project: ProjectId, version: DatasetVersion) -> pl.LazyFr
     batches = batches_until(ports, project, version)
     check_there(batches[-1])
     return _standing(ports, project, batches, read_batches(ports, batches, version))
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """The rows of a version that is there: their types at once, themselves only when they are asked for."""
+
+    ports: Ports
+    version: DatasetVersion
+
+    @cached_property
+    def types(self) -> pl.Schema:
+        """Its columns. No file is opened for those of plain types."""
+        try:
+            return pl.Schema({column.name: dtype_of(column.dtype) for column in self.version.schema.columns})
+        except Problem:  # a list or a struct, which the words of the record do not tell in full
+            return self.rows.collect_schema()
+
+    @cached_property
+    def rows(self) -> pl.LazyFrame:
+        """As `read`."""
+        return read(self.ports, self.version.project, self.version)
+
+
+def held(ports: Ports, version: DatasetVersion) -> Held:
+    """Return what a version holds. Problem `dataset_version.dropped`."""
+    check_there(version)
+    return Held(ports, version)
 
 
 def read_with_batches(ports: Ports, project: ProjectId, version: DatasetVersion, column: str) -> pl.DataFrame:

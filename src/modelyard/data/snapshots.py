@@ -11,11 +11,12 @@ from modelyard.core import Problem, ProjectId
 from modelyard.data import reading
 from modelyard.data.content import batch_digest, chain
 from modelyard.data.intake import ROUNDS, Ports, beyond_quarantine, take_in, types_of
+from modelyard.data.reading import Held
 from modelyard.data.rules import check_replaceable
 from modelyard.data.schema import column_missing, conform
 from modelyard.data.sources import Ask, Reading, Source, moment
 from modelyard.data.store import Stretch
-from modelyard.data.types import Admission, Dataset, DatasetVersion, Parent
+from modelyard.data.types import Admission, Dataset, Parent
 from modelyard.data.writing import NONE, Move, Origin
 from modelyard.tenancy import Actor, authorise
 
@@ -82,7 +83,7 @@ def _snapshot(
 ) -> Admission:
     source, stretch = source_and_stretch(ports, dataset, since, until)
     latest = reading.latest_version(ports, dataset.project, dataset.name)
-    held = None if latest is None else reading.read(ports, dataset.project, latest)
+    held = None if latest is None else reading.held(ports, latest)
     types = types_of(dataset, held)
     if replacing is None:
         replacing = source.reads_on and bool(dataset.key)
@@ -99,8 +100,8 @@ def _snapshot(
     if came:
         _check_named(dataset, rows)
         rows = conform(rows, types)
-        if held is not None and latest is not None and not (replacing and dataset.key):
-            rows = _beyond(dataset, latest, held, rows, reads_on=reads_on)
+        if held is not None and not (replacing and dataset.key):
+            rows = _beyond(dataset, held, rows, reads_on=reads_on)
         if move is None or source.repeats:  # else what comes has not been seen, whatever it is like
             rows = beyond_quarantine(ports, dataset, rows)
         rows = _in_order(dataset, rows)
@@ -193,12 +194,11 @@ def _check_named(dataset: Dataset, rows: pl.DataFrame) -> None:
             raise column_missing(column, rows.columns)
 
 
-def _beyond(
-    dataset: Dataset, latest: DatasetVersion, held: pl.LazyFrame, rows: pl.DataFrame, *, reads_on: bool
-) -> pl.DataFrame:
+def _beyond(dataset: Dataset, held: Held, rows: pl.DataFrame, *, reads_on: bool) -> pl.DataFrame:
     """Return the rows that the dataset does not hold."""
+    latest = held.version
     if dataset.key:
-        known = held.select(dataset.key).join(rows.lazy().select(dataset.key), on=list(dataset.key), how="semi").collect()
+        known = held.rows.select(dataset.key).join(rows.lazy().select(dataset.key), on=list(dataset.key), how="semi").collect()
         return rows.join(known, on=list(dataset.key), how="anti", maintain_order="left")
     if reads_on:
         return rows

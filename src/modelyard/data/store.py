@@ -96,10 +96,6 @@ class TableStore(Protocol):
         """
         ...
 
-    def replace(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
-        """Make the frame the table's whole content, in one commit, and return the version. Older versions stay readable."""
-        ...
-
     def scan(
         self,
         project: ProjectId,
@@ -157,7 +153,7 @@ class TableStore(Protocol):
         Commits that are not there are passed over, and a killed vacuum is finished by another: all other commits stay readable
         at any moment, at each version that holds them. A dropped commit is `commit.missing` to who asks for it, and is written
         anew when it is appended again. Whoever reads one in this moment finds its files missing, and gets no other rows.
-        What a `replace` took out of the table goes too. With `dry_run` nothing is done; what would go is returned.
+        With `dry_run` nothing is done; what would go is returned.
         """
         ...
 

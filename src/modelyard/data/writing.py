@@ -13,8 +13,9 @@ from modelyard.core.digests import digest_bytes, digest_json
 from modelyard.data import reading
 from modelyard.data.admission import Judgement, batch_id, quarantine_rows, undecoded_rows
 from modelyard.data.content import batch_digest, chain
-from modelyard.data.profile import Profile, merge, profile, to_json
+from modelyard.data.profile import Profile, merge, profile, same_slots, to_json
 from modelyard.data.quality.kinds import told as told_check
+from modelyard.data.reading import Held
 from modelyard.data.rules import VERSION_PREFIX, commit_of, quarantine_of, table_of
 from modelyard.data.schema import schema_of
 from modelyard.data.sources import Undecoded
@@ -72,14 +73,34 @@ class Origin:
     whole: bool = False  # the batch is all that the version holds
 
 
+@dataclass(eq=False)
+class CleanRows:
+    """The rows of a batch that enter, with what is costly to know of them: a round that was overtaken leaves it to the next."""
+
+    rows: pl.DataFrame
+    _counted: Profile | None = None
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The digest of the rows."""
+        return batch_digest(self.rows)
+
+    def profile_over(self, slots: Profile) -> Profile:
+        """Return their profile over the slots of another one."""
+        if self._counted is None or not same_slots(self._counted, slots):
+            self._counted = profile(self.rows, slots)
+        return self._counted
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A judged batch, upon the version that it was judged against."""
 
     dataset: Dataset
     before: DatasetVersion | None
-    held: pl.LazyFrame | None  # the rows of `before` that stay; None: it holds none, or the batch is all
+    held: Held | None  # the rows of `before` that stay; None: it holds none, or the batch is all
     judgement: Judgement
+    clean: CleanRows  # of the judgement
     member: str
     now: datetime
     origin: Origin
@@ -89,7 +110,7 @@ class Batch:
         """What a retry upon the same version has again. A stopped one of a source that is read on goes by where it began."""
         if self.judgement.stopped and self.origin.move is not None:
             return batch_id(self.dataset, self.before, [self.origin.move.before])
-        found = [batch_digest(self.judgement.bad), batch_digest(self.judgement.clean), batch_digest(self.judgement.reasons)]
+        found = [batch_digest(self.judgement.bad), self.clean.digest, batch_digest(self.judgement.reasons)]
         found += [digest_json([one.place, digest_bytes(one.content)]) for one in self.undecoded]
         begun = [self.origin.move.before] if self.origin.move is not None else []
         return batch_id(self.dataset, self.before, [*begun, *found])
@@ -115,15 +136,15 @@ class Batch:
         if self.held is None or not self.origin.replacing:
             return 0
         key = list(self.dataset.key)
-        met = self.held.join(self.judgement.clean.lazy().select(key), on=key, how="semi")
+        met = self.held.rows.join(self.clean.rows.lazy().select(key), on=key, how="semi")
         return int(met.select(pl.len()).collect().item())
 
     def whole(self) -> pl.DataFrame:
         """Return all rows of the version that it makes."""
-        clean = self.judgement.clean
+        clean = self.clean.rows
         if self.held is None:
             return clean
-        held, key = self.held, list(self.dataset.key)
+        held, key = self.held.rows, list(self.dataset.key)
         if self.replaced:
             held = held.join(clean.lazy().select(key), on=key, how="anti", maintain_order="left")
         return pl.concat([held.collect(), clean], how="diagonal").select(clean.columns)
@@ -146,9 +167,9 @@ def write_version(ports: Ports, batch: Batch) -> DatasetVersion:
 
     A retry of the same batch upon the same version has the same commit id, and finds its rows written already.
     """
-    clean, earlier = batch.judgement.clean, batch.before
+    clean, earlier = batch.clean.rows, batch.before
     before = None if batch.origin.whole else earlier
-    digest = chain(before.digest if before else None, batch_digest(clean))
+    digest = chain(before.digest if before else None, batch.clean.digest)
     number = earlier.number + 1 if earlier else 1
     commit = commit_of(number, digest)
     table_version = ports.lake.append(batch.project, table_of(batch.dataset.name), clean, commit=commit)
@@ -196,7 +217,7 @@ def record(ports: Ports, batch: Batch, version: DatasetVersion | None) -> None:
     bad, name = batch.refused, batch.dataset.name
     if bad:
         kind = reading.QUARANTINING[0 if batch.judgement.stopped else 1]
-        said = {"batch": batch.id, "quarantined": bad, "admitted": batch.judgement.clean.height, "failed": _failed(batch)}
+        said = {"batch": batch.id, "quarantined": bad, "admitted": batch.clean.rows.height, "failed": _failed(batch)}
         facts.append(Fact(kind, name, said))
     with ports.transaction() as tx:
         if batch.judgement.stopped:
@@ -253,14 +274,14 @@ def _profile(ports: Ports, batch: Batch) -> Profile:
     So over a dataset's life it costs no more than twice the rows, the slots are cut by at least half of them, and the error of
     merged quantiles does not pile up.
     """
-    clean, before = batch.judgement.clean, batch.before
+    clean, before = batch.clean.rows, batch.before
     if before is None or batch.held is None:
         return profile(clean)
     doubled = (before.rows + clean.height).bit_length() > before.rows.bit_length()
     if doubled or batch.replaced or clean.columns != [column.name for column in before.schema.columns]:
         return profile(batch.whole())
     earlier = reading.profile_of(ports, batch.project, before)
-    return merge(earlier, profile(clean, earlier))
+    return merge(earlier, batch.clean.profile_over(earlier))
 
 
 def _event_range(dataset: Dataset, rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:

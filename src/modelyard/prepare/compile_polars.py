@@ -1,13 +1,18 @@
 """A fitted pipeline as one function of Polars frames."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import polars as pl
 
+from modelyard.core import Problem
+from modelyard.core.problems import further_down
 from modelyard.prepare.as_polars import as_polars
-from modelyard.prepare.expressions import Column, columns_of
+from modelyard.prepare.expressions import Column, Compare, Constant, Expression, IsMissing, ToNumber, columns_of, written_out
 from modelyard.prepare.functions import Function, run_function, shown
 from modelyard.prepare.inputs import working_frame
 from modelyard.prepare.plan import Plan, plan
@@ -16,9 +21,10 @@ from modelyard.prepare.types import FittedPipeline
 
 Stage = Callable[[pl.DataFrame], pl.DataFrame]
 
-# Columns between raw ones and features are eight bytes a value and as many as the features. Made for a million rows at once
-# they are all fresh memory, and the system's page faults cost as much as the work; a portion's are used again by the next.
-PORTION_ROWS: Final = 1 << 17
+# Raw columns in the forms of `values`, and those between them and the features, are eight bytes a value. Made for a million
+# rows at once they are all fresh memory, and the system's page faults cost as much as the work; a portion's are used again.
+PORTION_ROWS: Final = 1 << 18
+DEEPEST: Final = 32  # steps written into each other: who walks through them does so by recursion
 
 
 def compile_polars(fitted: FittedPipeline) -> Stage:
@@ -28,12 +34,7 @@ def compile_polars(fitted: FittedPipeline) -> Stage:
     `step.invalid` for a function step that raises or is not row-wise. Columns that it does not need are ignored.
     """
     planned = plan(fitted)
-    stage = frame_function(planned, load_functions(planned.calls))
-
-    def transform(frame: pl.DataFrame) -> pl.DataFrame:
-        return stage(working_frame(frame, planned.inputs))
-
-    return transform
+    return frame_function(planned, load_functions(planned.calls), raw=True)
 
 
 def load_functions(calls: Sequence[Call]) -> tuple[Function, ...]:
@@ -41,12 +42,17 @@ def load_functions(calls: Sequence[Call]) -> tuple[Function, ...]:
     return tuple(Function(call.step) for call in calls)
 
 
-def frame_function(planned: Plan, functions: Sequence[Function]) -> Stage:
-    """Return the function from frames of `inputs.working_frame` to the features; `functions` are those of the plan's calls."""
+def frame_function(planned: Plan, functions: Sequence[Function], *, raw: bool = False) -> Stage:
+    """Return the function from frames of `inputs.working_frame`, or raw ones, to the features.
+
+    `functions` are those of the plan's calls.
+    """
+    planned = planned if functions else _short(planned)
     stages = _stages(planned.parts, functions)
-    features = [as_polars(value).cast(pl.Float32).alias(name) for name, value in planned.features.items()]
+    features = [_feature(value).alias(name) for name, value in planned.features.items()]
 
     def transform(frame: pl.DataFrame) -> pl.DataFrame:
+        frame = working_frame(frame, planned.inputs) if raw else frame
         for stage in stages:
             frame = stage(frame)
         return frame.select(features)
@@ -55,11 +61,49 @@ def frame_function(planned: Plan, functions: Sequence[Function]) -> Stage:
     return transform if functions else partial(_in_portions, stage=transform)
 
 
+def _short(planned: Plan) -> Plan:
+    """Return the same plan, where what is read once is written where it is read: no column is made of it.
+
+    A constant stays a column, since a constant may not stand everywhere; so does what Polars is told twice (`as_polars` of a
+    division names the divisor twice).
+    """
+    parts = [part for part in planned.parts if isinstance(part, Assignment)]
+    read = Counter(chain.from_iterable(as_polars(value).meta.root_names() for value in _values(parts, planned)))
+    known: dict[str, Expression] = {}
+    kept: list[Assignment] = []
+    depths: dict[str, int] = {}
+    for part in parts:
+        value, name = written_out(part.value, known), part.target.id
+        depth = 1 + max((depths[column] for column in columns_of(part.value) & known.keys()), default=0)
+        if read[name] == 1 and not isinstance(value, Constant) and depth < DEEPEST:
+            known[name], depths[name] = value, depth
+        else:
+            kept.append(replace(part, value=value))
+    features = {name: written_out(one, known) for name, one in planned.features.items()}
+    return replace(planned, parts=tuple(kept), features=features)
+
+
+def _values(parts: Sequence[Assignment], planned: Plan) -> list[Expression]:
+    return [*(part.value for part in parts), *planned.features.values()]
+
+
+def _feature(value: Expression) -> pl.Expr:
+    if isinstance(value, ToNumber) and isinstance(value.of, Compare | IsMissing):
+        one, zero = (pl.lit(number, dtype=pl.Float32) for number in (1.0, 0.0))
+        return pl.when(as_polars(value.of)).then(one).otherwise(zero)  # a Float64 column of each would have to be cast
+    return as_polars(value).cast(pl.Float32)
+
+
 def _in_portions(frame: pl.DataFrame, stage: Stage) -> pl.DataFrame:
     if frame.height <= PORTION_ROWS:
         return stage(frame)
-    starts = range(0, frame.height, PORTION_ROWS)
-    return pl.concat([stage(frame.slice(start, PORTION_ROWS)) for start in starts], rechunk=False)
+    parts = []
+    for start in range(0, frame.height, PORTION_ROWS):
+        try:
+            parts.append(stage(frame.slice(start, PORTION_ROWS)))
+        except Problem as problem:
+            raise further_down(problem, start) from problem
+    return pl.concat(parts, rechunk=False)
 
 
 def evaluate(frame: pl.DataFrame, parts: Sequence[Assignment]) -> pl.DataFrame:

@@ -4,13 +4,11 @@ An engine hands out texts and brings texts back: the work and a piece go to a wo
 did comes back. Rows never pass through the engine itself, so none of them has a word to say about values.
 """
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
-from uuid import uuid4
 
 import msgspec
 import polars as pl
@@ -19,7 +17,7 @@ from modelyard.core import Problem, to_text
 from modelyard.core.problems import further_down
 from modelyard.data import Column
 from modelyard.data.content import BLOCK_ROWS, block_digests
-from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, scan_files
+from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, scan_files, write_file
 from modelyard.data.profile import from_json, profile, to_json
 from modelyard.data.schema import conform, dtype_of, schema_of
 from modelyard.data.times import in_utc
@@ -221,23 +219,12 @@ def joined(rows: pl.DataFrame, transform: Transform, keep: Sequence[str]) -> pl.
 
 
 def _write(work: Work, rows: pl.DataFrame, name: str) -> int:
-    """Write a file that is there whole or not at all, and return its size."""
-    path = f"{work.folder}/{name}"
-    if path.startswith("s3://"):
-        rows.write_parquet(path, storage_options=dict(work.writes))
-        content = io.BytesIO()  # Polars does not tell the size of what it sends, and the table's readers go by it
-        rows.write_parquet(content)
-        return content.tell()
-    draft = Path(f"{path}.{uuid4().hex}.draft")  # several workers may do one piece
+    """Write a file, and return its size; several workers may do one piece."""
     try:
-        rows.write_parquet(draft)
-        size = draft.stat().st_size
-        draft.replace(path)
+        return write_file(rows, f"{work.folder}/{name}", work.writes)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         why = str(error).splitlines()[0]
         raise Problem("lake.unavailable", "A prepared piece could not be written", why, "look at the lake's disk") from error
-    return size
 
 
 def _text(moment: Any) -> str | None:

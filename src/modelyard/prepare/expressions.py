@@ -8,7 +8,8 @@ Meaning, the same in both: numbers are IEEE float64 with NaN as missing, each op
 A comparison with a missing value is False. A category (text, integer, boolean) equals by its bytes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
@@ -270,3 +271,26 @@ def columns_of(expression: Expression) -> frozenset[str]:
             return columns_of(condition) | columns_of(yes) | columns_of(no)
         case _:
             return columns_of(expression.of)
+
+
+def written_out(expression: Expression, known: Mapping[str, Expression]) -> Expression:
+    """Return an expression with what is known in the place of columns.
+
+    >>> a, b = Column("a", ValueKind.NUMBER), Column("b", ValueKind.NUMBER)
+    >>> written_out(Math("sqrt", b), {"b": Math("abs", a)}) == Math("sqrt", Math("abs", a))
+    True
+    """
+    match expression:
+        case Column(id=name):
+            return known.get(name, expression)
+        case Constant():
+            return expression
+        case Arithmetic(left=first, right=second) | Pair(left=first, right=second):
+            return replace(expression, left=written_out(first, known), right=written_out(second, known))
+        case Elapsed(later=first, earlier=second):
+            return replace(expression, later=written_out(first, known), earlier=written_out(second, known))
+        case Choose(condition=condition, yes=yes, no=no):
+            whether = replace(condition, of=written_out(condition.of, known))
+            return Choose(whether, written_out(yes, known), written_out(no, known))
+        case _:
+            return replace(expression, of=written_out(expression.of, known))

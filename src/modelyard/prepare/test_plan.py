@@ -1,7 +1,9 @@
 """Plans of fitted pipelines."""
 
 import polars as pl
+import pytest
 
+from modelyard.core import Problem
 from modelyard.prepare import prep
 from modelyard.prepare.capture import capture
 from modelyard.prepare.compile_polars import PORTION_ROWS
@@ -41,3 +43,14 @@ def test_a_frame_of_several_portions_is_prepared_as_its_parts_are() -> None:
     parts = pl.concat([transform.frame(frame.head(1_000)), transform.frame(frame.slice(1_000))])
     assert transform.frame(frame).equals(parts)
     assert transform.frame(frame)["x"].is_sorted()
+    whole = Transform(fit(Pipeline((prep.standardise("x"),)), frame.select(number.alias("x"))))
+    wrong = frame.with_columns(pl.when(number == PORTION_ROWS + 1).then(1.5).otherwise("x").alias("x"))
+    with pytest.raises(Problem, match=f"row {PORTION_ROWS + 1}") as told:
+        whole.frame(wrong)
+    assert told.value.detail["row"] == PORTION_ROWS + 1
+
+
+def test_a_long_chain_of_steps_is_prepared_as_by_the_row() -> None:
+    steps = tuple(prep.log1p("a") if number % 2 else prep.clip("a", 0.0, 3.0 - number / 1_000) for number in range(400))
+    transform = Transform(fit(Pipeline((*steps, prep.keep("a"))), ROWS))
+    assert transform.frame(ROWS).rows() == [tuple(row) for row in transform.rows(ROWS.to_dicts()).tolist()]

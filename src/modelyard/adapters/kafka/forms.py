@@ -40,11 +40,14 @@ class Rows:
         Of each row, the message that it is of, counted from 0.
     wrong
         Why the others could not, by message.
+    untold
+        Fields that were met, and have no column, since nothing told of what type they are.
     """
 
     frame: pl.DataFrame
     owners: pl.Series
     wrong: Wrong
+    untold: frozenset[str] = frozenset()
 
 
 class Form(Protocol):
@@ -66,7 +69,8 @@ def rows_of(form: Form, stretches: Sequence[Sequence[bytes]]) -> Iterator[Rows]:
     types = dict(form.types)
     for stretch in stretches:
         rows = found.popleft()
-        if (types and not rows.frame.width) or any(dtype != types.get(name) for name, dtype in rows.frame.schema.items()):
+        otherwise = any(dtype != types.get(name) for name, dtype in rows.frame.schema.items())
+        if otherwise or (types and not rows.frame.width) or not rows.untold.isdisjoint(types):
             rows = form.rows(stretch, learns=False)
         more = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in types.items() if name not in rows.frame.columns]
         yield replace(rows, frame=rows.frame.with_columns(more).select(list(types))) if more and rows.frame.width else rows
@@ -119,7 +123,8 @@ class Documents:
         types = self.types
         frame, unfit = frame_of(documents, types, self._fields)
         told = {owners[row]: why for row, why in sorted(unfit.items(), reverse=True)}  # the first row that does not fit
-        return _without(frame, pl.Series(owners, dtype=pl.Int64), wrong | told)
+        rows = _without(frame, pl.Series(owners, dtype=pl.Int64), wrong | told)
+        return replace(rows, untold=self._fields.untold)
 
     def _look(self, documents: Sequence[Document]) -> None:
         self._fields.look(documents)

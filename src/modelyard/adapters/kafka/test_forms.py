@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modelyard.adapters.delta import DeltaLake
@@ -108,6 +108,8 @@ def test_a_lake_can_hold_whatever_comes(tmp_path_factory: pytest.TempPathFactory
 
 
 @given(MESSAGES)
+@example([b'{"a": 1, "b": {}}', b"{}", b"{}", b"{}", b'{"b": []}'])
+@example([b'{"a": 1, "b": {}}', b"{}", b"{}", b"{}", b'{"b": {"c": 1}}'])
 def test_a_reading_by_the_types_that_were_found_finds_the_same(messages: list[bytes]) -> None:
     found, wrong = read(Documents(json_object, {}), messages)
     types = {name: dtype for name, dtype in found.schema.items() if name != "#"}
