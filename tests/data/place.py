@@ -14,6 +14,7 @@ from modelyard.adapters.delta import DeltaLake
 from modelyard.adapters.file import FileObjects
 from modelyard.adapters.sql import SqlMetadata, SqlTransaction
 from modelyard.core import IdMaker, ManualClock, PageRequest, ProjectId
+from modelyard.core.files import turn
 from modelyard.data import Admission, Check, Dataset, DatasetVersion, Parent, Source
 from modelyard.data.reading import newest_first
 from modelyard.data.service import append, create_dataset, get_version, quarantined, read
@@ -35,17 +36,23 @@ class Ports:
     objects: FileObjects
     lake: DeltaLake
     source: Callable[[str], Source]
+    turns: Path
     engine: Callable[[str], AbstractContextManager[Engine]] = open_engine
 
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
         """Open or join a transaction."""
         return self.metadata.transaction()
 
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Wait for others in a turn of this name."""
+        return turn(self.turns / name)
+
 
 def open_ports(metadata_url: str, folder: Path, clock: ManualClock) -> Ports:
     """Return ports on a database and a folder, which several processes may share."""
     lake = DeltaLake(folder / "lake")
-    return Ports(clock, IdMaker(clock), SqlMetadata(metadata_url), FileObjects(folder / "objects"), lake, open_source)
+    metadata, objects = SqlMetadata(metadata_url), FileObjects(folder / "objects")
+    return Ports(clock, IdMaker(clock), metadata, objects, lake, open_source, folder / "turns")
 
 
 def flights(start: int, stop: int) -> pl.DataFrame:

@@ -57,6 +57,24 @@ def whole_file(
         os.close(descriptor)
 
 
+@contextmanager
+def turn(lock: Path) -> Iterator[None]:
+    """Wait while another thread or process of this machine is in a turn of the same lock; the death of one ends its turn.
+
+    It is a courtesy, for work that would else be done in vain: where the lock cannot be had, all go on at once.
+    """
+    descriptor = None
+    with suppress(OSError):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def sweep_scratch(folder: Path) -> int:
     """Remove the scratch files in `folder` whose writers are gone, and return how many there were."""
     return sum(_remove_unlocked(path) for path in folder.glob(SCRATCH_PREFIX + "*"))

@@ -1,6 +1,8 @@
 """Taking a batch in: judged, its bad rows to quarantine, its clean ones a version, and all of it seen at once."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
@@ -17,7 +19,16 @@ from modelyard.data.rules import quarantine_of, rows_come
 from modelyard.data.schema import conform, dtype_of
 from modelyard.data.sources import Source
 from modelyard.data.types import Admission, Dataset, DatasetVersion
-from modelyard.data.writing import NONE, Batch, CleanRows, Origin, record, write_quarantine, write_version
+from modelyard.data.writing import (
+    NONE,
+    Batch,
+    CleanRows,
+    Origin,
+    look,
+    record,
+    write_quarantine,
+    write_version,
+)
 from modelyard.tenancy import Actor
 
 ROUNDS = 20
@@ -36,6 +47,22 @@ class Ports(writing.Ports, Protocol):
         """A source by URL, or by the path of a file."""
         ...
 
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Wait for others on this machine that are in a turn of this name, if that can be had."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Coming:
+    """A batch that is to be taken in, and what the rounds so far have made of it."""
+
+    ports: Ports
+    member: str
+    dataset: Dataset
+    frame: pl.DataFrame
+    origin: Origin
+    made: list[CleanRows] = field(default_factory=list)  # one at most
+
 
 def take_in(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin) -> Admission:
     """Take in a batch; of several at once each makes a version of its own, judged against the one before it.
@@ -45,10 +72,10 @@ def take_in(ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, o
     Problem
         As `service.append`, and `bookmark.conflict` when the source was read on from elsewhere meanwhile.
     """
-    made: list[CleanRows] = []
+    coming = _Coming(ports, actor.member, dataset, frame, origin)
     for _ in range(ROUNDS):
         try:
-            return _admit(ports, actor, dataset, frame, origin, made)
+            return _admit(coming)
         except Problem as problem:
             if problem.code != "dataset.conflict":
                 raise
@@ -78,10 +105,19 @@ def beyond_quarantine(ports: Ports, dataset: Dataset, rows: pl.DataFrame) -> pl.
     return rows if held is None else without_quarantined(rows, held)
 
 
-def _admit(
-    ports: Ports, actor: Actor, dataset: Dataset, frame: pl.DataFrame, origin: Origin, made: list[CleanRows]
-) -> Admission:
+def _admit(coming: _Coming) -> Admission:
+    ports, dataset = coming.ports, coming.dataset
     before = reading.latest_version(ports, dataset.project, dataset.name)
+    batch = _judged(coming, before)
+    look(ports, batch)
+    # Of writers that go on at once all but one write in vain: the number of their version is taken by then.
+    with ports.turn(f"dataset-{dataset.id}"):
+        newest = reading.latest_version(ports, dataset.project, dataset.name)
+        return _written(ports, batch if newest == before else _judged(coming, newest))
+
+
+def _judged(coming: _Coming, before: DatasetVersion | None) -> Batch:
+    ports, dataset, frame, origin = coming.ports, coming.dataset, coming.frame, coming.origin
     if origin.upon and origin.upon != (before.id if before else NONE):
         what, why = f"'{dataset.name}' has another version than the one it was read beside", "another snapshot was quicker"
         raise Problem("bookmark.conflict", what, why, "take the snapshot again")
@@ -95,25 +131,31 @@ def _admit(
     if not rows.height and not origin.undecoded and before is None:
         if origin.move is not None:
             nothing = nothing_judged(rows)
-            record(ports, Batch(dataset, None, None, nothing, CleanRows(rows), actor.member, ports.clock(), origin), None)
+            record(ports, Batch(dataset, None, None, nothing, CleanRows(rows), coming.member, ports.clock(), origin), None)
         raise Problem("batch.invalid", f"The first batch of '{dataset.name}' has no rows", "a version holds some")
     now = ports.clock()
     against = _against(ports, dataset, before, last, origin.came)
     known = None if held is None or origin.replacing or not dataset.key else held.rows
     judgement = judge(rows, dataset, known, against, now) if rows.height else nothing_judged(rows)
-    if judgement.stopped and before and held is not None and dataset.key and not origin.replacing and origin.move is None:
-        repeated = _repeated(ports, dataset, before, rows, origin.came)
+    made, clean = coming.made, judgement.clean
+    if not made or made[0].rows.schema != clean.schema or not made[0].rows.equals(clean):
+        made[:] = [CleanRows(clean)]
+    return Batch(dataset, before, held, judgement, made[0], coming.member, now, origin)
+
+
+def _written(ports: Ports, batch: Batch) -> Admission:
+    judgement, before, origin = batch.judgement, batch.before, batch.origin
+    is_repeatable = batch.held is not None and batch.dataset.key and not origin.replacing and origin.move is None
+    if judgement.stopped and before is not None and is_repeatable:
+        repeated = _repeated(ports, batch.dataset, before, judgement.bad, origin.came)
         if repeated is not None:
             return repeated
-    if not made or made[0].rows.schema != judgement.clean.schema or not made[0].rows.equals(judgement.clean):
-        made[:] = [CleanRows(judgement.clean)]
-    batch = Batch(dataset, before, held, judgement, made[0], actor.member, now, origin)
     quarantine = write_quarantine(ports.lake, batch)
     same = origin.whole and before is not None and before.digest == chain(None, batch.clean.digest)
     version = write_version(ports, batch) if judgement.clean.height and not same else None
     record(ports, batch, version)
     shown = None if judgement.stopped else version or before
-    told = rows.height + len(batch.undecoded)
+    told = judgement.clean.height + batch.refused
     return Admission(shown, told, judgement.clean.height, batch.refused, judgement.outcomes, quarantine)
 
 

@@ -8,6 +8,8 @@ from secrets import token_hex
 import polars as pl
 from polars.io.partition import SinkedPathsCallbackArgs
 
+ZSTD_LEVEL = 1  # a quarter less processor time than the usual 3, for files that are 2 to 5 % larger
+
 
 @dataclass(frozen=True)
 class LakeFile:
@@ -70,7 +72,13 @@ def write_file(rows: pl.DataFrame, path: str, options: Mapping[str, str]) -> int
 
     draft = path if path.startswith("s3://") else f"{path}.{token_hex(8)}.draft"
     try:
-        rows.lazy().sink_parquet(draft, storage_options=dict(options), sinked_paths_callback=told, mkdir=draft != path)
+        rows.lazy().sink_parquet(
+            draft,
+            compression_level=ZSTD_LEVEL,
+            storage_options=dict(options),
+            sinked_paths_callback=told,
+            mkdir=draft != path,
+        )
         if draft != path:
             Path(draft).replace(path)
     finally:

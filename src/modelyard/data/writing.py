@@ -150,6 +150,13 @@ class Batch:
         return pl.concat([held.collect(), clean], how="diagonal").select(clean.columns)
 
 
+def look(ports: Ports, batch: Batch) -> None:
+    """Find out already what is costly to know of the batch's clean rows."""
+    if batch.clean.rows.height and _is_added(batch) and batch.before is not None:
+        batch.clean.profile_over(reading.profile_of(ports, batch.project, batch.before))
+    _ = batch.clean.digest
+
+
 def write_quarantine(lake: TableStore, batch: Batch) -> str | None:
     """Write the bad rows, and return the table they are in; None: there are none."""
     if not batch.refused:
@@ -269,19 +276,23 @@ def _keep_profile(ports: Ports, batch: Batch) -> Digest:
 
 
 def _profile(ports: Ports, batch: Batch) -> Profile:
-    """Count the whole content anew when its rows have doubled, or some were replaced, or a column is new; else add the batch's.
+    if batch.before is None or not _is_added(batch):
+        return profile(batch.whole())
+    earlier = reading.profile_of(ports, batch.project, batch.before)
+    return merge(earlier, batch.clean.profile_over(earlier))
 
-    So over a dataset's life it costs no more than twice the rows, the slots are cut by at least half of them, and the error of
-    merged quantiles does not pile up.
+
+def _is_added(batch: Batch) -> bool:
+    """Return whether the batch's counts are added to those of the version before it.
+
+    The whole content is counted anew when its rows have doubled, or some were replaced, or a column is new. So over a
+    dataset's life it costs no more than twice the rows, the slots are cut by at least half of them, and the error of merged
+    quantiles does not pile up.
     """
     clean, before = batch.clean.rows, batch.before
-    if before is None or batch.held is None:
-        return profile(clean)
-    doubled = (before.rows + clean.height).bit_length() > before.rows.bit_length()
-    if doubled or batch.replaced or clean.columns != [column.name for column in before.schema.columns]:
-        return profile(batch.whole())
-    earlier = reading.profile_of(ports, batch.project, before)
-    return merge(earlier, batch.clean.profile_over(earlier))
+    if before is None or batch.held is None or clean.columns != [column.name for column in before.schema.columns]:
+        return False
+    return (before.rows + clean.height).bit_length() == before.rows.bit_length() and not batch.replaced
 
 
 def _event_range(dataset: Dataset, rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:

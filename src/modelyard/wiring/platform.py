@@ -22,6 +22,7 @@ from modelyard.adapters import (
     resolve,
 )
 from modelyard.core import Clock, FileClock, IdMaker, ObjectStore, Place, Problem, system_clock
+from modelyard.core.files import turn
 from modelyard.data import Source, TableStore
 from modelyard.data.features.online import OnlineStore
 from modelyard.prepare.engine import Engine
@@ -59,6 +60,10 @@ class Platform:
     def reading(self) -> AbstractContextManager[ReactionTransaction]:
         """Open a transaction that only reads, and waits for nobody; those inside it join it."""
         return self.metadata.reading()
+
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        """Wait for others on this machine that are in a turn of this name; see `core.files.turn`."""
+        return turn(self.settings.home / "turns" / name)
 
     def close(self) -> None:
         """Give back what is held."""
