@@ -99,6 +99,12 @@ def eat(context: StepContext) -> Result:
     return {}
 
 
+def fill(context: StepContext) -> Result:
+    (context.scratch / "much").write_bytes(bytes(range(256)) * 40_000)
+    time.sleep(1000)
+    return {}
+
+
 def descend(folder: Path) -> list[int]:
     """Start a child, and a grandchild that leaves its parent, session and group as a daemon does; return their ids."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])

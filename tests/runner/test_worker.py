@@ -128,6 +128,14 @@ def test_a_try_whose_processes_hold_too_much_together_is_ended(busy_yard: Yard) 
     assert detail["used_mb"] > 400
 
 
+def test_a_try_that_writes_too_much_is_ended_and_what_it_wrote_is_gone(busy_yard: Yard) -> None:
+    job = busy_yard.run("fill", limits=Limits(disk_mb=5), max_attempts=1)
+    detail = assert_failed(job, "job.too_large")["detail"]
+    assert detail["limit_mb"] == 5
+    assert detail["used_mb"] >= 9
+    assert not list(busy_yard.home.glob("scratch/**/much"))
+
+
 def test_what_a_step_leaves_running_ends_with_its_job(busy_yard: Yard, tmp_path: Path) -> None:
     job = busy_yard.run("abandon", {"folder": str(tmp_path)})
     assert job.result is not None

@@ -22,7 +22,7 @@ from modelyard.wiring import Platform
 DEADLINE_S = 60.0
 ROOT = Path(__file__).parents[2]
 PLUGIN = "yard_strange"
-STEPS = ("echo", "talk", "fail", "refuse", "leave", "hold", "abandon", "eat")
+STEPS = ("echo", "talk", "fail", "refuse", "leave", "hold", "abandon", "eat", "fill")
 # What the steps here need: a fork server that imports scikit-learn would take longer than all these tests.
 PRELOAD = "modelyard.runner.child,modelyard.adapters.sql,modelyard.adapters.delta"
 

@@ -38,7 +38,8 @@ from modelyard.data.service import (
 )
 from modelyard.data.snapshot_jobs import SnapshotRequest, request_snapshot
 from modelyard.data.snapshots import read_on
-from modelyard.jobs import Job
+from modelyard.jobs import Job, Limits
+from modelyard.jobs.service import NO_LIMITS
 from modelyard.serving.retention import vacuum
 from modelyard.tenancy import authorise
 
@@ -78,6 +79,7 @@ class NewSnapshot:
     until: datetime | None = None
     replacing: bool | None = None
     note: str = ""
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def suggestions(call: InProject, name: str) -> list[Suggestion]:
 def ask_for_snapshot(call: InProject, name: str, new: NewSnapshot) -> Job:
     """Queue a snapshot: a worker reads the source and makes a version of its new rows; the job's result tells of it."""
     request = SnapshotRequest(name, new.since, new.until, new.replacing, new.note)
-    return request_snapshot(call.platform, call.actor, call.project, request)
+    return request_snapshot(call.platform, call.actor, call.project, request, new.limits)
 
 
 @router.post("/{name}/portions", status_code=201)

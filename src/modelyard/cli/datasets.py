@@ -137,12 +137,16 @@ def snapshot(
         bool | None, typer.Option(help="Rows of a known key stand in for those held. Default: of a source that is read on.")
     ] = None,
     note: str = "",
+    time: Annotated[str | None, typer.Option(help="End it after so long, as in 30m. Default: a day.")] = None,
+    disk: Annotated[str | None, typer.Option(help="End it when so much lies on the disk for it, as in 20GiB.")] = None,
+    memory: Annotated[str | None, typer.Option(help="End it when it holds so much, as in 8GiB.")] = None,
     project: ProjectName = None,
     as_json: Json = False,
 ) -> None:
     """Read the source and keep what is new of it as a version."""
     dataset = open_project(project).dataset(name)
-    made = dataset.snapshot(since=_utc(since), until=_utc(until), replacing=replacing, note=note)
+    resources = {"time": time, "disk": disk, "memory": memory}
+    made = dataset.snapshot(since=_utc(since), until=_utc(until), replacing=replacing, note=note, resources=resources)
     show(made.record, as_json)
     if made.admission is not None and made.admission.waiting and not as_json:
         say(f"{made.admission.waiting:,} messages wait beyond it: snapshot again, or yard dataset follow {name}")

@@ -13,6 +13,7 @@ import polars as pl
 
 from modelyard.client.connection import Connection, part
 from modelyard.client.exchange import write_croissant
+from modelyard.client.resources import limits_of
 from modelyard.client.waiting import wait_for_job
 from modelyard.core import Problem, system_clock
 from modelyard.core.spans import age_s
@@ -112,22 +113,31 @@ class DatasetClient:
         return self.record.name
 
     def snapshot(
-        self, *, since: datetime | None = None, until: datetime | None = None, replacing: bool | None = None, note: str = ""
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        replacing: bool | None = None,
+        note: str = "",
+        resources: Mapping[str, Any] | None = None,
     ) -> DatasetVersionClient:
         """Read the source, those rows of [since, until) by event time, and return the version that holds what is new of them.
 
         A worker does it, and this waits for it. A stream, or a table with a watermark, is read on from where the one before
         ended, unless a stretch is named; a stream at most a million messages at a time: `admission.waiting` of the version
         tells how many lie beyond. With `replacing` rows of a known key stand in for those held; None: of a source that is read
-        on.
+        on. `resources` bounds what it may take, as in `{"time": "1h", "disk": "20GiB"}`; it is ended after a day at most.
 
         Raises
         ------
         Problem
+            `resources.invalid`; `job.timeout` and `job.too_large` where it went over a bound; `job.limited` where the
+            server's disk is nearly full;
             `batch.refused` when it failed a blocking check, or too many rows failed others; all of them are in quarantine, with
             their reasons.
         """
-        body = {"since": since, "until": until, "replacing": replacing, "note": note}
+        limits = limits_of(resources or {})
+        body = {"since": since, "until": until, "replacing": replacing, "note": note, "limits": limits}
         job = self._connection.post(f"{self._path}/snapshots", Job, body)
         done = wait_for_job(self._connection, f"{self._project}/jobs/{part(job.id)}")
         number, admission = admission_of(done.result or {})

@@ -15,6 +15,7 @@ from modelyard.client.gate import direction_of
 from modelyard.client.models import ModelClient
 from modelyard.client.monitors import MonitorClient
 from modelyard.client.policies import PolicyClient, WrittenRule, apply
+from modelyard.client.resources import limits_of
 from modelyard.client.runs import RunClient
 from modelyard.client.steps import (
     DeclaredPipeline,
@@ -26,7 +27,7 @@ from modelyard.client.steps import (
     try_pipeline,
 )
 from modelyard.client.studies import StudyClient, StudyWithTrials
-from modelyard.client.trainers import TrainerClient, limits_of
+from modelyard.client.trainers import TrainerClient
 from modelyard.core import Problem, missing
 from modelyard.data import Check, Dataset, Graph, Split
 from modelyard.data.features import Lookup

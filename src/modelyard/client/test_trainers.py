@@ -6,9 +6,10 @@ import pytest
 
 from modelyard.client.connection import Connection
 from modelyard.client.gate import better, direction_of
+from modelyard.client.resources import limits_of
 from modelyard.client.search import Search
 from modelyard.client.steps import declare_pipeline
-from modelyard.client.trainers import TrainerClient, limits_of
+from modelyard.client.trainers import TrainerClient
 from modelyard.core import Problem
 from modelyard.data import Split
 from modelyard.jobs import Limits
@@ -86,13 +87,14 @@ def test_retraining_says_on_what_and_how_much_is_held_back() -> None:
         ({"time": "90m"}, Limits(5400.0, None)),
         ({"memory": "2GB"}, Limits(None, 1907)),
         ({"memory": "512Mi"}, Limits(None, 512)),
+        ({"disk": "1GiB"}, Limits(None, None, 1024)),
     ],
 )
 def test_resources_are_limits(resources: dict[str, Any], limits: Limits) -> None:
     assert limits_of(resources) == limits
 
 
-@pytest.mark.parametrize("resources", [{"cpu": 2}, {"memory": "lots"}, {"memory": 512}])
+@pytest.mark.parametrize("resources", [{"cpu": 2}, {"memory": "lots"}, {"memory": 512}, {"disk": "?"}])
 def test_resources_that_nobody_can_give_are_refused(resources: dict[str, Any]) -> None:
     with pytest.raises(Problem) as caught:
         limits_of(resources)

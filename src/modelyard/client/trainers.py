@@ -1,7 +1,6 @@
 """Trainers: a user's function with all that it stands on, ready to be run, searched over and retrained."""
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -26,11 +25,6 @@ from modelyard.training import Direction, Run, Study, Trainer
 from modelyard.training.documents import trainer_to_json
 
 GIVEN: Final = 3  # run, fit, test: what every trainer is called with
-_MEMORY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)B?\s*")
-_MIB: Final = {
-    "K": 1000 / 2**20, "Ki": 1 / 1024, "M": 10**6 / 2**20, "Mi": 1.0, "G": 10**9 / 2**20, "Gi": 1024.0, "T": 10**12 / 2**20,
-    "Ti": 1024.0**2,
-}  # fmt: skip
 
 
 class TrainerClient:
@@ -179,29 +173,3 @@ class TrainerClient:
         if needed:
             why = f"{self.name} has no default for it"
             raise Problem("params.invalid", f"The parameter '{needed[0]}' is not given", why, f"say {needed[0]}=…")
-
-
-def limits_of(resources: Mapping[str, Any]) -> Limits:
-    """Return what one try may use: `time` as a span (`1h`) and `memory` (`4GiB`). Problem `resources.invalid`.
-
-    >>> limits_of({"time": "1h", "memory": "4GiB"})
-    Limits(time_s=3600.0, memory_mb=4096)
-    """
-    unknown = sorted(set(resources) - {"time", "memory"})
-    if unknown:
-        why = "a run can be limited in time and memory; workers take one job at a time, on all processors of their machine"
-        raise Problem(
-            "resources.invalid", f"A run cannot be given '{unknown[0]}'", why, 'resources={"time": "1h", "memory": "4GiB"}'
-        )
-    time = resources.get("time")
-    memory = resources.get("memory")
-    return Limits(float(span_s(time)) if time is not None else None, _memory_mb(str(memory)) if memory is not None else None)
-
-
-def _memory_mb(text: str) -> int:
-    found = _MEMORY.fullmatch(text)
-    if not found:
-        raise Problem(
-            "resources.invalid", f"'{text}' is no size of memory", "it is a number and a unit", 'write it as in "4GiB"'
-        )
-    return max(1, round(float(found[1]) * _MIB[found[2]]))

@@ -1,7 +1,7 @@
 """Snapshots as background work: asked for, and what becomes of them told as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,11 +13,12 @@ from modelyard.data.intake import Ports
 from modelyard.data.quality.kinds import told_failures
 from modelyard.data.snapshots import source_and_stretch
 from modelyard.data.types import Admission
-from modelyard.jobs import Job
+from modelyard.jobs import Job, Limits
 from modelyard.jobs.service import submit
 from modelyard.tenancy import Actor, authorise
 
 SNAPSHOT_JOB: Final = "dataset.snapshot"
+LIMITS: Final = Limits(time_s=86_400.0)
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,11 @@ class SnapshotRequest:
     note: str = ""
 
 
-def request_snapshot(ports: Ports, actor: Actor, project: ProjectId, request: SnapshotRequest) -> Job:
+def request_snapshot(ports: Ports, actor: Actor, project: ProjectId, request: SnapshotRequest, limits: Limits = LIMITS) -> Job:
     """Queue a snapshot; a worker takes it, and the job's result is what `told_admission` tells.
+
+    Without a limit of time it is ended after a day; how much lies on the disk for it is bounded by `limits.disk_mb`, and by
+    what is left there for others (`runner.disk`).
 
     Raises
     ------
@@ -43,7 +47,8 @@ def request_snapshot(ports: Ports, actor: Actor, project: ProjectId, request: Sn
     dataset = reading.find_dataset(ports, project, request.dataset)
     source_and_stretch(ports, dataset, request.since, request.until)
     title, payload = f"snapshot {dataset.name}", msgspec.to_builtins(request)
-    return submit(ports, actor, project, kind=SNAPSHOT_JOB, title=title, payload=payload)
+    bounds = replace(limits, time_s=limits.time_s or LIMITS.time_s)
+    return submit(ports, actor, project, kind=SNAPSHOT_JOB, title=title, payload=payload, limits=bounds)
 
 
 def told_admission(name: str, admission: Admission) -> dict[str, Any]:

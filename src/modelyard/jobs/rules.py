@@ -30,6 +30,7 @@ FINAL_KINDS = frozenset(
         ProblemKind.DROPPED,
         ProblemKind.FORBIDDEN,
         ProblemKind.UNAUTHENTICATED,
+        ProblemKind.TOO_LARGE,
     }
 )
 CODE_FAILED = "code.failed"

@@ -315,6 +315,6 @@ def _check_numbers(priority: int, max_attempts: int, limits: Limits) -> None:
         raise Problem("job.invalid", f"The priority {priority} is out of range", f"it is -{MAX_PRIORITY} to {MAX_PRIORITY}")
     if not 1 <= max_attempts <= MAX_ATTEMPTS:
         raise Problem("job.invalid", f"A job cannot have {max_attempts} attempts", f"it has 1 to {MAX_ATTEMPTS}")
-    for value, unit in ((limits.time_s, "seconds"), (limits.memory_mb, "MB")):
+    for value, unit in ((limits.time_s, "seconds"), (limits.memory_mb, "MB"), (limits.disk_mb, "MB")):
         if value is not None and not value > 0:
             raise Problem("job.invalid", f"A limit of {value} {unit} lets nothing run", "it must be above 0")

@@ -41,7 +41,7 @@ def test_a_worker_moves_no_job_that_has_ended() -> None:
 
 @pytest.mark.parametrize("kind", ProblemKind)
 def test_what_would_fail_again_is_not_retried(kind: ProblemKind) -> None:
-    final = {"invalid", "refused", "missing", "dropped", "forbidden", "unauthenticated"}
+    final = {"invalid", "refused", "missing", "dropped", "forbidden", "unauthenticated", "too_large"}
     assert retryable(Problem(f"thing.{kind.value}", "x")) is (kind.value not in final)
 
 

@@ -27,6 +27,7 @@ class Limits:
 
     time_s: float | None = None
     memory_mb: int | None = None
+    disk_mb: int | None = None  # of what lies in its folder
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from modelyard.jobs import Job, Lease, Progress, lease
 from modelyard.jobs.rules import problem_from_json, problem_to_json
 from modelyard.jobs.service import Ports
 from modelyard.runner.assignment import Assignment
+from modelyard.runner.disk import disk_problem
 from modelyard.runner.launcher import Launcher
 from modelyard.runner.lines import LineBatch
 from modelyard.runner.masking import Mask
@@ -38,6 +39,7 @@ class Pace:
     poll_s: float = 0.05  # between two looks for work, of about 2 ms each; doubled up to the next while there is none
     longest_poll_s: float = 0.5  # a database that can tell whether anything has changed is asked that every `poll_s` meanwhile
     limits_s: float = 0.25
+    disk_s: float = 1.0
     log_s: float = 0.5
     away_s: float = 0.5  # before a database that did not answer is asked again
 
@@ -88,10 +90,10 @@ class Watch:
         running = launcher.start(assignment, lines, with_secrets=job.kind in TRUSTED)
         self._begin(time.monotonic())
         while not running.ended:
-            wait_s = min(self._due[what] for what in ("heartbeat", "log", "limits")) - time.monotonic()
+            wait_s = min(self._due[what] for what in ("heartbeat", "log", "limits", "disk")) - time.monotonic()
             running.poll(max(0.0, wait_s), None if self.stop.asked else self.stop.descriptor)
             if not running.ended:
-                self._look(running)
+                self._look(running, folder)
         return self._close(running)
 
     def _begin(self, now: float) -> None:
@@ -101,18 +103,23 @@ class Watch:
             "heartbeat": now + self.pace.heartbeat_s,
             "log": now + self.pace.log_s,
             "limits": now if watched else NEVER,
+            "disk": now + self.pace.disk_s,
             "time": now + limits.time_s if limits.time_s is not None else NEVER,
             "leave": NEVER,
             "kill": now,
         }
 
-    def _look(self, running: Try) -> None:
+    def _look(self, running: Try, folder: Path) -> None:
         if self._is_due("log", self.pace.log_s):
             self._keep_lines(running)
         if self._is_due("heartbeat", self.pace.heartbeat_s):
             self._keep_lease(running)
         if self._is_due("limits", self.pace.limits_s) and not running.told.over:
             self._check_limits(running)
+        if self._is_due("disk", self.pace.disk_s) and not running.told.over:
+            problem = disk_problem(folder, self.held.job.limits)
+            if problem is not None:
+                self._end(running, Verdict.LIMIT, problem)
         if running.told.over:
             self._due["leave"] = min(self._due["leave"], time.monotonic() + LEAVE_S)
             if time.monotonic() > self._due["leave"]:

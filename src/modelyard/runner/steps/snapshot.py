@@ -3,6 +3,7 @@
 No code of users runs here, so this is the one kind of job that is given the secrets of sources.
 """
 
+import tempfile
 from collections.abc import Mapping
 
 from modelyard.data.snapshot_jobs import SnapshotRequest, told_admission
@@ -17,6 +18,8 @@ def take_snapshot(context: StepContext) -> Mapping[str, object]:
     and the next one takes what is new beyond that.
     """
     request = context.asked(SnapshotRequest, "what to take", "ask by yard dataset snapshot, or as docs/data/sources.md says")
+    # What a source copies lies in the try's folder: it goes with the try, however that ends, and its limit of disk counts it.
+    tempfile.tempdir = str(context.scratch)
     admission = snapshot(
         context.platform,
         context.actor,
