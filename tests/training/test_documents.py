@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from modelyard.core import Problem
 from modelyard.data import Severity, quality
+from modelyard.jobs import Limits
 from modelyard.prepare import Code, Pipeline, prep
 from modelyard.training import Direction, Trainer
 from modelyard.training.documents import trainer_from_json, trainer_to_json
@@ -25,3 +28,9 @@ def test_the_checks_of_a_trainer_come_back_and_must_be_of_its_rows() -> None:
     foreign = {"kind": "same_schema", "columns": [], "params": {}, "severity": "block"}
     with pytest.raises(Problem, match="give the check to the dataset"):
         trainer_from_json({**document, "checks": [foreign]})
+
+
+def test_a_trainer_without_a_limit_of_disk_is_written_as_before_there_was_one() -> None:
+    assert trainer_to_json(BARE)["limits"] == {"time_s": BARE.limits.time_s, "memory_mb": BARE.limits.memory_mb}
+    bounded = replace(BARE, limits=Limits(None, None, 5))
+    assert trainer_from_json(trainer_to_json(bounded)) == bounded

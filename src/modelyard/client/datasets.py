@@ -126,7 +126,8 @@ class DatasetClient:
         A worker does it, and this waits for it. A stream, or a table with a watermark, is read on from where the one before
         ended, unless a stretch is named; a stream at most a million messages at a time: `admission.waiting` of the version
         tells how many lie beyond. With `replacing` rows of a known key stand in for those held; None: of a source that is read
-        on. `resources` bounds what it may take, as in `{"time": "1h", "disk": "20GiB"}`; it is ended after a day at most.
+        on. `resources` bounds what it may take, as in `{"time": "1h", "disk": "20GiB"}`; unless told otherwise it
+        is ended after a day.
 
         Raises
         ------

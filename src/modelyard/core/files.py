@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from time import monotonic, sleep
 
 from modelyard.core.problems import Problem
 
 SCRATCH_PREFIX = ".yard-scratch-"
+TURN_S = 30.0
+_KNOCK_S, _LONGEST_KNOCK_S = 0.001, 0.016
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -58,21 +61,34 @@ def whole_file(
 
 
 @contextmanager
-def turn(lock: Path) -> Iterator[None]:
+def turn(lock: Path, patience_s: float = TURN_S) -> Iterator[None]:
     """Wait while another thread or process of this machine is in a turn of the same lock; the death of one ends its turn.
 
-    It is a courtesy, for work that would else be done in vain: where the lock cannot be had, all go on at once.
+    It is a courtesy, for work that would else be done in vain: who has waited for `patience_s` goes on, and so do all where the
+    lock cannot be had.
     """
     descriptor = None
     with suppress(OSError):
         lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for(descriptor, patience_s)
     try:
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _wait_for(descriptor: int, patience_s: float) -> None:
+    until, pause = monotonic() + patience_s, _KNOCK_S
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if monotonic() > until:
+            return
+        sleep(pause)
+        pause = min(2 * pause, _LONGEST_KNOCK_S)
 
 
 def sweep_scratch(folder: Path) -> int:

@@ -2,12 +2,14 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 
 import pytest
 
-from modelyard.core.files import sweep_scratch, whole_file
+from modelyard.core.files import sweep_scratch, turn, whole_file
 
 
 def test_the_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
@@ -86,3 +88,27 @@ def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
         write(b"second")
     assert target.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_turns_follow_one_another(tmp_path: Path) -> None:
+    under_way, most = 0, []
+
+    def work(_: int) -> None:
+        nonlocal under_way
+        with turn(tmp_path / "turns" / "one"):
+            under_way += 1
+            most.append(under_way)
+            sleep(0.005)
+            under_way -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(12)))
+    assert most == [1] * 12
+
+
+def test_who_has_waited_long_goes_on_and_so_does_who_can_have_no_lock(tmp_path: Path) -> None:
+    with turn(tmp_path / "one"), turn(tmp_path / "one", patience_s=0.05), turn(tmp_path / "two"):
+        pass
+    (tmp_path / "file").write_text("")
+    with turn(tmp_path / "file" / "three"):
+        pass

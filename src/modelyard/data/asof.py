@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.core import Problem
 from modelyard.data.schema import column_missing
 
-_PLACE, _AT, _MET, _KNOWN_AT = "__place", "__at", "__met", "__known_at"
+_PLACE, _AT, _MET, _KNOWN_AT, _KEY = "place", "at", "met", "known_at", "key"  # frames of these alone
 
 
 def last_before(
@@ -39,7 +39,8 @@ def last_before(
     Raises
     ------
     Problem
-        `column.missing`; `column.invalid` when the columns of time are no times, or one has a zone and the other has none;
+        `column.missing`; `column.exists` for two of one name without a suffix; `column.invalid` when the columns of time are no
+        times, or one has a zone and the other has none;
         `asof.failed` should a matched row not lie before its row: the result is checked for that leak.
 
     >>> flights = pl.DataFrame({"at": [5, 9], "origin": ["JFK", "JFK"]}, schema_overrides={"at": pl.Datetime})
@@ -47,7 +48,7 @@ def last_before(
     >>> last_before(flights, weather, on="at", by="origin")["wind"].to_list()
     [1, 2]
     """
-    keys = [by] if isinstance(by, str) else list(by)
+    keys = [by] if isinstance(by, str) else list(dict.fromkeys(by))
     right_on = right_on or on
     for frame, time in ((left, on), (right, right_on)):
         for name in (*keys, time):
@@ -59,7 +60,7 @@ def last_before(
         _sorted(right, keys, right_on, unit, _KNOWN_AT, _MET),
         left_on=_AT,
         right_on=_KNOWN_AT,
-        by=keys,
+        by=[f"{_KEY}{number}" for number in range(len(keys))],
         strategy="backward",
         allow_exact_matches=not strict,
         tolerance=tolerance,
@@ -75,12 +76,27 @@ def last_before(
     # To gather by places some of which are null takes three times as long.
     gathered = pl.when(pl.Series(is_met)).then(pl.all().gather(pl.Series(met)))
     found = values.select(gathered) if right.height else values.clear(left.height)
-    return left.hstack(found.rename({name: name + suffix for name in others if name in left.columns}))
+    return left.hstack(found.rename(_named(others, left.columns, suffix)))
+
+
+def _named(names: Sequence[str], taken: Sequence[str], suffix: str) -> dict[str, str]:
+    """Return what columns are called beside others: with the suffix where the name is taken, as often as it takes."""
+    found: dict[str, str] = {}
+    for name in names:
+        free = name
+        while free in taken or free in found.values() or (free != name and free in names):
+            if not suffix:
+                why, step = "both sides have it, and there is no suffix", "give one, or rename the column before"
+                raise Problem("column.exists", f"Two columns would be called '{name}'", why, step)
+            free += suffix
+        found[name] = free
+    return found
 
 
 def _sorted(frame: pl.DataFrame, keys: Sequence[str], time: str, unit: pl.Datetime, at: str, place: str) -> pl.DataFrame:
     """Return keys, times and places of the rows that have a time, by time and as they stood."""
-    rows = frame.select(*keys, pl.col(time).cast(unit).alias(at), pl.int_range(pl.len(), dtype=pl.UInt32).alias(place))
+    by = [pl.col(name).alias(f"{_KEY}{number}") for number, name in enumerate(keys)]
+    rows = frame.select(*by, pl.col(time).cast(unit).alias(at), pl.int_range(pl.len(), dtype=pl.UInt32).alias(place))
     return (rows.filter(pl.col(at).is_not_null()) if frame[time].null_count() else rows).sort(at, maintain_order=True)
 
 

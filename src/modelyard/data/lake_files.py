@@ -55,10 +55,11 @@ def scan_files(files: LakeFiles) -> pl.LazyFrame:
     )
 
 
-def write_file(rows: pl.DataFrame, path: str, options: Mapping[str, str]) -> int:
+def write_file(rows: pl.DataFrame, path: str, options: Mapping[str, str], *, mkdir: bool = False) -> int:
     """Write a Parquet file that is there whole or not at all, and return its size in bytes; what stood there goes.
 
-    `options` are those of the store, for Polars. A killed writer may leave `<path>.<anything>.draft`.
+    `options` are those of the store, for Polars; with `mkdir` its folder is made. A killed writer may leave
+    `<path>.<anything>.draft`.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def write_file(rows: pl.DataFrame, path: str, options: Mapping[str, str]) -> int
             compression_level=ZSTD_LEVEL,
             storage_options=dict(options),
             sinked_paths_callback=told,
-            mkdir=draft != path,
+            mkdir=mkdir,
         )
         if draft != path:
             Path(draft).replace(path)

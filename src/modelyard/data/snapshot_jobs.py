@@ -47,7 +47,7 @@ def request_snapshot(ports: Ports, actor: Actor, project: ProjectId, request: Sn
     dataset = reading.find_dataset(ports, project, request.dataset)
     source_and_stretch(ports, dataset, request.since, request.until)
     title, payload = f"snapshot {dataset.name}", msgspec.to_builtins(request)
-    bounds = replace(limits, time_s=limits.time_s or LIMITS.time_s)
+    bounds = limits if limits.time_s is not None else replace(limits, time_s=LIMITS.time_s)
     return submit(ports, actor, project, kind=SNAPSHOT_JOB, title=title, payload=payload, limits=bounds)
 
 

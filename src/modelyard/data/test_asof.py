@@ -125,3 +125,26 @@ def test_it_is_what_looking_through_all_rows_finds(left: list[Any], right: list[
     tolerance = None if hours is None else timedelta(hours=hours)
     found = last_before(frame(left), frame(right).with_row_index("n"), on="at", by="by", strict=strict, tolerance=tolerance)
     assert found["n"].to_list() == [naive(*row) for row in left]
+
+
+def test_joins_follow_one_another_and_each_keeps_its_time() -> None:
+    at = [datetime(2013, 1, day) for day in (3, 4)]
+    flights = pl.DataFrame({"k": ["x", "x"], "at": at})
+    known = [pl.DataFrame({"k": ["x"], "at": [datetime(2013, 1, day)], "seen": [day]}) for day in (1, 2)]
+    found = last_before(last_before(flights, known[0], on="at", by="k"), known[1], on="at", by=["k", "k"])
+    assert found.columns == ["k", "at", "at_right", "seen", "at_right_right", "seen_right"]
+    assert found["seen"].to_list() == [1, 1]
+    assert found["seen_right"].to_list() == [2, 2]
+    with pytest.raises(Problem) as told:
+        last_before(flights, known[0], on="at", by="k", suffix="")
+    assert told.value.code == "column.exists"
+
+
+@pytest.mark.parametrize("name", ["place", "at", "met", "known_at", "key0", "__place", "__at"])
+def test_a_key_may_be_called_whatever_it_is(name: str) -> None:
+    flights = pl.DataFrame({name: ["x"], "time": [datetime(2013, 1, 3)]})
+    known = pl.DataFrame({name: ["x"], "time": [datetime(2013, 1, 1)], "place": ["there"], "met": [7]})
+    if name in {"place", "met"}:
+        known = known.drop({"place": "met", "met": "place"}[name])
+        known = known.with_columns(pl.lit("x").alias(name))
+    assert last_before(flights, known, on="time", by=name).height == 1

@@ -102,7 +102,9 @@ def _in_portions(frame: pl.DataFrame, stage: Stage) -> pl.DataFrame:
         try:
             parts.append(stage(frame.slice(start, PORTION_ROWS)))
         except Problem as problem:
-            raise further_down(problem, start) from problem
+            if not start:
+                raise
+            raise further_down(problem, start) from None
     return pl.concat(parts, rechunk=False)
 
 

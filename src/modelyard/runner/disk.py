@@ -4,11 +4,13 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 from modelyard.core import Problem
 from modelyard.jobs import Limits
 
 LEAST_FREE_MB = 512  # of the disk that tries work on; with less, databases and the lake would be the next to fail
+LOOK_S = 2.0
 MUCH_MB = 64  # a try that holds less is not the one that filled it
 _MIB = 1 << 20
 
@@ -36,9 +38,12 @@ def _judged(held_mb: float, free_mb: float, limit_mb: int | None) -> Problem | N
 
 
 def _held_mb(folder: Path) -> float:
-    held = 0
+    """Return what lies in a folder, of what can be looked at in a moment: the worker has its lease to keep meanwhile."""
+    held, until = 0, monotonic() + LOOK_S
     for path, _, names in os.walk(folder):
         for name in names:
+            if monotonic() > until:
+                return held / _MIB
             with suppress(OSError):  # gone meanwhile
                 held += os.lstat(os.path.join(path, name)).st_blocks * 512
     return held / _MIB

@@ -131,6 +131,15 @@ class TableStoreContract:
         for since in (last, last.replace(microsecond=999_500)):
             assert lake.scan(FLIGHTS, TABLE, within=Stretch("at", since, None)).collect().height == 2
 
+    @pytest.mark.parametrize("ticks", [2**63 - 1, -(2**63), 8 * 10**18])
+    def test_moments_that_no_calendar_has_are_kept(self, lake: TableStore, ticks: int) -> None:
+        frame = pl.DataFrame({"at": pl.Series([ticks, None, 0], dtype=pl.Int64).cast(pl.Datetime("us"))})
+        lake.append(FLIGHTS, TABLE, frame, commit="a")
+        assert lake.scan(FLIGHTS, TABLE).collect().equals(frame)
+        days = pl.DataFrame({"day": pl.Series([2**31 - 1, -(2**31)], dtype=pl.Int32).cast(pl.Date)})
+        lake.append(FLIGHTS, "datasets/days", days, commit="a")
+        assert lake.scan(FLIGHTS, "datasets/days").collect().equals(days)
+
     def test_files_that_tell_nothing_of_a_time_are_read(self, lake: TableStore) -> None:
         far = datetime(2013, 1, 1, tzinfo=UTC)
         lake.append(FLIGHTS, TABLE, pl.DataFrame({"at": pl.Series([None], dtype=pl.Datetime("us", "UTC"))}), commit="a")

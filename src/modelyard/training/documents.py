@@ -20,7 +20,7 @@ from modelyard.training.types import Direction, Trainer
 
 
 def trainer_to_json(trainer: Trainer) -> dict[str, Json]:
-    """Return the trainer as JSON; equal trainers give equal texts, also those from before there were checks and lookups."""
+    """Return the trainer as JSON; equal trainers give equal texts, also those from before there was all of it."""
     later = {"checks": msgspec.to_builtins(trainer.checks), "lookups": msgspec.to_builtins(trainer.lookups)}
     return {
         **{name: value for name, value in later.items() if value},
@@ -31,7 +31,11 @@ def trainer_to_json(trainer: Trainer) -> dict[str, Json]:
         "metric": trainer.metric,
         "direction": trainer.direction.value,
         "split": msgspec.to_builtins(trainer.split),
-        "limits": msgspec.to_builtins(trainer.limits),
+        "limits": {
+            "time_s": trainer.limits.time_s,
+            "memory_mb": trainer.limits.memory_mb,
+            **({} if trainer.limits.disk_mb is None else {"disk_mb": trainer.limits.disk_mb}),
+        },
     }
 
 

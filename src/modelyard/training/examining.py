@@ -1,13 +1,13 @@
 """Use cases of examinations: asked for, kept beside the run, read. They are in no table: an event of the run names each."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from modelyard.core import Digest, Problem, ProjectId
 from modelyard.events import Fact
-from modelyard.jobs import Job, Limits
+from modelyard.jobs import Job
 from modelyard.jobs.service import submit
 from modelyard.tenancy import Actor, authorise
 from modelyard.training.documents import to_bytes
@@ -62,7 +62,7 @@ def request_examination(ports: Ports, actor: Actor, project: ProjectId, ref: str
         kind=EXAMINE_JOB,
         title=f"examine {run.experiment} (run {run.number})",
         payload=msgspec.to_builtins(wanted),
-        limits=Limits(None if time_s is None else time_s * fits, trainer.limits.memory_mb),
+        limits=replace(trainer.limits, time_s=None if time_s is None else time_s * fits),
     )
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from math import ceil
 from pathlib import Path
 from secrets import token_hex
@@ -54,6 +54,8 @@ _TABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_-]{
 _MAX_COMMIT = 200
 _FILE = pl.Schema({COMMIT: pl.String, "path": pl.String, "num_records": pl.Int64, "size_bytes": pl.Int64})
 _STAGED: Final = "staged-"  # what Delta's own vacuum looks at too, unlike names that begin with _
+_TICKS_A_DAY: Final = 86_400_000_000
+_FIRST_DAY, _LAST_DAY = ((day - date(1970, 1, 1)).days for day in (date.min, date.max))
 _FULL = ("os error 28", "os error 122", "os error 27", "No space left", "Disk quota", "File too large")
 
 
@@ -298,8 +300,9 @@ def _written(place: DeltaAddress, rows: pl.DataFrame, commit: str) -> list[_Part
     if not rows.height:
         return []
     name = f"{COMMIT}={quote(commit, safe='')}/part-{token_hex(16)}.parquet"  # Polars reads a partition's value there alone
-    size = write_file(rows, f"{place.location}/{name}", place.for_polars)
-    return [_Part(name, rows.height, size, _ranges(rows))]
+    ranges = _ranges(rows)
+    size = write_file(rows, f"{place.location}/{name}", place.for_polars, mkdir=place.folder is not None)
+    return [_Part(name, rows.height, size, ranges)]
 
 
 def _ranges(rows: pl.DataFrame) -> dict[str, dict[str, object]]:
@@ -316,18 +319,29 @@ def _ranges(rows: pl.DataFrame) -> dict[str, dict[str, object]]:
 
 def _range(column: pl.Series) -> tuple[object, object]:
     dtype = column.dtype
-    if dtype.is_integer() or (dtype.is_float() and column.is_finite().all()):
+    if dtype.is_integer():
         return column.min(), column.max()
+    if dtype.is_float():
+        return _float_range(column)
     if not isinstance(dtype, pl.Date | pl.Datetime):
         return None, None
-    ticks = column.to_physical()
-    ends = pl.Series([ticks.min(), ticks.max()], dtype=ticks.dtype).cast(dtype)
-    if not ends.dt.year().is_between(1, 9999).all():
+    ticks, ticks_a_day = column.to_physical(), 1 if dtype == pl.Date else _TICKS_A_DAY
+    ends = pl.Series([ticks.min(), ticks.max()], dtype=ticks.dtype)
+    # Those that no date is known for may not even be asked for their year.
+    if not ends.is_between(_FIRST_DAY * ticks_a_day, (_LAST_DAY + 1) * ticks_a_day - 1).all():
         return None, None
     # To the microsecond: delta-rs cuts them down to milliseconds, also the greatest ones, and such a file is left out wrongly.
     zone = "Z" if isinstance(dtype, pl.Datetime) and dtype.time_zone else ""
-    texts = ends.dt.strftime("%Y-%m-%d" if dtype == pl.Date else f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
+    texts = ends.cast(dtype).dt.strftime("%Y-%m-%d" if dtype == pl.Date else f"%Y-%m-%dT%H:%M:%S%.6f{zone}")
     return texts[0], texts[1]
+
+
+def _float_range(column: pl.Series) -> tuple[object, object]:
+    low, high = column.min(), column.max()
+    if low is None or not column.is_finite().all():
+        return None, None
+    # Some readers rank -0.0 below 0.0, and would leave a file out that ends with the one where they look for the other.
+    return (-0.0 if low == 0 else low), (0.0 if high == 0 else high)
 
 
 def _adopt(opened: DeltaTable, parts: Sequence[_Part], schema: pl.Schema, commit: str) -> int:

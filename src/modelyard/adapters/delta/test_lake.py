@@ -9,6 +9,7 @@ from secrets import token_hex
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable, QueryBuilder
 
 from modelyard.adapters.delta import DeltaLake
 from modelyard.core import Problem
@@ -113,6 +114,15 @@ def test_files_outside_of_a_stretch_are_not_read(tmp_path: Path) -> None:
         path.unlink()
     within = Stretch("at", datetime(2013, 1, 1, 0, 0, 0, 1), datetime(2013, 1, 3))
     assert lake.scan(FLIGHTS, TABLE, within=within).collect()["at"].to_list() == [datetime(2013, 1, 2)]
+
+
+def test_other_readers_find_zeros_of_both_signs(tmp_path: Path) -> None:
+    lake = DeltaLake(tmp_path)
+    for commit, values in (("a", [-0.0, None, -1.0]), ("b", [0.0, 5.0]), ("c", [-0.0])):
+        lake.append(FLIGHTS, TABLE, pl.DataFrame({"a": values}), commit=commit)
+    table = DeltaTable(tmp_path / FLIGHTS / TABLE)
+    found = pl.DataFrame(QueryBuilder().register("t", table).execute("SELECT a FROM t WHERE a = 0").read_all())
+    assert found["a"].to_list() == [0.0, 0.0, 0.0]
 
 
 def test_the_lakes_own_column_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from modelyard.data.lake_files import LakeFolder
 from modelyard.prepare.engine import Engine, Tables, prepare_piece
 
 _WAITING = 64  # pieces that are handed out and not done
+_STUMBLED = "Starting Ray client server failed"  # it forks while its threads talk; what it forks next lives
+_TRIES = 3
 
 
 class RayEngine:
@@ -60,11 +62,25 @@ def _cluster(url: str) -> Iterator[Engine]:
         why, step = "it is a host and a port, without more", "write ray://host:10001, or ray://auto"
         raise Problem("engine.invalid", f"{url.partition('?')[0]} cannot be an engine", why, step)
     with _told():
-        ray.init(address="auto" if parts.netloc == "auto" else url, log_to_driver=False, logging_level=ERROR)
+        _connect("auto" if parts.netloc == "auto" else url)
     try:
         yield RayEngine()
     finally:
         ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=ERROR)
+        except (ConnectionError, RuntimeError) as error:
+            ray.shutdown()
+            if not left or _STUMBLED not in str(error):
+                raise
+        else:
+            return
 
 
 @contextmanager
