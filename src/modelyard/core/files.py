@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from time import monotonic, sleep
+from threading import Thread
 
 from modelyard.core.problems import Problem
 
 SCRATCH_PREFIX = ".yard-scratch-"
 TURN_S = 30.0
-_KNOCK_S, _LONGEST_KNOCK_S = 0.001, 0.016
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -80,15 +79,13 @@ def turn(lock: Path, patience_s: float = TURN_S) -> Iterator[None]:
 
 
 def _wait_for(descriptor: int, patience_s: float) -> None:
-    until, pause = monotonic() + patience_s, _KNOCK_S
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        if monotonic() > until:
-            return
-        sleep(pause)
-        pause = min(2 * pause, _LONGEST_KNOCK_S)
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    # A call that waits has no end of its own. One that is left behind gives the lock back at once: its file is closed by then.
+    waiting = Thread(target=fcntl.flock, args=(descriptor, fcntl.LOCK_EX), name="turn", daemon=True)
+    waiting.start()
+    waiting.join(patience_s)
 
 
 def sweep_scratch(folder: Path) -> int:
